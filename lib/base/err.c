@@ -1,0 +1,115 @@
+/* Errors: see err.h. Pure but for err_check_failed.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct err_row {
+    enum err_code code;
+    enum err_class class;
+    const char *name;
+    const char *text;
+};
+
+static const struct err_row rows[] = {
+#define X(name, number, class, text) {ERR_##name, ERR_CLASS_##class, #name, text},
+    ERR_TABLE(X)
+#undef X
+};
+
+static const struct err_row *find_row(unsigned number) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if ((unsigned)rows[i].code == number) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct err_row *row_of(enum err_code code) {
+    const struct err_row *row = find_row((unsigned)code);
+    CHECK(row != NULL);
+    return row;
+}
+
+struct result err_set(struct err *err, enum err_code code, const char *format, ...) {
+    if (err != NULL) {
+        va_list args;
+        va_start(args, format);
+        err->code = code;
+        vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+    }
+    return (struct result){code};
+}
+
+struct result err_wrap(struct result r, struct err *err, const char *format, ...) {
+    if (err == NULL || is_ok(r)) {
+        return r;
+    }
+    char inner[ERR_TEXT_SIZE];
+    memcpy(inner, err->text, sizeof inner);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    size_t used = n < 0 ? 0 : (size_t)n;
+    if (used < sizeof err->text - 3) { /* a long chain is cut at the end */
+        memcpy(err->text + used, ": ", 2);
+        used += 2;
+        size_t rest = sizeof err->text - 1 - used;
+        size_t take = strnlen(inner, rest);
+        memcpy(err->text + used, inner, take);
+        err->text[used + take] = 0;
+    }
+    return r;
+}
+
+void err_ignore(struct result r, const char *why) {
+    (void)r;
+    (void)why;
+}
+
+enum err_class err_class_of(enum err_code code) {
+    return row_of(code)->class;
+}
+
+const char *err_name(enum err_code code) {
+    return row_of(code)->name;
+}
+
+const char *err_text(enum err_code code) {
+    return row_of(code)->text;
+}
+
+int err_exit_code(enum err_code code) {
+    switch (err_class_of(code)) {
+    case ERR_CLASS_NONE:
+        return 0;
+    case ERR_CLASS_RETRY:
+    case ERR_CLASS_PEER:
+    case ERR_CLASS_LOCAL:
+        return 1;
+    case ERR_CLASS_OPERATOR:
+        return 2;
+    case ERR_CLASS_DENIED:
+        return 3;
+    case ERR_CLASS_PROOF:
+        return 4;
+    }
+    return 1;
+}
+
+enum err_code err_from_wire(unsigned number) {
+    const struct err_row *row = find_row(number);
+    return row == NULL ? ERR_INTERNAL : row->code;
+}
+
+void err_check_failed(const char *file, int line, const char *condition) {
+    fprintf(stderr, "%s:%d: invariant broken: %s\n", file, line, condition);
+    abort();
+}

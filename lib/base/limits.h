@@ -1,0 +1,69 @@
+/* Limits: every bound on what a peer, a host, a file or a queue may make us hold, in one place.
+ * Sizes in bytes, times in milliseconds unless the name says otherwise.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_LIMITS_H
+#define CONTRAST_LIMITS_H
+
+/* Frames and messages (docs/wire.md) */
+#define LIMIT_FRAME_BODY (1024 * 1024 + 64 * 1024)
+#define LIMIT_FRAME_BODY_UNAUTHENTICATED (64 * 1024)
+#define LIMIT_WIRE_DEPTH 16
+#define LIMIT_CONN_WRITE_QUEUE (4 * 1024 * 1024) /* high-water mark: then the link is cut */
+#define LIMIT_TLS_READ_CHUNK (64 * 1024)
+
+/* Attestation (ARCHITECTURE section 4) */
+#define LIMIT_EVIDENCE_LEAVES 1024 /* leaf count of one report */
+#define LIMIT_EVIDENCE_PATH 10     /* nodes: log2(1024) */
+#define LIMIT_CERT 4096            /* one DER certificate of an endorsement */
+#define LIMIT_CRL (64 * 1024)
+#define LIMIT_STATEMENT 2048
+#define LIMIT_EVIDENCE (32 * 1024) /* all of it, without the CRL */
+#define LIMIT_SNP_REPORT 1184
+
+/* Manifests and policies */
+#define LIMIT_MANIFEST (16 * 1024 * 1024) /* what a file may have before it is even parsed */
+#define LIMIT_MANIFEST_SET (512 * 1024)   /* what fits one log entry beside keys and certificates */
+#define LIMIT_POLICY (256 * 1024)         /* one policy document; one BLOB entry */
+#define LIMIT_POLICIES 1024               /* in one manifest */
+#define LIMIT_SANS 64
+#define LIMIT_SAN 253
+#define LIMIT_OWNER_KEYS 64
+#define LIMIT_REFERENCE_VALUES 64
+#define LIMIT_CHIP_IDS 4096
+#define LIMIT_PEM (16 * 1024)
+#define LIMIT_SPKI 600
+#define LIMIT_SIGNATURE 160
+
+/* YAML */
+#define LIMIT_YAML_FILE (64 * 1024 * 1024)
+#define LIMIT_YAML_DEPTH 100
+#define LIMIT_YAML_NODES 1000000
+
+/* Consensus */
+#define LIMIT_ENTRY (1024 * 1024)
+#define LIMIT_VOTERS 5
+#define LIMIT_MEMBERS 16
+#define LIMIT_NAME 63
+#define LIMIT_ADDRESS 255
+#define LIMIT_INFLIGHT_ENTRIES 1024
+#define LIMIT_SNAPSHOT_TRAILING 2048 /* entries kept behind a snapshot; >= in-flight (rule R3) */
+#define LIMIT_SNAPSHOT_CHUNK (256 * 1024)
+#define LIMIT_SNAPSHOT (256 * 1024 * 1024)
+#define LIMIT_APPEND_BYTES (512 * 1024) /* of entries in one AppendEntries, but for a single one   \
+                                         */
+#define LIMIT_APPEND_ENTRIES 1024
+
+/* State */
+#define LIMIT_HISTORY 1000          /* manifests */
+#define LIMIT_LEDGER 1000000        /* leaves */
+#define LIMIT_ISSUE_BATCH 256       /* requests in one ISSUE entry */
+#define LIMIT_PENDING_REQUESTS 4096 /* of all session threads at the core thread */
+
+/* Sessions of unauthenticated peers */
+#define LIMIT_CONNECTIONS 1024
+#define LIMIT_HANDSHAKE_MS 10000
+#define LIMIT_IDLE_MS 120000
+#define LIMIT_REQUEST_MS 30000
+
+#endif
