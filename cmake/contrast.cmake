@@ -44,6 +44,7 @@ function(contrast_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})
   target_link_libraries(${name} PUBLIC ${A_LINK})
+  set_target_properties(${name} PROPERTIES OUTPUT_NAME contrast-${name})
 endfunction()
 
 # contrast_program(name SOURCES main.c [LINK lib ...])

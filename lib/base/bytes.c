@@ -201,7 +201,8 @@ struct result hex_decode(struct span text, uint8_t *out, size_t size, struct err
                "character %zu is not a hexadecimal digit", i + 1);
     }
     for (size_t i = 0; i < size; i++) {
-        out[i] = (uint8_t)(hex_value(text.data[2 * i]) << 4 | hex_value(text.data[2 * i + 1]));
+        unsigned high = (unsigned)hex_value(text.data[2 * i]);
+        out[i] = (uint8_t)(high << 4 | (unsigned)hex_value(text.data[2 * i + 1]));
     }
     return OK;
 }

@@ -1,0 +1,27 @@
+/* Digests: SHA-2 in one call or in pieces, HMAC-based key derivation. Over OpenSSL's EVP.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_DIGEST_H
+#define CONTRAST_DIGEST_H
+
+#include "lib/base/bytes.h"
+
+#define SHA256_SIZE 32
+#define SHA384_SIZE 48
+#define SHA512_SIZE 64
+
+/* FIPS 180-4. `out` holds the size in the name. Never fail: a broken libcrypto aborts. */
+void sha256(struct span in, uint8_t out[SHA256_SIZE]);
+void sha384(struct span in, uint8_t out[SHA384_SIZE]);
+void sha512(struct span in, uint8_t out[SHA512_SIZE]);
+
+/* The digest of the concatenation of `count` parts. */
+void sha256_parts(const struct span *parts, size_t count, uint8_t out[SHA256_SIZE]);
+void sha384_parts(const struct span *parts, size_t count, uint8_t out[SHA384_SIZE]);
+void sha512_parts(const struct span *parts, size_t count, uint8_t out[SHA512_SIZE]);
+
+/* HKDF-SHA-256, RFC 5869; `out_size` bytes. */
+void hkdf_sha256(struct span key, struct span salt, struct span info, uint8_t *out,
+                 size_t out_size);
+
+#endif

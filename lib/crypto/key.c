@@ -1,0 +1,221 @@
+/* Keys: see key.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "lib/crypto/key.h"
+
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "lib/base/limits.h"
+#include "lib/crypto/digest.h"
+
+void key_deinit(struct key *k) {
+    EVP_PKEY_free(k->pkey);
+    k->pkey = NULL;
+}
+
+void key_share(const struct key *from, struct key *to) {
+    CHECK(from->pkey != NULL && EVP_PKEY_up_ref(from->pkey) == 1);
+    to->pkey = from->pkey;
+}
+
+struct result key_generate(enum key_kind kind, struct key *out, struct err *err) {
+    EVP_PKEY *pkey = NULL;
+    switch (kind) {
+    case KEY_P256:
+        pkey = EVP_EC_gen("P-256");
+        break;
+    case KEY_P384:
+        pkey = EVP_EC_gen("P-384");
+        break;
+    case KEY_ED25519:
+        pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+        break;
+    case KEY_RSA:
+        pkey = EVP_RSA_gen(4096);
+        break;
+    case KEY_OTHER:
+        break;
+    }
+    ENSURE(pkey != NULL, err, INTERNAL, "could not make a key");
+    out->pkey = pkey;
+    return OK;
+}
+
+enum key_kind key_kind_of(const struct key *k) {
+    if (EVP_PKEY_is_a(k->pkey, "ED25519")) {
+        return KEY_ED25519;
+    }
+    if (EVP_PKEY_is_a(k->pkey, "RSA")) {
+        return KEY_RSA;
+    }
+    char group[32] = "";
+    if (!EVP_PKEY_is_a(k->pkey, "EC") ||
+        EVP_PKEY_get_group_name(k->pkey, group, sizeof group, NULL) != 1) {
+        return KEY_OTHER;
+    }
+    if (strcmp(group, "prime256v1") == 0) {
+        return KEY_P256;
+    }
+    return strcmp(group, "secp384r1") == 0 ? KEY_P384 : KEY_OTHER;
+}
+
+bool key_is_private(const struct key *k) {
+    unsigned char *der = NULL;
+    int n = i2d_PrivateKey(k->pkey, &der);
+    if (n > 0) {
+        OPENSSL_clear_free(der, (size_t)n);
+    }
+    ERR_clear_error();
+    return n > 0;
+}
+
+void key_spki(const struct key *k, struct buf *out) {
+    unsigned char *der = NULL;
+    int n = i2d_PUBKEY(k->pkey, &der);
+    CHECK(n > 0);
+    buf_append(out, der, (size_t)n);
+    OPENSSL_free(der);
+}
+
+struct result key_from_spki(struct span der, struct key *out, struct err *err) {
+    ENSURE(der.size > 0 && der.size < 4096, err, MALFORMED, "public key of %zu bytes", der.size);
+    const unsigned char *at = der.data;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)der.size);
+    ERR_clear_error();
+    ENSURE(pkey != NULL, err, MALFORMED, "not a SubjectPublicKeyInfo");
+    struct key key = {pkey};
+    AUTO(buf_deinit) struct buf again = {0};
+    key_spki(&key, &again);
+    if (!span_equal(buf_span(&again), der)) {
+        key_deinit(&key);
+        return err_set(err, ERR_MALFORMED, "SubjectPublicKeyInfo is not in its canonical form");
+    }
+    *out = key;
+    return OK;
+}
+
+void key_digest(const struct key *k, uint8_t out[32]) {
+    AUTO(buf_deinit) struct buf spki = {0};
+    key_spki(k, &spki);
+    sha256(buf_span(&spki), out);
+}
+
+static void append_bio(BIO *bio, struct buf *out) {
+    char *data = NULL;
+    long n = BIO_get_mem_data(bio, &data);
+    CHECK(n > 0);
+    buf_append(out, data, (size_t)n);
+    OPENSSL_cleanse(data, (size_t)n);
+    BIO_free(bio);
+}
+
+void key_private_der(const struct key *k, struct buf *out) {
+    BIO *bio = BIO_new(BIO_s_secmem());
+    CHECK(bio != NULL && i2d_PKCS8PrivateKey_bio(bio, k->pkey, NULL, NULL, 0, NULL, NULL) == 1);
+    append_bio(bio, out);
+}
+
+struct result key_from_private_der(struct span der, struct key *out, struct err *err) {
+    ENSURE(der.size > 0 && der.size < 8192, err, MALFORMED, "private key of %zu bytes", der.size);
+    const unsigned char *at = der.data;
+    EVP_PKEY *pkey = d2i_AutoPrivateKey(NULL, &at, (long)der.size);
+    ERR_clear_error();
+    ENSURE(pkey != NULL && at == der.data + der.size, err, MALFORMED, "not a PKCS#8 private key");
+    out->pkey = pkey;
+    return OK;
+}
+
+void key_to_pem(const struct key *k, bool with_private, struct buf *out) {
+    BIO *bio = BIO_new(BIO_s_secmem());
+    CHECK(bio != NULL);
+    if (with_private) {
+        CHECK(PEM_write_bio_PKCS8PrivateKey(bio, k->pkey, NULL, NULL, 0, NULL, NULL) == 1);
+    } else {
+        CHECK(PEM_write_bio_PUBKEY(bio, k->pkey) == 1);
+    }
+    append_bio(bio, out);
+}
+
+/* Answers OpenSSL's question for a passphrase with "none". */
+static int no_passphrase(char *out, int size, int writing, void *data) {
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)data;
+    return -1;
+}
+
+struct result key_from_pem(struct span pem, struct key *out, struct err *err) {
+    ENSURE(pem.size > 0 && pem.size < 65536, err, CONFIG, "key file of %zu bytes", pem.size);
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+    CHECK(bio != NULL);
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    if (pkey == NULL) {
+        CHECK(BIO_reset(bio) >= 0);
+        pkey = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    ENSURE(pkey != NULL, err, CONFIG,
+           "not an unencrypted PEM key (want a block PRIVATE KEY, EC PRIVATE KEY or PUBLIC KEY)");
+    out->pkey = pkey;
+    return OK;
+}
+
+static const EVP_MD *digest_of(const struct key *k, bool *is_known) {
+    *is_known = true;
+    switch (key_kind_of(k)) {
+    case KEY_P256:
+        return EVP_sha256();
+    case KEY_P384:
+        return EVP_sha384();
+    case KEY_ED25519:
+        return NULL;
+    case KEY_RSA:
+    case KEY_OTHER:
+        break;
+    }
+    *is_known = false;
+    return NULL;
+}
+
+struct result key_sign(const struct key *k, struct span message, struct buf *out,
+                       struct err *err) {
+    bool is_known = false;
+    const EVP_MD *md = digest_of(k, &is_known);
+    ENSURE(is_known, err, INVALID, "cannot sign with this kind of key: want P-256, P-384, Ed25519");
+    uint8_t signature[LIMIT_SIGNATURE];
+    size_t size = sizeof signature;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL);
+    bool is_signed = EVP_DigestSignInit(ctx, NULL, md, NULL, k->pkey) == 1 &&
+                     EVP_DigestSign(ctx, signature, &size, message.data, message.size) == 1;
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    ENSURE(is_signed, err, INVALID, "signing failed: is this a private key?");
+    buf_append(out, signature, size);
+    return OK;
+}
+
+struct result key_verify(const struct key *k, struct span message, struct span signature,
+                         struct err *err) {
+    bool is_known = false;
+    const EVP_MD *md = digest_of(k, &is_known);
+    ENSURE(is_known, err, SIGNATURE, "signature of an unknown kind of key");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL);
+    int verdict = EVP_DigestVerifyInit(ctx, NULL, md, NULL, k->pkey) == 1
+                      ? EVP_DigestVerify(ctx, signature.data, signature.size, message.data,
+                                         message.size)
+                      : 0;
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    ENSURE(verdict == 1, err, SIGNATURE, "the signature is not valid");
+    return OK;
+}
