@@ -20,6 +20,9 @@
 #define LIMIT_STATEMENT 2048
 #define LIMIT_EVIDENCE (32 * 1024) /* all of it, without the CRL */
 #define LIMIT_SNP_REPORT 1184
+#define LIMIT_SNP_CERTTABLE (16 * 1024) /* what the kernel takes from a host */
+#define LIMIT_SNP_CERTTABLE_ENTRIES 32
+#define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
 
 /* Manifests and policies */
 #define LIMIT_MANIFEST (16 * 1024 * 1024) /* what a file may have before it is even parsed */
