@@ -37,9 +37,10 @@ struct issuer; /* owned by whoever called issuer_open */
 /* What one call gives. Zeroed is valid. The host may have no certificates: then vek is empty and
  * chain_count is 0. */
 struct issuer_evidence {
-    struct buf report;                  /* 1184 bytes */
-    struct buf vek;                     /* DER: VCEK or VLEK, as the report's SIGNING_KEY says */
-    struct buf chain[ISSUER_CHAIN_MAX]; /* DER: ASK or ASVK, then ARK, as far as the host has them */
+    struct buf report; /* 1184 bytes */
+    struct buf vek;    /* DER: VCEK or VLEK, as the report's SIGNING_KEY says */
+    struct buf
+        chain[ISSUER_CHAIN_MAX]; /* DER: ASK or ASVK, then ARK, as far as the host has them */
     size_t chain_count;
 };
 
