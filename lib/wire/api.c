@@ -1,0 +1,199 @@
+/* API: the tables of api.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "lib/wire/api.h"
+
+#include "lib/base/limits.h"
+
+#define API_TEXT 1024 /* bytes of a sentence */
+#define API_WORD 256  /* bytes of a name or a value */
+
+#define TYPE(name) const struct wire_type name##_type = WIRE_TYPE(struct name, name##_fields)
+
+const struct wire_type api_empty_type = {"struct api_empty", sizeof(struct api_empty), NULL, 0};
+
+static const struct wire_field api_error_fields[] = {
+    WIRE_U64(struct api_error, code),
+    WIRE_STR(struct api_error, text, API_TEXT),
+    WIRE_U64(struct api_error, retry_after_ms),
+    WIRE_STR(struct api_error, verdict_code, API_WORD),
+    WIRE_STR(struct api_error, field, API_WORD),
+    WIRE_STR(struct api_error, expected, API_TEXT),
+    WIRE_STR(struct api_error, actual, API_TEXT),
+    WIRE_STR(struct api_error, remedy, API_TEXT),
+};
+TYPE(api_error);
+
+static const struct wire_field api_history_fields[] = {
+    WIRE_U64(struct api_history, from),
+};
+TYPE(api_history);
+
+static const struct wire_field api_record_fields[] = {
+    WIRE_BYTES(struct api_record, manifest, LIMIT_MANIFEST_SET),
+    WIRE_BYTES(struct api_record, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_record, signature, LIMIT_SIGNATURE),
+};
+static TYPE(api_record);
+
+static const struct wire_field api_history_reply_fields[] = {
+    WIRE_FIXED(struct api_history_reply, cluster),
+    WIRE_U64(struct api_history_reply, epoch),
+    WIRE_U64(struct api_history_reply, generation),
+    WIRE_U64(struct api_history_reply, from),
+    WIRE_LIST(struct api_history_reply, records, LIMIT_HISTORY, &api_record_type),
+    WIRE_STR(struct api_history_reply, root_ca_pem, LIMIT_PEM),
+    WIRE_STR(struct api_history_reply, mesh_ca_pem, LIMIT_PEM),
+};
+TYPE(api_history_reply);
+
+static const struct wire_field api_policy_fields[] = {
+    WIRE_FIXED(struct api_policy, hash),
+};
+TYPE(api_policy);
+
+static const struct wire_field api_policy_reply_fields[] = {
+    WIRE_BYTES(struct api_policy_reply, policy, LIMIT_POLICY),
+};
+TYPE(api_policy_reply);
+
+static const struct wire_field api_member_fields[] = {
+    WIRE_U64(struct api_member, id),
+    WIRE_STR(struct api_member, name, LIMIT_NAME),
+    WIRE_STR(struct api_member, address, LIMIT_ADDRESS),
+    WIRE_STR(struct api_member, role, API_WORD),
+    WIRE_BOOL(struct api_member, is_connected),
+    WIRE_U64(struct api_member, match_index),
+    WIRE_U64(struct api_member, last_contact_ms),
+    WIRE_FIXED(struct api_member, measurement),
+    WIRE_FIXED(struct api_member, chip_id),
+};
+static TYPE(api_member);
+
+static const struct wire_field api_status_reply_fields[] = {
+    WIRE_STR(struct api_status_reply, state, API_WORD),
+    WIRE_STR(struct api_status_reply, why, API_TEXT),
+    WIRE_STR(struct api_status_reply, name, LIMIT_NAME),
+    WIRE_U64(struct api_status_reply, id),
+    WIRE_U64(struct api_status_reply, leader),
+    WIRE_U64(struct api_status_reply, term),
+    WIRE_U64(struct api_status_reply, commit_index),
+    WIRE_U64(struct api_status_reply, applied_index),
+    WIRE_FIXED(struct api_status_reply, cluster),
+    WIRE_U64(struct api_status_reply, epoch),
+    WIRE_U64(struct api_status_reply, generation),
+    WIRE_FIXED(struct api_status_reply, head),
+    WIRE_U64(struct api_status_reply, ledger_size),
+    WIRE_FIXED(struct api_status_reply, ledger_root),
+    WIRE_U64(struct api_status_reply, voters),
+    WIRE_U64(struct api_status_reply, voters_connected),
+    WIRE_BOOL(struct api_status_reply, is_confirmed),
+    WIRE_BOOL(struct api_status_reply, may_stop),
+    WIRE_LIST(struct api_status_reply, members, LIMIT_MEMBERS, &api_member_type),
+};
+TYPE(api_status_reply);
+
+static const struct wire_field api_prepare_fields[] = {
+    WIRE_BYTES(struct api_prepare, manifest, LIMIT_MANIFEST_SET),
+    WIRE_U64(struct api_prepare, replicas),
+};
+TYPE(api_prepare);
+
+static const struct wire_field api_founder_fields[] = {
+    WIRE_U64(struct api_founder, id),
+    WIRE_STR(struct api_founder, name, LIMIT_NAME),
+    WIRE_STR(struct api_founder, address, LIMIT_ADDRESS),
+    WIRE_BYTES(struct api_founder, spki, LIMIT_SPKI),
+};
+static TYPE(api_founder);
+
+static const struct wire_field api_prepare_reply_fields[] = {
+    WIRE_FIXED(struct api_prepare_reply, cluster),
+    WIRE_LIST(struct api_prepare_reply, founders, LIMIT_VOTERS, &api_founder_type),
+};
+TYPE(api_prepare_reply);
+
+static const struct wire_field api_commit_fields[] = {
+    WIRE_FIXED(struct api_commit, cluster),
+    WIRE_BYTES(struct api_commit, manifest, LIMIT_MANIFEST_SET),
+    WIRE_BYTES(struct api_commit, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_commit, signature, LIMIT_SIGNATURE),
+};
+TYPE(api_commit);
+
+static const struct wire_field api_set_fields[] = {
+    WIRE_BYTES(struct api_set, manifest, LIMIT_MANIFEST_SET),
+    WIRE_FIXED(struct api_set, previous),
+    WIRE_BYTES(struct api_set, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_set, signature, LIMIT_SIGNATURE),
+};
+TYPE(api_set);
+
+static const struct wire_field api_hash_fields[] = {
+    WIRE_FIXED(struct api_hash, hash),
+};
+static TYPE(api_hash);
+
+static const struct wire_field api_need_fields[] = {
+    WIRE_LIST(struct api_need, hashes, LIMIT_POLICIES, &api_hash_type),
+};
+TYPE(api_need);
+
+static const struct wire_field api_put_policy_fields[] = {
+    WIRE_BYTES(struct api_put_policy, policy, LIMIT_POLICY),
+};
+TYPE(api_put_policy);
+
+static const struct wire_field api_set_reply_fields[] = {
+    WIRE_FIXED(struct api_set_reply, transition),
+    WIRE_U64(struct api_set_reply, generation),
+    WIRE_BOOL(struct api_set_reply, already),
+    WIRE_STR(struct api_set_reply, root_ca_pem, LIMIT_PEM),
+    WIRE_STR(struct api_set_reply, mesh_ca_pem, LIMIT_PEM),
+};
+TYPE(api_set_reply);
+
+static const struct wire_field api_certificate_reply_fields[] = {
+    WIRE_STR(struct api_certificate_reply, chain_pem, 2 * LIMIT_PEM),
+    WIRE_STR(struct api_certificate_reply, mesh_ca_pem, LIMIT_PEM),
+    WIRE_STR(struct api_certificate_reply, root_ca_pem, LIMIT_PEM),
+    WIRE_BYTES(struct api_certificate_reply, workload_secret, 32),
+    WIRE_U64(struct api_certificate_reply, generation),
+    WIRE_U64(struct api_certificate_reply, issue_index),
+    WIRE_FIXED(struct api_certificate_reply, serial),
+    WIRE_I64(struct api_certificate_reply, not_after),
+};
+TYPE(api_certificate_reply);
+
+static const struct wire_field api_join_fields[] = {
+    WIRE_STR(struct api_join, name, LIMIT_NAME),
+    WIRE_STR(struct api_join, address, LIMIT_ADDRESS),
+    WIRE_BYTES(struct api_join, evidence, LIMIT_EVIDENCE),
+};
+TYPE(api_join);
+
+static const struct wire_field api_join_reply_fields[] = {
+    WIRE_BYTES(struct api_join_reply, found, LIMIT_ENTRY),
+    WIRE_LIST(struct api_join_reply, members, LIMIT_MEMBERS, &api_founder_type),
+};
+TYPE(api_join_reply);
+
+static const struct wire_field api_found_prepare_fields[] = {
+    WIRE_BYTES(struct api_found_prepare, manifest, LIMIT_MANIFEST_SET),
+    WIRE_U64(struct api_found_prepare, replicas),
+};
+TYPE(api_found_prepare);
+
+static const struct wire_field api_found_prepared_fields[] = {
+    WIRE_U64(struct api_found_prepared, id),
+    WIRE_STR(struct api_found_prepared, name, LIMIT_NAME),
+    WIRE_STR(struct api_found_prepared, address, LIMIT_ADDRESS),
+    WIRE_BYTES(struct api_found_prepared, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_found_prepared, evidence, LIMIT_EVIDENCE),
+};
+TYPE(api_found_prepared);
+
+static const struct wire_field api_found_start_fields[] = {
+    WIRE_BYTES(struct api_found_start, found, LIMIT_ENTRY),
+};
+TYPE(api_found_start);
