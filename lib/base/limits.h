@@ -33,6 +33,7 @@
 #define LIMIT_POLICIES 1024               /* in one manifest */
 #define LIMIT_SANS 64
 #define LIMIT_SAN 253
+#define LIMIT_SECRET_ID 512 /* a workload secret's name in a manifest */
 #define LIMIT_OWNER_KEYS 64
 #define LIMIT_REFERENCE_VALUES 64
 #define LIMIT_CHIP_IDS 4096
@@ -55,15 +56,20 @@
 #define LIMIT_SNAPSHOT_TRAILING 2048 /* entries kept behind a snapshot; >= in-flight (rule R3) */
 #define LIMIT_SNAPSHOT_CHUNK (256 * 1024)
 #define LIMIT_SNAPSHOT (256 * 1024 * 1024)
-#define LIMIT_APPEND_BYTES (512 * 1024) /* of entries in one AppendEntries, but for a single one   \
-                                         */
+#define LIMIT_APPEND_BYTES                                                                         \
+    (512 * 1024) /* of entries in one AppendEntries, but for a single one                          \
+                  */
 #define LIMIT_APPEND_ENTRIES 1024
 
 /* State */
-#define LIMIT_HISTORY 1000          /* manifests */
-#define LIMIT_LEDGER 1000000        /* leaves */
-#define LIMIT_ISSUE_BATCH 256       /* requests in one ISSUE entry */
-#define LIMIT_PENDING_REQUESTS 4096 /* of all session threads at the core thread */
+#define LIMIT_HISTORY 1000                     /* manifests */
+#define LIMIT_LEDGER 1000000                   /* leaves */
+#define LIMIT_ISSUE_BATCH 256                  /* requests in one ISSUE entry */
+#define LIMIT_LEAF_VALIDITY_S (7 * 24 * 3600)  /* seconds */
+#define LIMIT_BLOB_BYTES (64 * 1024 * 1024)    /* all policies together */
+#define LIMIT_HISTORY_BYTES (64 * 1024 * 1024) /* all manifests together */
+#define LIMIT_REQUEST_WINDOW 1024              /* remembered requests per member */
+#define LIMIT_PENDING_REQUESTS 4096            /* of all session threads at the core thread */
 
 /* Sessions of unauthenticated peers */
 #define LIMIT_CONNECTIONS 1024

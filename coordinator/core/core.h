@@ -1,0 +1,136 @@
+/* Core: the replicated state machine. Command in, state and result out.
+ *
+ * Every replica applies the same entries in the same order and holds the same state: founding
+ * record, manifest history, CA material, policies, members, ledger, issue counter, time. Applying
+ * is total and deterministic: no I/O, no clock, no randomness, no public-key work. An entry that is
+ * malformed or not allowed changes nothing but `applied` (and the proposer's window of sequences)
+ * and says why in its result.
+ *
+ *     core_apply(core, index, term, entry, &result);
+ *     if (result.request.proposer == own_id) answer whoever waits for result.request.sequence
+ *
+ * What public keys must say was checked before: signatures of owners by the serving replica's
+ * session thread and by every client; evidence by the leader and by each member for itself.
+ *
+ * One thread. Secrets lie in struct secret; core_save is the one way out for them, into a buf that
+ * wipes itself, bound for another attested member.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_CORE_H
+#define CONTRAST_CORE_H
+
+#include "coordinator/core/entry.h"
+#include "lib/base/bytes.h"
+#include "lib/crypto/merkle.h"
+#include "lib/manifest/manifest.h"
+
+struct core;
+
+struct core *core_new(void);    /* not founded, nothing applied */
+void core_free(struct core *c); /* wipes; accepts NULL */
+
+/* --- Applying */
+
+struct core_issued {
+    enum err_code code; /* OK, NOT_FOUND (policy not in the manifest) or INVALID (validity, key) */
+    uint64_t index;     /* issue index, from 1; 0 unless OK */
+    uint8_t serial[ENTRY_SERIAL_SIZE];
+    uint64_t validity_s; /* granted: default put in */
+};
+
+struct core_result {
+    uint64_t index; /* of the log */
+    bool decoded;   /* type and request below are known */
+    enum entry_type type;
+    struct entry_request request;
+    enum err_code code; /* OK = applied, or known to be applied */
+    char text[ERR_TEXT_SIZE];
+    bool duplicate;      /* this request was applied before: `code` is that of the first time, the
+                            fields below are empty */
+    bool already;        /* SET_MANIFEST: the head is this very manifest, nothing changed */
+    uint64_t generation; /* after the entry */
+    uint8_t transition[32]; /* head after the entry */
+    int64_t time;           /* entry time: never goes back */
+    size_t issued_count;    /* ISSUE: one per request, in order */
+    struct core_issued issued[LIMIT_ISSUE_BATCH];
+};
+
+/* `index` rises from call to call (gaps are the log's own entries): else the driver is broken,
+ * CHECK. Codes: MALFORMED and TOO_LARGE (bytes), NOT_FOUNDED, FOUNDED, CHANGED, STALE_GENERATION,
+ * MANIFEST, DENIED, SIGNATURE, NOT_FOUND, EXISTS, INVALID, BUSY (state is at a limit),
+ * CANCELED (request older than the window of remembered ones). */
+void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry,
+                struct core_result *out);
+
+/* --- Reading. What is returned belongs to the core and lives until the next core_apply. */
+
+uint64_t core_applied_index(const struct core *c); /* 0 = nothing */
+uint64_t core_applied_term(const struct core *c);
+int64_t core_time(const struct core *c); /* unix seconds, 0 before founding */
+
+bool core_is_founded(const struct core *c);
+const uint8_t *core_cluster(const struct core *c); /* 32 bytes, zero before founding */
+uint64_t core_epoch(const struct core *c);         /* 1 */
+int64_t core_founding_time(const struct core *c);
+const struct entry_digest *core_simulated_roots(const struct core *c, size_t *count);
+
+/* One generation of the history. */
+struct core_record {
+    uint64_t generation;  /* 1, 2, ... */
+    uint64_t index;       /* of the log */
+    int64_t time;         /* unix seconds */
+    struct span manifest; /* exact bytes */
+    struct span signer;   /* SPKI */
+    struct span signature;
+    uint8_t transition[32];
+    struct span mesh_cert;    /* PEM */
+    struct span intermediate; /* PEM */
+    struct span root_cert;    /* PEM, valid at that generation */
+};
+
+uint64_t core_generation(const struct core *c); /* 0 = no manifest */
+const uint8_t *core_head(const struct core *c); /* transition, 32 bytes, zero without one */
+const struct manifest *core_manifest(const struct core *c); /* newest; NULL without one */
+const struct core_record *core_records(const struct core *c, size_t *count); /* oldest first */
+/* The policy with this hash: data NULL when there is none. */
+struct span core_blob(const struct core *c, const uint8_t hash[32]);
+
+/* Key material and certificates in force; sizes 0 without a manifest. */
+struct core_ca {
+    struct span root_key;        /* secret, PKCS#8 DER */
+    struct span root_cert;       /* PEM */
+    struct span mesh_key;        /* secret, PKCS#8 DER */
+    struct span mesh_cert;       /* PEM */
+    struct span intermediate;    /* PEM */
+    struct span workload_secret; /* secret, 32 bytes */
+};
+struct core_ca core_ca(const struct core *c);
+
+enum core_member_state { CORE_MEMBER = 1, CORE_LEAVING = 2 };
+
+struct core_member {
+    struct entry_member member;
+    uint64_t admitted_index; /* of the log */
+    uint8_t state;           /* enum core_member_state */
+};
+
+const struct core_member *core_members(const struct core *c, size_t *count);   /* by rising id */
+const struct core_member *core_find_member(const struct core *c, uint64_t id); /* or NULL */
+
+const struct merkle_log *core_ledger(const struct core *c);
+uint64_t core_issue_count(const struct core *c);
+
+/* --- Divergence alarm and snapshots */
+
+/* SHA-256 of what core_save writes. Not for publication: members compare it among themselves. */
+void core_state_hash(const struct core *c, uint8_t out[32]);
+
+/* Appends the whole state; canonical: equal states give equal bytes. SECRET bytes. */
+void core_save(const struct core *c, struct buf *out);
+
+/* A new core from core_save's bytes. Everything is bounded and checked against itself (hash chain,
+ * blobs, ids, order): MALFORMED, TOO_LARGE or MANIFEST says what. Signatures are the joiner's to
+ * check, with transition_verify_chain. */
+RESULT core_load(struct span bytes, struct core **out, struct err *err);
+
+#endif

@@ -1,0 +1,175 @@
+/* Entries: the commands of the replicated log, and what is derived from them by hashing alone.
+ *
+ *   0: u8 type    1: u8 version (1)    2: the body, a wire message (lib/wire)
+ *
+ * A replica id is the first 63 bits of SHA-256 of its SubjectPublicKeyInfo, read big-endian.
+ *
+ *   cluster id = SHA-256( "contrast-cluster-v1\0" || founder count u32be
+ *                         || for each founder, by rising id:
+ *                            id u64be || size u32be, name || size u32be, address
+ *                            || size u32be, SPKI )
+ *   serial     = first 16 bytes of SHA-256( "contrast-serial-v1\0" || cluster id || epoch u64be
+ *                                           || issue index u64be ), top bit cleared; were they
+ *                all zero, the last would be 1
+ *   leaf data  = type u8 || version u8 || log index u64be
+ *                || SHA-384( body re-encoded with every secret field empty )
+ *
+ * Decoding is total and strict: MALFORMED or TOO_LARGE names the field. Pure: no I/O, no clock.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_ENTRY_H
+#define CONTRAST_ENTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/bytes.h"
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/wire/wire.h"
+
+#define ENTRY_VERSION 1
+#define ENTRY_HEADER_SIZE 2
+#define ENTRY_LEAF_SIZE (2 + 8 + 48)
+#define ENTRY_SERIAL_SIZE 16
+#define ENTRY_EVIDENCE (LIMIT_EVIDENCE + LIMIT_CRL) /* evidence with its endorsements */
+#define ENTRY_KEY 512                               /* bytes of a PKCS#8 EC key */
+#define ENTRY_SECRET 32
+#define ENTRY_TIME_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z, RFC 5280 section 4.1.2.5 */
+
+enum entry_type {
+    ENTRY_FOUND = 1,
+    ENTRY_BLOB = 2,
+    ENTRY_SET_MANIFEST = 3,
+    ENTRY_ADMIT = 4,
+    ENTRY_RETIRE = 5,
+    ENTRY_ISSUE = 6,
+};
+
+/* Who proposed: lets the proposer match results, and lets apply drop a second submission.
+ * Sequences of one proposer rise from 1; FOUND has {0, 0}. */
+struct entry_request {
+    uint64_t proposer; /* replica id */
+    uint64_t sequence;
+};
+
+/* A replica as FOUND and ADMIT introduce it. */
+struct entry_member {
+    uint64_t id;           /* entry_replica_id(spki) */
+    char *name;            /* pod name, 1..LIMIT_NAME */
+    char *address;         /* host:port of its Raft listener */
+    char *user_address;    /* host:port of its user API, "" = not known */
+    struct span spki;      /* DER */
+    uint8_t host_data[32]; /* HOST_DATA of its evidence = policy hash */
+    struct span evidence;  /* an encoded evidence message with endorsements */
+};
+
+struct entry_digest {
+    uint8_t digest[32];
+};
+
+/* First entry on every founder, identical bytes everywhere. */
+struct entry_found {
+    struct entry_request request;     /* {0, 0} */
+    struct wire_list founders;        /* struct entry_member, 1, 3 or 5, by rising id */
+    uint8_t cluster[32];              /* entry_cluster_id of the founders */
+    int64_t time;                     /* unix seconds */
+    struct wire_list simulated_roots; /* struct entry_digest: SHA-256 of the SPKI of every
+                                         simulated root that may ever be trusted; rising */
+};
+
+struct entry_blob {
+    struct entry_request request;
+    uint8_t hash[32]; /* SHA-256 of policy */
+    struct span policy;
+};
+
+struct entry_set_manifest {
+    struct entry_request request;
+    struct span manifest; /* exact bytes */
+    uint8_t previous[32]; /* transition expected at the head; zero for the first */
+    uint64_t generation;  /* expected: head's + 1 */
+    struct span signer;   /* SPKI of the owner who signed */
+    struct span signature;
+    struct span mesh_key;        /* secret: PKCS#8 DER */
+    struct span mesh_cert;       /* PEM */
+    struct span intermediate;    /* PEM */
+    struct span root_key;        /* secret: PKCS#8 DER; empty = keep the root */
+    struct span root_cert;       /* PEM; empty exactly when root_key is */
+    struct span workload_secret; /* secret: 32 bytes in the first set, empty later */
+    int64_t time;                /* unix seconds */
+};
+
+struct entry_admit {
+    struct entry_request request;
+    struct entry_member member;
+    uint64_t replaces; /* id of the member whose name it takes over, or 0 */
+    int64_t time;
+};
+
+enum entry_retire_reason {
+    RETIRE_ASKED = 1,   /* it said that it will go: member -> leaving */
+    RETIRE_DEAD = 2,    /* failed a quorum-confirmed liveness check: member -> leaving */
+    RETIRE_REMOVED = 3, /* left the Raft configuration: the row of a leaving member goes */
+};
+
+struct entry_retire {
+    struct entry_request request;
+    uint64_t id;
+    uint8_t reason; /* enum entry_retire_reason */
+    int64_t time;
+};
+
+struct entry_issue_request {
+    struct span spki; /* of the workload, DER */
+    uint8_t policy_hash[32];
+    uint8_t evidence_digest[48]; /* SHA-384 of the evidence that the proposer verified */
+    uint64_t validity_s;         /* 0 = default; at most LIMIT_LEAF_VALIDITY_S */
+};
+
+struct entry_issue {
+    struct entry_request request;
+    uint64_t generation;       /* that the proposer verified against */
+    struct wire_list requests; /* struct entry_issue_request, 1..LIMIT_ISSUE_BATCH */
+    int64_t time;
+};
+
+struct entry {
+    enum entry_type type;
+    union {
+        struct entry_request request; /* first member of every body */
+        struct entry_found found;
+        struct entry_blob blob;
+        struct entry_set_manifest set_manifest;
+        struct entry_admit admit;
+        struct entry_retire retire;
+        struct entry_issue issue;
+    };
+};
+
+extern const struct wire_type entry_member_type; /* also used by founding and snapshots */
+extern const struct wire_type entry_digest_type;
+extern const struct wire_type entry_found_type;
+
+const char *entry_type_name(enum entry_type type); /* "FOUND" ... */
+
+/* Appends header and body. `body` is the struct of this type; a field over its limit is a bug. */
+void entry_encode(enum entry_type type, const void *body, struct buf *out);
+
+/* What *out points to lies in `arena`. */
+RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err);
+
+/* ENTRY_LEAF_SIZE bytes: what the ledger hashes for this entry at this log index. */
+void entry_leaf(const struct entry *e, uint64_t index, uint8_t out[ENTRY_LEAF_SIZE]);
+
+uint64_t entry_replica_id(struct span spki);
+/* `founders` by rising id. */
+void entry_cluster_id(const struct entry_member *founders, size_t count, uint8_t out[32]);
+void entry_serial(const uint8_t cluster[32], uint64_t epoch, uint64_t issue_index,
+                  uint8_t out[ENTRY_SERIAL_SIZE]);
+
+/* INVALID names what is wrong: id does not belong to the key, name or address empty or with
+ * characters that a pod name or an address cannot have, zero host data, no evidence. */
+RESULT entry_member_check(const struct entry_member *m, struct err *err);
+
+#endif
