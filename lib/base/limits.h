@@ -60,6 +60,8 @@
     (512 * 1024) /* of entries in one AppendEntries, but for a single one                          \
                   */
 #define LIMIT_APPEND_ENTRIES 1024
+#define LIMIT_UNCOMMITTED (32 * 1024 * 1024) /* bytes in a leader's log beyond the commit index */
+#define LIMIT_PENDING_READS 4096
 
 /* State */
 #define LIMIT_HISTORY 1000                     /* manifests */
