@@ -1,0 +1,129 @@
+/* Issuer: picks the driver, serializes the calls, and holds the host's answer against the rules
+ * that are common to all sources; see issuer.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "attest/issuer.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "attest/snp_certtable.h"
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+/* AMD 56860 table 23 */
+#define REPORT_KEY_INFO 0x48
+#define REPORT_DATA 0x50
+#define SIGNING_KEY_SHIFT 2
+#define SIGNING_KEY_MASK 7
+#define SIGNING_KEY_VLEK 1
+
+struct issuer {
+    const struct issuer_driver *driver;
+    void *state;          /* of the driver, owned by it */
+    pthread_mutex_t lock; /* held through one fetch */
+};
+
+static const struct issuer_driver *const drivers[] = {&issuer_socket};
+#define DRIVER_COUNT (sizeof drivers / sizeof drivers[0])
+
+static const struct issuer_driver *find(const char *spec) {
+    for (size_t i = 0; i < DRIVER_COUNT; i++) {
+        if (strncmp(spec, drivers[i]->prefix, strlen(drivers[i]->prefix)) == 0) {
+            return drivers[i];
+        }
+    }
+    return NULL;
+}
+
+static RESULT fail_unknown(const char *spec, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf known = {0};
+    for (size_t i = 0; i < DRIVER_COUNT; i++) {
+        buf_appendf(&known, "%s%s", i > 0 ? ", " : "", drivers[i]->usage);
+    }
+    return err_set(err, ERR_CONFIG, "issuer '%.200s' is not known; known are: %s", spec,
+                   buf_cstr(&known));
+}
+
+struct result issuer_open(const char *spec, struct issuer **out, struct err *err) {
+    const struct issuer_driver *driver = find(spec);
+    if (driver == NULL) {
+        return fail_unknown(spec, err);
+    }
+    void *state = NULL;
+    struct result r = driver->open(spec + strlen(driver->prefix), &state, err);
+    if (!is_ok(r)) {
+        return err_wrap(r, err, "issuer '%.200s'", spec);
+    }
+    struct issuer *issuer = mem_zalloc(sizeof *issuer);
+    issuer->driver = driver;
+    issuer->state = state;
+    CHECK(pthread_mutex_init(&issuer->lock, NULL) == 0);
+    *out = issuer;
+    return OK;
+}
+
+void issuer_close(struct issuer *issuer) {
+    if (issuer == NULL) {
+        return;
+    }
+    issuer->driver->close(issuer->state);
+    CHECK(pthread_mutex_destroy(&issuer->lock) == 0);
+    mem_free(issuer);
+}
+
+void issuer_evidence_deinit(struct issuer_evidence *e) {
+    buf_deinit(&e->report);
+    buf_deinit(&e->vek);
+    for (size_t i = 0; i < ISSUER_CHAIN_MAX; i++) {
+        buf_deinit(&e->chain[i]);
+    }
+    e->chain_count = 0;
+}
+
+static RESULT check_report(const struct buf *report, const uint8_t *report_data, struct err *err) {
+    ENSURE(report->size == LIMIT_SNP_REPORT, err, MALFORMED,
+           "the host's report has %zu bytes, want %d", report->size, LIMIT_SNP_REPORT);
+    ENSURE(memcmp(report->data + REPORT_DATA, report_data, ISSUER_DATA_SIZE) == 0, err, MALFORMED,
+           "the host's report is not over the REPORT_DATA that was asked for");
+    return OK;
+}
+
+static void add_chain(struct issuer_evidence *e, struct span der) {
+    if (der.size > 0) {
+        buf_append_span(&e->chain[e->chain_count++], der);
+    }
+}
+
+/* A host may load both kinds; the report says which one signed (AMD 56860, KEY_INFO). */
+static struct span choose_vek(const struct buf *report, const struct snp_certtable *table) {
+    uint32_t key_info = load_u32le(report->data + REPORT_KEY_INFO);
+    bool is_vlek = ((key_info >> SIGNING_KEY_SHIFT) & SIGNING_KEY_MASK) == SIGNING_KEY_VLEK;
+    return is_vlek ? table->vlek : table->vcek;
+}
+
+static RESULT fetch(struct issuer *issuer, const uint8_t *report_data, struct buf *report,
+                    struct buf *table, struct err *err) {
+    CHECK(pthread_mutex_lock(&issuer->lock) == 0);
+    struct result r = issuer->driver->fetch(issuer->state, report_data, report, table, err);
+    CHECK(pthread_mutex_unlock(&issuer->lock) == 0);
+    return r;
+}
+
+struct result issuer_report(struct issuer *issuer, const uint8_t report_data[ISSUER_DATA_SIZE],
+                            struct issuer_evidence *out, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf report = {0};
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    struct snp_certtable table = {0};
+    TRY(fetch(issuer, report_data, &report, &bytes, err));
+    TRY(check_report(&report, report_data, err));
+    TRY(snp_certtable_parse(buf_span(&bytes), &table, err));
+    buf_append_span(&out->report, buf_span(&report));
+    buf_append_span(&out->vek, choose_vek(&report, &table));
+    add_chain(out, table.ask);
+    add_chain(out, table.ark);
+    return OK;
+}
