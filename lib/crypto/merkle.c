@@ -214,8 +214,8 @@ RESULT merkle_path_root(const uint8_t leaf[HASH], uint64_t index, uint64_t size,
     return OK;
 }
 
-RESULT merkle_path_verify(const uint8_t leaf[HASH], uint64_t index, uint64_t size,
-                          struct span path, const uint8_t root[HASH], struct err *err) {
+RESULT merkle_path_verify(const uint8_t leaf[HASH], uint64_t index, uint64_t size, struct span path,
+                          const uint8_t root[HASH], struct err *err) {
     uint8_t actual[HASH];
     TRY(merkle_path_root(leaf, index, size, path, actual, err));
     ENSURE(memcmp(actual, root, HASH) == 0, err, DIFFERS, "the path leads to another root");

@@ -89,14 +89,13 @@ static void check_path(const struct merkle_log *log, size_t index, size_t size) 
     assert_true(is_ok(merkle_path_verify(leaf, index, size, buf_span(&path), root, NULL)));
     /* any other index of this tree is refused */
     for (size_t other = 0; other < size; other++) {
-        assert_int_equal(
-            is_ok(merkle_path_verify(leaf, other, size, buf_span(&path), root, NULL)),
-            other == index);
+        assert_int_equal(is_ok(merkle_path_verify(leaf, other, size, buf_span(&path), root, NULL)),
+                         other == index);
     }
     for (size_t i = 0; i < path.size; i += 47) {
         path.data[i] ^= 1;
-        assert_int_equal(
-            merkle_path_verify(leaf, index, size, buf_span(&path), root, NULL).code, ERR_DIFFERS);
+        assert_int_equal(merkle_path_verify(leaf, index, size, buf_span(&path), root, NULL).code,
+                         ERR_DIFFERS);
         path.data[i] ^= 1;
     }
     for (size_t cut = 0; cut < path.size; cut += 16) {
@@ -123,8 +122,7 @@ static void test_path_outside_the_tree(void **state) {
     assert_int_equal(merkle_path_verify(leaf, 0, 0, none, leaf, NULL).code, ERR_MALFORMED);
     assert_int_equal(merkle_path_verify(leaf, 1, 1, none, leaf, NULL).code, ERR_MALFORMED);
     assert_true(is_ok(merkle_path_verify(leaf, 0, 1, none, leaf, NULL)));
-    assert_int_equal(merkle_path_verify(leaf, 0, UINT64_MAX, none, leaf, NULL).code,
-                     ERR_MALFORMED);
+    assert_int_equal(merkle_path_verify(leaf, 0, UINT64_MAX, none, leaf, NULL).code, ERR_MALFORMED);
 }
 
 static void check_consistency(const struct merkle_log *log, size_t old_size, size_t size) {
