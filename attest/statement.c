@@ -39,10 +39,11 @@ const char *replica_state_name(enum replica_state state) {
     return state < REPLICA_STATE_COUNT ? names[state] : "unknown";
 }
 
-uint64_t replica_id_of(struct span public_key) {
+uint64_t statement_replica_id(struct span public_key) {
     uint8_t digest[SHA256_SIZE];
     sha256(public_key, digest);
-    return load_u64be(digest) >> 1;
+    uint64_t id = load_u64be(digest) >> 1;
+    return id == 0 ? 1 : id;
 }
 
 static RESULT check_key(struct span spki, struct err *err) {
@@ -67,7 +68,7 @@ RESULT replica_statement_decode(struct span bytes, struct arena *arena,
     struct replica_statement s = {0};
     TRY(wire_decode(&replica_statement_type, bytes, arena, &s, err));
     TRY(check_key(s.public_key, err));
-    ENSURE(s.replica_id == replica_id_of(s.public_key), err, MALFORMED,
+    ENSURE(s.replica_id == statement_replica_id(s.public_key), err, MALFORMED,
            "statement: replica_id is not that of public_key");
     ENSURE(s.state < REPLICA_STATE_COUNT, err, MALFORMED, "statement: state %u is unknown",
            s.state);

@@ -52,8 +52,8 @@ struct replica_statement {
 extern const struct wire_type workload_statement_type;
 extern const struct wire_type replica_statement_type;
 
-/* First 63 bits of SHA-256 of the DER SubjectPublicKeyInfo, as a big-endian number. */
-uint64_t replica_id_of(struct span public_key);
+/* First 63 bits of SHA-256 of the DER SubjectPublicKeyInfo, big-endian; 1 where that is 0. */
+uint64_t statement_replica_id(struct span public_key);
 
 /* MALFORMED: not the message, not one valid public key, or (replica) an id that is not the key's,
  * an unknown state, a confirmed index without has_confirmed or above commit_index. What *out points
