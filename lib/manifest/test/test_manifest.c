@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/limits.h"
+#include "lib/crypto/digest.h"
+#include "lib/manifest/manifest.h"
+
+#define H1 "1111111111111111111111111111111111111111111111111111111111111111"
+#define H2 "2222222222222222222222222222222222222222222222222222222222222222"
+#define HA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define HB "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define M48 H1 "22222222222222222222222222222222"
+#define ZERO48                                                                                     \
+    "000000000000000000000000000000000000000000000000"                                             \
+    "000000000000000000000000000000000000000000000000"
+
+/* openssl genrsa | openssl rsa -RSAPublicKey_out -outform DER, 2048 and 1024 bits */
+#define RSA_2048                                                                                   \
+    "3082010a028201010096f90d09965e6e94667e482e25d8c2a5eba3543c4edc99"                             \
+    "4655852d99b04dfaa426d0f8d5ca1846538ab9a9f9201ea09683a8c9aefbe55c"                             \
+    "61fdea5291449308b382d7d612b801f9e288f772ea01890766401cee75b0d2f2"                             \
+    "6bafcb22c0472a2b7bcb3af7f850fbccccd1d1ce6f8d6aa0a86640cec2603b2d"                             \
+    "8bdfb2b3a12a0df05858316cf5f936d10bf8dbf0978e52498234dd51f6156d2b"                             \
+    "87c64498c22819f9c1f351b32db220a8df4dd406c699d1c8d34f4adede347c7a"                             \
+    "f39b84711ebfd944d178a303e8ed11c165a03793eb10b0e26b6562a3baebf4b1"                             \
+    "96e84c91dcc98befe4470c417ed39fab2efa54e0ec51f76f5f6ec6e1d98895ac"                             \
+    "100d22dc4fbed231dd0203010001"
+#define RSA_1024                                                                                   \
+    "308189028181009b3b40630af3068640032c71b8ace113bcadd7a835fb10416a"                             \
+    "9977b7dcbd33fe1ee02e0ddb6dc873feb6ed50d569f81f4de8a1447a4719d5ce"                             \
+    "67193a99ec541d50c46593f43714bd0c1455b8507c2106d2ac99245621088b35"                             \
+    "2f58d809e566589cbf506085da540234c4257bd66524009697ead6981095c6fc"                             \
+    "8957120ec63cbf0203010001"
+
+#define COORDINATOR "\"" H1 "\":{\"Role\":\"coordinator\"}"
+#define TCB                                                                                        \
+    "\"MinimumTCB\":{\"BootloaderVersion\":4,\"TEEVersion\":0,\"SNPVersion\":24,"                  \
+    "\"MicrocodeVersion\":219}"
+#define SNP_HEAD "\"ProductName\":\"Milan\",\"TrustedMeasurement\":\"" M48 "\","
+#define SNP_BASE SNP_HEAD TCB ",\"GuestPolicy\":{\"SMT\":true}"
+#define REFS "\"ReferenceValues\":{\"snp\":[{" SNP_BASE "}]}"
+#define POLICIES "\"Policies\":{" COORDINATOR "}"
+#define WITH_POLICIES(text) "{\"Policies\":{" text "}," REFS "}"
+#define WITH_SNP(text) "{" POLICIES ",\"ReferenceValues\":{\"snp\":[{" text "}]}}"
+#define WITH_MORE(text) "{" POLICIES "," REFS "," text "}"
+#define WITH_GUEST(text) WITH_SNP(SNP_HEAD TCB ",\"GuestPolicy\":{" text "}")
+#define WITH_SAN(text)                                                                             \
+    WITH_POLICIES("\"" H1 "\":{\"Role\":\"coordinator\",\"SANs\":[\"" text "\"]}")
+
+static struct result parse(const char *json, struct manifest *m, struct err *err) {
+    return manifest_parse(span_str(json), m, err);
+}
+
+static void assert_refused(const char *json, const char *want) {
+    struct manifest m = {0};
+    struct err err;
+    struct result r = parse(json, &m, &err);
+    if (r.code != ERR_MANIFEST || strstr(err.text, want) == NULL) {
+        fail_msg("want '%s', got %s '%s' for %.300s", want, err_name(r.code),
+                 is_ok(r) ? "" : err.text, json);
+    }
+    assert_int_equal(m.policy_count, 0);
+}
+
+static void assert_accepted(const char *json) {
+    struct manifest m = {0};
+    struct err err;
+    if (!is_ok(parse(json, &m, &err))) {
+        fail_msg("%s for %.300s", err.text, json);
+    }
+    manifest_deinit(&m);
+}
+
+static const char full[] =
+    "{\"Policies\":{\"" H2 "\":{\"SANs\":[\"web\",\"*\",\"10.0.0.1\",\"spiffe://example.org/web\"],"
+    "\"WorkloadSecretID\":\"default/Deployment/web\"}," COORDINATOR "},"
+    "\"ReferenceValues\":{\"snp\":[{" SNP_HEAD TCB
+    ",\"GuestPolicy\":{\"ABIMinor\":31,\"ABIMajor\":1,"
+    "\"SMT\":true,\"SingleSocket\":true,\"CXLAllowed\":false,\"CipherTextHidingDRAM\":true},"
+    "\"AllowedChipIDs\":[\"" H1 H2 "\"],\"SimulatedRoots\":[\"" HA "\"],"
+    "\"Platform\":\"Metal-QEMU-SNP\",\"CPUs\":1}],\"tdx\":[]},"
+    "\"WorkloadOwnerKeyDigests\":[\"" HB "\",\"" HA "\"],"
+    "\"SeedshareOwnerPubKeys\":[\"" RSA_2048 "\"]}\n";
+
+static void test_reads_policies_in_hash_order(void **state) {
+    (void)state;
+    struct manifest m = {0};
+    assert_true(is_ok(parse(full, &m, NULL)));
+    assert_int_equal(m.policy_count, 2);
+    assert_int_equal(m.policies[0].hash[0], 0x11);
+    assert_int_equal(m.policies[0].role, ROLE_COORDINATOR);
+    assert_string_equal(m.policies[0].workload_secret_id, "");
+    const struct policy_entry *web = &m.policies[1];
+    assert_int_equal(web->role, ROLE_WORKLOAD);
+    assert_int_equal(web->san_count, 4);
+    assert_string_equal(web->sans[3], "spiffe://example.org/web");
+    assert_string_equal(web->workload_secret_id, "default/Deployment/web");
+    assert_ptr_equal(manifest_find_policy(&m, web->hash), web);
+    uint8_t other[32] = {9};
+    assert_null(manifest_find_policy(&m, other));
+    manifest_deinit(&m);
+}
+
+static void test_reads_reference_values(void **state) {
+    (void)state;
+    struct manifest m = {0};
+    assert_true(is_ok(parse(full, &m, NULL)));
+    assert_int_equal(m.reference_count, 1);
+    const struct snp_reference *ref = &m.references[0];
+    assert_int_equal(ref->product, SNP_MILAN);
+    assert_int_equal(ref->measurement[47], 0x22);
+    assert_int_equal(ref->minimum_tcb.bootloader, 4);
+    assert_int_equal(ref->minimum_tcb.tee, 0);
+    assert_int_equal(ref->minimum_tcb.snp, 24);
+    assert_int_equal(ref->minimum_tcb.microcode, 219);
+    assert_int_equal(ref->policy_allowed, 1 << 16);
+    assert_int_equal(ref->policy_required, 1 << 20 | 1 << 24);
+    assert_int_equal(ref->policy_abi_major, 1);
+    assert_int_equal(ref->policy_abi_minor, 31);
+    assert_int_equal(ref->chip_id_count, 1);
+    assert_int_equal(ref->chip_ids[0][63], 0x22);
+    assert_int_equal(ref->simulated_root_count, 1);
+    assert_int_equal(ref->simulated_roots[0][0], 0xaa);
+    manifest_deinit(&m);
+}
+
+static void test_reads_owners_sorted_and_hashes_exact_bytes(void **state) {
+    (void)state;
+    struct manifest m = {0};
+    assert_true(is_ok(parse(full, &m, NULL)));
+    assert_int_equal(m.owner_count, 2);
+    assert_int_equal(m.owner_digests[0][0], 0xaa);
+    assert_true(manifest_has_owner(&m, m.owner_digests[1]));
+    uint8_t unknown[32] = {1};
+    assert_false(manifest_has_owner(&m, unknown));
+    assert_int_equal(m.share_owner_count, 1);
+    assert_int_equal(m.share_owners[0].size, strlen(RSA_2048) / 2);
+    uint8_t hash[32];
+    sha256(span_str(full), hash);
+    assert_memory_equal(m.hash, hash, 32);
+    manifest_deinit(&m);
+}
+
+/* python3: hashlib.sha256(bytes([0x11] * 32 + [0x22] * 32)).hexdigest() */
+static void test_policies_hash_golden(void **state) {
+    (void)state;
+    struct manifest m = {0};
+    assert_true(is_ok(parse(full, &m, NULL)));
+    uint8_t hash[32];
+    manifest_policies_hash(&m, hash);
+    char hex[65];
+    hex_encode(SPAN(hash), hex);
+    assert_string_equal(hex, "5189c77d29fe5d546a045ec46986852785fea5c13ac7da9c115ff5fb6edf817c");
+    manifest_deinit(&m);
+}
+
+static void test_refuses_what_is_not_an_object(void **state) {
+    (void)state;
+    assert_refused("", "empty");
+    assert_refused("null", "JSON null");
+    assert_refused("[]", "not a JSON object");
+    assert_refused("7", "not a JSON object");
+    assert_refused("{", "line 1");
+    assert_refused("{} {}", "end of file expected");
+    assert_refused("{\"Policies\":{},\"Policies\":{}}", "duplicate");
+    assert_refused("{\"a\":\"\\u0000\"}", "line 1");
+    assert_refused("\xff", "line 1");
+    assert_refused("{}", "Policies: must not be empty; ReferenceValues: must not be empty");
+}
+
+static void test_refuses_before_parsing_what_is_too_large(void **state) {
+    (void)state;
+    size_t size = LIMIT_MANIFEST_SET + 1;
+    char *text = calloc(1, size);
+    assert_non_null(text);
+    memset(text, ' ', size);
+    memcpy(text, full, strlen(full));
+    struct manifest m = {0};
+    struct err err;
+    assert_true(is_ok(manifest_parse(span_of(text, size - 1), &m, &err)));
+    manifest_deinit(&m);
+    assert_int_equal(manifest_parse(span_of(text, size), &m, &err).code, ERR_MANIFEST);
+    assert_non_null(strstr(err.text, "limit 524288"));
+    free(text);
+}
+
+static void test_refuses_bad_policies(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {WITH_POLICIES(""), "Policies: must be an object with at least one"},
+        {WITH_POLICIES("\"" H1 "\":{}"), "Policies: no policy has the role"},
+        {WITH_POLICIES("\"" H1 "\":null"), H1 ": must be an object"},
+        {WITH_POLICIES("\"11\":{}," COORDINATOR), "Policies.11: must be 64 lower-case"},
+        {WITH_POLICIES("\"" HA "\":{\"Role\":\"admin\"}," COORDINATOR), HA ".Role: must be"},
+        {WITH_POLICIES("\"" HA "\":{\"Rolle\":\"\"}," COORDINATOR), HA ".Rolle: unknown field"},
+        {WITH_POLICIES("\"" HA "\":{\"SANs\":[7]}," COORDINATOR), HA ".SANs[0]: must be a string"},
+        {WITH_POLICIES("\"" HA "\":{\"SANs\":{}}," COORDINATOR), HA ".SANs: must be a list"},
+        {WITH_POLICIES("\"" HA "\":{\"WorkloadSecretID\":\"a\\n\"}," COORDINATOR), "control"},
+        {WITH_POLICIES("\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+                       "\":{}," COORDINATOR),
+         "must be 64 lower-case"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_refused(rows[i][0], rows[i][1]);
+    }
+}
+
+static void test_san_forms(void **state) {
+    (void)state;
+    static const char *const good[] = {
+        WITH_SAN("web"),     WITH_SAN("web.default.svc"),   WITH_SAN("*"),
+        WITH_SAN("*.web.a"), WITH_SAN("10.0.0.1"),          WITH_SAN("fe80::1"),
+        WITH_SAN("a-b.C9"),  WITH_SAN("spiffe://t.org/ns"), WITH_SAN("https://x.y/?q=%41"),
+    };
+    static const char *const bad[] = {
+        WITH_SAN(""),      WITH_SAN("-a"),     WITH_SAN("a-"),   WITH_SAN("a..b"),
+        WITH_SAN("a."),    WITH_SAN("a b"),    WITH_SAN("**"),   WITH_SAN("a.*"),
+        WITH_SAN("1.2.3"), WITH_SAN("a_b"),    WITH_SAN("://x"), WITH_SAN("1x://y"),
+        WITH_SAN("*."),    WITH_SAN("x:// y"), WITH_SAN("x://"), WITH_SAN("gr\xc3\xbc\xc3\x9f"),
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_accepted(good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_refused(bad[i], ".SANs[0]: neither a DNS name");
+    }
+}
+
+static void test_refuses_bad_reference_values(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{" POLICIES ",\"ReferenceValues\":{\"snp\":[]}}", "ReferenceValues: must hold at least"},
+        {"{" POLICIES ",\"ReferenceValues\":{}}", "ReferenceValues: must hold at least"},
+        {"{" POLICIES ",\"ReferenceValues\":{\"snp\":[{" SNP_BASE "}],\"tdx\":[{}]}}",
+         "ReferenceValues.tdx: TDX is not supported"},
+        {WITH_SNP("\"ProductName\":\"Rome\""), "snp[0].ProductName: must be"},
+        {WITH_SNP(SNP_BASE ",\"PlatformInfo\":{}"), "PlatformInfo: not supported by this version"},
+        {WITH_SNP(SNP_BASE ",\"MinimumMitigationVector\":0"), "not supported by this version"},
+        {WITH_SNP(SNP_BASE ",\"AllowedChipIDs\":[\"ab\"]"), "AllowedChipIDs[0]: must be 128"},
+        {WITH_SNP(SNP_BASE ",\"SimulatedRoots\":[\"ab\"]"), "SimulatedRoots[0]: must be 64"},
+        {WITH_SNP(SNP_BASE ",\"CPUs\":1.5"), "CPUs: must be a whole number"},
+        {WITH_SNP("\"ProductName\":\"Milan\",\"TrustedMeasurement\":\"" ZERO48 "\"," TCB
+                  ",\"GuestPolicy\":{}"),
+         "TrustedMeasurement: is all zero"},
+        {WITH_SNP(SNP_HEAD TCB), "snp[0].GuestPolicy: must not be empty"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_refused(rows[i][0], rows[i][1]);
+    }
+}
+
+static void test_refuses_bad_tcb(void **state) {
+    (void)state;
+#define WITH_TCB(product, text)                                                                    \
+    WITH_SNP("\"ProductName\":\"" product "\",\"TrustedMeasurement\":\"" M48                       \
+             "\",\"MinimumTCB\":{\"BootloaderVersion\":4,\"TEEVersion\":0," text                   \
+             "\"MicrocodeVersion\":219},\"GuestPolicy\":{}")
+    assert_refused(WITH_TCB("Milan", "\"SNPVersion\":null,"), "SNPVersion: must not be empty");
+    assert_refused(WITH_TCB("Milan", ""), "MinimumTCB.SNPVersion: must not be empty");
+    assert_refused(WITH_TCB("Milan", "\"SNPVersion\":256,"), "SNPVersion: must be an integer");
+    assert_refused(WITH_TCB("Milan", "\"SNPVersion\":-1,"), "SNPVersion: must be an integer");
+    assert_refused(WITH_TCB("Milan", "\"SNPVersion\":1.0,"), "SNPVersion: must be an integer");
+    assert_refused(WITH_TCB("Milan", "\"SNPVersion\":1,\"FMCVersion\":1,"), "FMCVersion: exists");
+    assert_refused(WITH_TCB("Turin", "\"SNPVersion\":1,"), "FMCVersion: must not be empty");
+    assert_accepted(WITH_TCB("Turin", "\"SNPVersion\":1,\"FMCVersion\":1,"));
+    assert_accepted(WITH_TCB("Genoa", "\"SNPVersion\":255,"));
+}
+
+static void test_guest_policy_bits(void **state) {
+    (void)state;
+    assert_refused(WITH_GUEST("\"Debug\":true"), "GuestPolicy.Debug: must be false");
+    assert_refused(WITH_GUEST("\"MigrateMA\":true"), "GuestPolicy.MigrateMA: must be false");
+    assert_refused(WITH_GUEST("\"SMT\":1"), "GuestPolicy.SMT: must be true or false");
+    assert_refused(WITH_GUEST("\"ABIMinor\":300"), "GuestPolicy.ABIMinor: must be an integer");
+    assert_accepted(WITH_GUEST("\"Debug\":false"));
+    struct manifest m = {0};
+    assert_true(is_ok(parse(WITH_GUEST("\"CXLAllowed\":true,\"MemAES256XTS\":true,"
+                                       "\"RAPLDis\":true,\"PageSwapDisable\":true"),
+                            &m, NULL)));
+    assert_int_equal(m.references[0].policy_allowed, 1 << 21);
+    assert_int_equal(m.references[0].policy_required, 1 << 22 | 1 << 23 | 1 << 25);
+    manifest_deinit(&m);
+}
+
+static void test_owner_keys(void **state) {
+    (void)state;
+#define DIGESTS(text) WITH_MORE("\"WorkloadOwnerKeyDigests\":" text)
+#define SHARES(text) WITH_MORE("\"SeedshareOwnerPubKeys\":" text)
+    assert_accepted(DIGESTS("null"));
+    assert_accepted(DIGESTS("[]"));
+    assert_accepted(SHARES("[]"));
+    assert_accepted(SHARES("[\"" RSA_2048 "\"]"));
+    assert_refused(DIGESTS("[\"" HA "\",\"" HB "\",\"" HA "\"]"), "names one key twice");
+    assert_refused(DIGESTS("[\"aa\"]"), "WorkloadOwnerKeyDigests[0]: must be 64");
+    assert_refused(DIGESTS("\"" HA "\""), "WorkloadOwnerKeyDigests: must be a list");
+    assert_refused(SHARES("[\"" RSA_1024 "\"]"), "at least 2048 bits");
+    assert_refused(SHARES("[\"" RSA_2048 "00\"]"), "SeedshareOwnerPubKeys[0]: not a PKCS#1");
+    assert_refused(SHARES("[\"" RSA_2048 "\",\"" RSA_2048 "\"]"), "PubKeys[1]: stands here twice");
+    assert_refused(SHARES("[\"\"]"), "PKCS#1");
+    assert_refused(WITH_MORE("\"Extra\":1"), "Extra: unknown field");
+}
+
+static void test_every_prefix_is_refused(void **state) {
+    (void)state;
+    for (size_t size = 0; size < strlen(full) - 1; size++) {
+        struct manifest m = {0};
+        struct err err;
+        assert_int_equal(manifest_parse(span_of(full, size), &m, &err).code, ERR_MANIFEST);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_policies_in_hash_order),
+        cmocka_unit_test(test_reads_reference_values),
+        cmocka_unit_test(test_reads_owners_sorted_and_hashes_exact_bytes),
+        cmocka_unit_test(test_policies_hash_golden),
+        cmocka_unit_test(test_refuses_what_is_not_an_object),
+        cmocka_unit_test(test_refuses_before_parsing_what_is_too_large),
+        cmocka_unit_test(test_refuses_bad_policies),
+        cmocka_unit_test(test_san_forms),
+        cmocka_unit_test(test_refuses_bad_reference_values),
+        cmocka_unit_test(test_refuses_bad_tcb),
+        cmocka_unit_test(test_guest_policy_bits),
+        cmocka_unit_test(test_owner_keys),
+        cmocka_unit_test(test_every_prefix_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,139 @@
+/* Transitions: hashing, signing and checking the chain of manifests.
+ *
+ * Happy path of a chain: for each generation parse the manifest, recompute the transition over the
+ * one before, check the signer against the authority (itself for the first, the predecessor after
+ * that). Failure: SIGNATURE, DENIED or MANIFEST, with the generation in the text; outputs stay as
+ * they were. Pure: no I/O, no clock.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "lib/manifest/transition.h"
+
+#include <string.h>
+
+#include "lib/base/limits.h"
+#include "lib/crypto/digest.h"
+
+static const char hash_domain[] = "contrast-transition-v1"; /* hashed with its NUL */
+static const char sign_domain[] = "contrast-set-v1";        /* signed with its NUL */
+
+void transition_hash(const struct transition *t, uint8_t out[32]) {
+    uint8_t numbers[16];
+    store_u64be(numbers, t->epoch);
+    store_u64be(numbers + 8, t->generation);
+    const struct span parts[] = {
+        SPAN(hash_domain), SPAN(t->cluster),       SPAN(numbers),
+        SPAN(t->previous), SPAN(t->manifest_hash), SPAN(t->policies_hash),
+    };
+    sha256_parts(parts, sizeof parts / sizeof parts[0], out);
+}
+
+void transition_signed_bytes(const uint8_t hash[32], struct buf *out) {
+    buf_append(out, sign_domain, sizeof sign_domain);
+    buf_append(out, hash, SHA256_SIZE);
+}
+
+RESULT transition_sign(const uint8_t hash[32], const struct key *owner, struct buf *signature,
+                       struct err *err) {
+    AUTO(buf_deinit)
+    struct buf message = {0};
+    transition_signed_bytes(hash, &message);
+    return key_sign(owner, buf_span(&message), signature, err);
+}
+
+static RESULT check_signature(const uint8_t hash[32], const struct key *signer,
+                              struct span signature, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf message = {0};
+    transition_signed_bytes(hash, &message);
+    return key_verify(signer, buf_span(&message), signature, err);
+}
+
+RESULT transition_verify(const uint8_t hash[32], struct span spki, struct span signature,
+                         const struct manifest *authority, struct err *err) {
+    uint8_t digest[SHA256_SIZE];
+    sha256(spki, digest);
+    if (!manifest_has_owner(authority, digest)) {
+        char hex[2 * SHA256_SIZE + 1];
+        hex_encode(SPAN(digest), hex);
+        return err_set(err, ERR_SIGNATURE, "signed by key %s, not an owner of this manifest", hex);
+    }
+    AUTO(key_deinit)
+    struct key signer = {0};
+    struct result r = key_from_spki(spki, &signer, err);
+    if (is_ok(r)) {
+        r = check_signature(hash, &signer, signature, err);
+    }
+    if (!is_ok(r)) {
+        struct err cause = err != NULL ? *err : (struct err){0};
+        return err_set(err, ERR_SIGNATURE, "%.900s", cause.text);
+    }
+    return OK;
+}
+
+/* The state of a walk along a history. */
+struct walk {
+    struct transition next;   /* cluster, epoch, generation and predecessor of the next record */
+    struct manifest manifest; /* of the last record; owned */
+};
+
+static void free_walk(struct walk *w) {
+    manifest_deinit(&w->manifest);
+}
+
+static RESULT check_first_signer(const struct transition_record *record,
+                                 const struct manifest *trusted, struct err *err) {
+    uint8_t digest[SHA256_SIZE];
+    sha256(record->spki, digest);
+    char hex[2 * SHA256_SIZE + 1];
+    hex_encode(SPAN(digest), hex);
+    ENSURE(manifest_has_owner(trusted, digest), err, DENIED,
+           "the history starts with key %s, which your manifest does not name", hex);
+    return OK;
+}
+
+/* Takes one record; *w moves on only when it is good. */
+static RESULT step(struct walk *w, const struct transition_record *record,
+                   const struct manifest *trusted, struct err *err) {
+    bool is_first = w->next.generation == 1;
+    if (is_first) {
+        TRY(check_first_signer(record, trusted, err));
+    }
+    AUTO(manifest_deinit)
+    struct manifest m = {0};
+    TRY(manifest_parse(record->manifest, &m, err));
+    struct transition t = w->next;
+    memcpy(t.manifest_hash, m.hash, sizeof t.manifest_hash);
+    manifest_policies_hash(&m, t.policies_hash);
+    uint8_t hash[SHA256_SIZE];
+    transition_hash(&t, hash);
+    TRY(transition_verify(hash, record->spki, record->signature, is_first ? &m : &w->manifest,
+                          err));
+    manifest_deinit(&w->manifest);
+    w->manifest = m;
+    m = (struct manifest){0};
+    w->next.generation++;
+    memcpy(w->next.previous, hash, sizeof hash);
+    return OK;
+}
+
+RESULT transition_verify_chain(const uint8_t cluster[32], uint64_t epoch,
+                               const struct transition_record *records, size_t count,
+                               const struct manifest *trusted, struct manifest *latest,
+                               uint8_t head[32], struct err *err) {
+    ENSURE(count > 0, err, DENIED, "the history is empty");
+    ENSURE(count <= LIMIT_HISTORY, err, DENIED, "the history has %zu generations, limit %d", count,
+           LIMIT_HISTORY);
+    AUTO(free_walk)
+    struct walk w = {.next = {.epoch = epoch, .generation = 1}};
+    memcpy(w.next.cluster, cluster, sizeof w.next.cluster);
+    for (size_t i = 0; i < count; i++) {
+        struct result r = step(&w, &records[i], trusted, err);
+        if (!is_ok(r)) {
+            return err_wrap(r, err, "generation %zu", i + 1);
+        }
+    }
+    *latest = w.manifest;
+    w.manifest = (struct manifest){0};
+    memcpy(head, w.next.previous, SHA256_SIZE);
+    return OK;
+}
