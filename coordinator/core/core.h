@@ -72,6 +72,8 @@ bool core_is_founded(const struct core *c);
 const uint8_t *core_cluster(const struct core *c); /* 32 bytes, zero before founding */
 uint64_t core_epoch(const struct core *c);         /* 1 */
 int64_t core_founding_time(const struct core *c);
+/* The founder list as the cluster id hashes it, by rising id, without evidence. */
+const struct entry_member *core_founders(const struct core *c, size_t *count);
 const struct entry_digest *core_simulated_roots(const struct core *c, size_t *count);
 
 /* One generation of the history. */

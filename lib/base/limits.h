@@ -47,6 +47,7 @@
 #define LIMIT_YAML_FILE (64 * 1024 * 1024)
 #define LIMIT_YAML_DEPTH 100
 #define LIMIT_YAML_NODES 1000000
+#define LIMIT_YAML_ANCHORS 1000 /* in one document */
 
 /* Consensus */
 #define LIMIT_ENTRY (1024 * 1024)
@@ -70,6 +71,7 @@
 #define LIMIT_LEDGER 1000000                   /* leaves */
 #define LIMIT_ISSUE_BATCH 256                  /* requests in one ISSUE entry */
 #define LIMIT_LEAF_VALIDITY_S (7 * 24 * 3600)  /* seconds */
+#define LIMIT_BLOBS 16384                      /* policies, of all manifests */
 #define LIMIT_BLOB_BYTES (64 * 1024 * 1024)    /* all policies together */
 #define LIMIT_HISTORY_BYTES (64 * 1024 * 1024) /* all manifests together */
 #define LIMIT_REQUEST_WINDOW 1024              /* remembered requests per member */

@@ -1,0 +1,416 @@
+/* Core: see core.h. Memory, reading, and the rules that applying and loading share.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "coordinator/core/core_state.h"
+#include "lib/base/mem.h"
+#include "lib/crypto/digest.h"
+#include "lib/manifest/transition.h"
+
+/* --- Copies */
+
+struct span core__dup(struct span s) {
+    uint8_t *copy = mem_alloc(s.size);
+    if (s.size > 0) {
+        memcpy(copy, s.data, s.size);
+    }
+    return span_of(copy, s.size);
+}
+
+/* The one place that turns a span that the core owns back into memory. */
+static void *writable(const void *p) {
+    return (void *)(uintptr_t)p;
+}
+
+void core__free_span(struct span *s) {
+    mem_free(writable(s->data));
+    *s = span_of(NULL, 0);
+}
+
+struct entry_member core__dup_member(const struct entry_member *m, bool with_evidence) {
+    struct entry_member copy = *m;
+    copy.name = mem_strdup(m->name);
+    copy.address = mem_strdup(m->address);
+    copy.user_address = mem_strdup(m->user_address);
+    copy.spki = core__dup(m->spki);
+    copy.evidence = with_evidence ? core__dup(m->evidence) : span_of(NULL, 0);
+    return copy;
+}
+
+void core__free_member(struct entry_member *m) {
+    mem_free(m->name);
+    mem_free(m->address);
+    mem_free(m->user_address);
+    core__free_span(&m->spki);
+    core__free_span(&m->evidence);
+    *m = (struct entry_member){0};
+}
+
+struct secret *core__dup_secret(struct span s) {
+    struct secret *copy = secret_new(s.size);
+    memcpy(secret_data(copy), s.data, s.size);
+    return copy;
+}
+
+/* --- Life */
+
+struct core *core_new(void) {
+    struct core *c = mem_zalloc(sizeof *c);
+    c->epoch = CORE_EPOCH;
+    merkle_log_init(&c->ledger);
+    return c;
+}
+
+static void free_record(struct core_record *r) {
+    core__free_span(&r->manifest);
+    core__free_span(&r->signer);
+    core__free_span(&r->signature);
+    core__free_span(&r->mesh_cert);
+    core__free_span(&r->intermediate);
+    core__free_span(&r->root_cert);
+}
+
+static void free_tables(struct core *c) {
+    for (size_t i = 0; i < c->founder_count; i++) {
+        core__free_member(&c->founders[i]);
+    }
+    for (size_t i = 0; i < c->member_count; i++) {
+        core__free_member(&c->members[i].member);
+    }
+    for (size_t i = 0; i < c->record_count; i++) {
+        free_record(&c->records[i]);
+    }
+    for (size_t i = 0; i < c->blob_count; i++) {
+        core__free_span(&c->blobs[i].data);
+    }
+    mem_free(c->records);
+    mem_free(c->blobs);
+}
+
+void core_free(struct core *c) {
+    if (c == NULL) {
+        return;
+    }
+    free_tables(c);
+    manifest_deinit(&c->manifest);
+    secret_free(c->root_key);
+    secret_free(c->mesh_key);
+    secret_free(c->workload_secret);
+    merkle_log_deinit(&c->ledger);
+    mem_free_wiped(c, sizeof *c);
+}
+
+/* --- Members */
+
+size_t core__member_index(const struct core *c, uint64_t id, bool *found) {
+    size_t at = 0;
+    while (at < c->member_count && c->members[at].member.id < id) {
+        at++;
+    }
+    *found = at < c->member_count && c->members[at].member.id == id;
+    return at;
+}
+
+void core__add_member(struct core *c, const struct core_member *row) {
+    bool found = false;
+    size_t at = core__member_index(c, row->member.id, &found);
+    CHECK(!found && c->member_count < LIMIT_MEMBERS);
+    size_t after = c->member_count - at;
+    memmove(&c->members[at + 1], &c->members[at], after * sizeof c->members[0]);
+    memmove(&c->windows[at + 1], &c->windows[at], after * sizeof c->windows[0]);
+    c->members[at] = *row;
+    c->windows[at].highest = 0;
+    memset(c->windows[at].codes, CORE_SLOT_FREE, sizeof c->windows[at].codes);
+    c->member_count++;
+}
+
+void core__remove_member(struct core *c, size_t index) {
+    CHECK(index < c->member_count);
+    core__free_member(&c->members[index].member);
+    size_t after = c->member_count - index - 1;
+    memmove(&c->members[index], &c->members[index + 1], after * sizeof c->members[0]);
+    memmove(&c->windows[index], &c->windows[index + 1], after * sizeof c->windows[0]);
+    c->member_count--;
+}
+
+/* --- Blobs */
+
+size_t core__blob_index(const struct core *c, const uint8_t hash[32], bool *found) {
+    size_t low = 0;
+    size_t high = c->blob_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(c->blobs[middle].hash, hash, 32) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *found = low < c->blob_count && memcmp(c->blobs[low].hash, hash, 32) == 0;
+    return low;
+}
+
+void core__add_blob(struct core *c, const uint8_t hash[32], struct span policy) {
+    bool found = false;
+    size_t at = core__blob_index(c, hash, &found);
+    CHECK(!found);
+    if (c->blob_count == c->blob_capacity) {
+        c->blob_capacity = c->blob_capacity == 0 ? 16 : c->blob_capacity * 2;
+        c->blobs = mem_realloc(c->blobs, c->blob_capacity * sizeof *c->blobs);
+    }
+    memmove(&c->blobs[at + 1], &c->blobs[at], (c->blob_count - at) * sizeof *c->blobs);
+    c->blobs[at] = (struct core__blob){.data = core__dup(policy)};
+    memcpy(c->blobs[at].hash, hash, 32);
+    c->blob_count++;
+    c->blob_size += policy.size;
+}
+
+void core__name_blobs(struct core *c, const struct manifest *m) {
+    for (size_t i = 0; i < m->policy_count; i++) {
+        bool found = false;
+        size_t at = core__blob_index(c, m->policies[i].hash, &found);
+        CHECK(found);
+        c->blobs[at].is_named = true;
+    }
+}
+
+void core__keep_blobs(struct core *c, const struct manifest *m) {
+    core__name_blobs(c, m);
+    size_t kept = 0;
+    for (size_t i = 0; i < c->blob_count; i++) {
+        if (c->blobs[i].is_named) {
+            c->blobs[kept++] = c->blobs[i];
+            continue;
+        }
+        c->blob_size -= c->blobs[i].data.size;
+        core__free_span(&c->blobs[i].data);
+    }
+    c->blob_count = kept;
+}
+
+/* --- History */
+
+size_t core__record_size(const struct core_record *r) {
+    return r->manifest.size + r->signer.size + r->signature.size + r->mesh_cert.size +
+           r->intermediate.size + r->root_cert.size;
+}
+
+void core__add_record(struct core *c, const struct core_record *r) {
+    if (c->record_count == c->record_capacity) {
+        c->record_capacity = c->record_capacity == 0 ? 8 : c->record_capacity * 2;
+        c->records = mem_realloc(c->records, c->record_capacity * sizeof *c->records);
+    }
+    struct core_record copy = *r;
+    copy.manifest = core__dup(r->manifest);
+    copy.signer = core__dup(r->signer);
+    copy.signature = core__dup(r->signature);
+    copy.mesh_cert = core__dup(r->mesh_cert);
+    copy.intermediate = core__dup(r->intermediate);
+    copy.root_cert = core__dup(r->root_cert);
+    c->records[c->record_count++] = copy;
+    c->history_size += core__record_size(r);
+}
+
+/* --- Shared rules */
+
+RESULT core__check_founders(const struct entry_member *founders, size_t count, struct err *err) {
+    ENSURE(count == 1 || count == 3 || count == 5, err, INVALID, "%zu founders, want 1, 3 or 5",
+           count);
+    for (size_t i = 0; i < count; i++) {
+        TRY(entry_member_check(&founders[i], err));
+        ENSURE(i == 0 || founders[i - 1].id < founders[i].id, err, INVALID,
+               "founders are not in the order of their ids");
+        for (size_t j = 0; j < i; j++) {
+            ENSURE(strcmp(founders[i].name, founders[j].name) != 0, err, INVALID,
+                   "two founders have the name %s", founders[i].name);
+        }
+    }
+    return OK;
+}
+
+RESULT core__check_digests(const struct entry_digest *digests, size_t count, struct err *err) {
+    for (size_t i = 1; i < count; i++) {
+        ENSURE(memcmp(digests[i - 1].digest, digests[i].digest, 32) < 0, err, INVALID,
+               "simulated roots are not in rising order");
+    }
+    return OK;
+}
+
+RESULT core__check_members(const struct core *c, const struct manifest *m, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf names = {0};
+    for (size_t i = 0; i < c->member_count; i++) {
+        const struct policy_entry *policy = manifest_find_policy(m, c->members[i].member.host_data);
+        if (policy == NULL || policy->role != ROLE_COORDINATOR) {
+            buf_appendf(&names, "%s%s", names.size > 0 ? ", " : "", c->members[i].member.name);
+        }
+    }
+    ENSURE(names.size == 0, err, DENIED,
+           "the host data of these members has not role coordinator in the manifest: %.700s; "
+           "retire and remove them first",
+           buf_cstr(&names));
+    return OK;
+}
+
+static RESULT check_signer(const struct core *c, const struct core_record *r,
+                           const struct manifest *m, struct err *err) {
+    const struct manifest *authority = c->record_count == 0 ? m : &c->manifest;
+    ENSURE(r->signer.size > 0 && r->signature.size > 0, err, SIGNATURE, "not signed");
+    ENSURE(c->record_count == 0 || authority->owner_count > 0, err, DENIED,
+           "generation %zu names no owner: it allows no further update", c->record_count);
+    uint8_t digest[SHA256_SIZE];
+    sha256(r->signer, digest);
+    char hex[2 * SHA256_SIZE + 1];
+    hex_encode(SPAN(digest), hex);
+    ENSURE(manifest_has_owner(authority, digest), err, SIGNATURE,
+           "generation %zu does not name the signer %s as an owner",
+           c->record_count == 0 ? 1 : c->record_count, hex);
+    return OK;
+}
+
+static RESULT check_policies(const struct core *c, const struct manifest *m, struct err *err) {
+    for (size_t i = 0; i < m->policy_count; i++) {
+        bool found = false;
+        (void)core__blob_index(c, m->policies[i].hash, &found);
+        char hex[2 * SHA256_SIZE + 1];
+        hex_encode(SPAN(m->policies[i].hash), hex);
+        ENSURE(found, err, NOT_FOUND, "policy %s was not uploaded", hex);
+    }
+    return OK;
+}
+
+static RESULT check_share_owners(const struct core *c, const struct manifest *m, struct err *err) {
+    if (c->record_count == 0) {
+        return OK;
+    }
+    bool is_equal = m->share_owner_count == c->manifest.share_owner_count;
+    for (size_t i = 0; is_equal && i < m->share_owner_count; i++) {
+        is_equal = span_equal(m->share_owners[i], c->manifest.share_owners[i]);
+    }
+    ENSURE(is_equal, err, DENIED, "SeedshareOwnerPubKeys differs from the active manifest's");
+    return OK;
+}
+
+RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
+                        uint8_t transition[32], struct err *err) {
+    ENSURE(c->record_count < LIMIT_HISTORY &&
+               core__record_size(r) <= LIMIT_HISTORY_BYTES - c->history_size,
+           err, TOO_LARGE, "the manifest history is full (%d manifests, %d bytes)", LIMIT_HISTORY,
+           LIMIT_HISTORY_BYTES);
+    TRY(check_signer(c, r, m, err));
+    TRY(check_share_owners(c, m, err));
+    TRY(check_policies(c, m, err));
+    struct transition t = {.epoch = c->epoch, .generation = c->record_count + 1};
+    memcpy(t.cluster, c->cluster, sizeof t.cluster);
+    memcpy(t.previous, core_head(c), sizeof t.previous);
+    memcpy(t.manifest_hash, m->hash, sizeof t.manifest_hash);
+    manifest_policies_hash(m, t.policies_hash);
+    transition_hash(&t, transition);
+    return OK;
+}
+
+/* --- Reading */
+
+uint64_t core_applied_index(const struct core *c) {
+    return c->applied_index;
+}
+
+uint64_t core_applied_term(const struct core *c) {
+    return c->applied_term;
+}
+
+int64_t core_time(const struct core *c) {
+    return c->time;
+}
+
+bool core_is_founded(const struct core *c) {
+    return c->is_founded;
+}
+
+const uint8_t *core_cluster(const struct core *c) {
+    return c->cluster;
+}
+
+uint64_t core_epoch(const struct core *c) {
+    return c->epoch;
+}
+
+int64_t core_founding_time(const struct core *c) {
+    return c->founding_time;
+}
+
+const struct entry_member *core_founders(const struct core *c, size_t *count) {
+    *count = c->founder_count;
+    return c->founders;
+}
+
+const struct entry_digest *core_simulated_roots(const struct core *c, size_t *count) {
+    *count = c->root_count;
+    return c->roots;
+}
+
+uint64_t core_generation(const struct core *c) {
+    return c->record_count;
+}
+
+const uint8_t *core_head(const struct core *c) {
+    static const uint8_t zero[32];
+    return c->record_count == 0 ? zero : c->records[c->record_count - 1].transition;
+}
+
+const struct manifest *core_manifest(const struct core *c) {
+    return c->record_count == 0 ? NULL : &c->manifest;
+}
+
+const struct core_record *core_records(const struct core *c, size_t *count) {
+    *count = c->record_count;
+    return c->records;
+}
+
+struct span core_blob(const struct core *c, const uint8_t hash[32]) {
+    bool found = false;
+    size_t at = core__blob_index(c, hash, &found);
+    return found ? c->blobs[at].data : span_of(NULL, 0);
+}
+
+struct core_ca core_ca(const struct core *c) {
+    if (c->record_count == 0) {
+        return (struct core_ca){0};
+    }
+    const struct core_record *last = &c->records[c->record_count - 1];
+    return (struct core_ca){
+        .root_key = secret_span(c->root_key),
+        .root_cert = last->root_cert,
+        .mesh_key = secret_span(c->mesh_key),
+        .mesh_cert = last->mesh_cert,
+        .intermediate = last->intermediate,
+        .workload_secret = secret_span(c->workload_secret),
+    };
+}
+
+const struct core_member *core_members(const struct core *c, size_t *count) {
+    *count = c->member_count;
+    return c->members;
+}
+
+const struct core_member *core_find_member(const struct core *c, uint64_t id) {
+    bool found = false;
+    size_t at = core__member_index(c, id, &found);
+    return found ? &c->members[at] : NULL;
+}
+
+const struct merkle_log *core_ledger(const struct core *c) {
+    return &c->ledger;
+}
+
+uint64_t core_issue_count(const struct core *c) {
+    return c->issued;
+}
+
+void core_state_hash(const struct core *c, uint8_t out[32]) {
+    AUTO(buf_deinit)
+    struct buf state = {0};
+    core_save(c, &state);
+    sha256(buf_span(&state), out);
+}

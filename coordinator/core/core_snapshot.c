@@ -1,0 +1,342 @@
+/* Core, snapshots: the whole state as one wire message.
+ *
+ * Loading trusts nothing: it rebuilds the state piece by piece through the functions and rules that
+ * applying uses, so that what comes out is a state that some log could have led to, but for owners'
+ * signatures and evidence, which the joiner checks where public-key work is allowed.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "coordinator/core/core_state.h"
+#include "lib/base/mem.h"
+#include "lib/crypto/digest.h"
+
+#define SNAPSHOT_VERSION 1
+static const uint8_t magic[8] = {'c', 'o', 'n', 't', 'r', 'a', 's', 't'};
+
+/* Lists and spans are borrowed: from the core when saving, from an arena when loading. */
+struct snapshot {
+    uint8_t magic[8];
+    uint8_t version;
+    uint64_t applied_index;
+    uint64_t applied_term;
+    int64_t time;
+    bool is_founded;
+    uint8_t cluster[32];
+    uint64_t epoch;
+    int64_t founding_time;
+    struct wire_list founders; /* struct entry_member */
+    struct wire_list roots;    /* struct entry_digest */
+    struct wire_list members;  /* struct core_member */
+    struct wire_list windows;  /* struct core__window, one per member */
+    struct wire_list records;  /* struct core_record */
+    struct span root_key;
+    struct span mesh_key;
+    struct span workload_secret;
+    struct wire_list blobs; /* struct core__blob */
+    struct span ledger;     /* leaf hashes */
+    uint64_t issued;
+};
+
+/* --- Tables, in wire order */
+
+static const struct wire_field row_fields[] = {
+    WIRE_MSG(struct core_member, member, &entry_member_type),
+    WIRE_U64(struct core_member, admitted_index),
+    WIRE_U8(struct core_member, state),
+};
+static const struct wire_type row_type = WIRE_TYPE(struct core_member, row_fields);
+
+static const struct wire_field window_fields[] = {
+    WIRE_U64(struct core__window, highest),
+    WIRE_FIXED(struct core__window, codes),
+};
+static const struct wire_type window_type = WIRE_TYPE(struct core__window, window_fields);
+
+static const struct wire_field record_fields[] = {
+    WIRE_U64(struct core_record, generation),
+    WIRE_U64(struct core_record, index),
+    WIRE_I64(struct core_record, time),
+    WIRE_BYTES(struct core_record, manifest, LIMIT_MANIFEST_SET),
+    WIRE_BYTES(struct core_record, signer, LIMIT_SPKI),
+    WIRE_BYTES(struct core_record, signature, LIMIT_SIGNATURE),
+    WIRE_FIXED(struct core_record, transition),
+    WIRE_BYTES(struct core_record, mesh_cert, LIMIT_PEM),
+    WIRE_BYTES(struct core_record, intermediate, LIMIT_PEM),
+    WIRE_BYTES(struct core_record, root_cert, LIMIT_PEM),
+};
+static const struct wire_type record_type = WIRE_TYPE(struct core_record, record_fields);
+
+static const struct wire_field blob_fields[] = {
+    WIRE_FIXED(struct core__blob, hash),
+    WIRE_BYTES(struct core__blob, data, LIMIT_POLICY),
+};
+static const struct wire_type blob_type = WIRE_TYPE(struct core__blob, blob_fields);
+
+static const struct wire_field snapshot_fields[] = {
+    WIRE_FIXED(struct snapshot, magic),
+    WIRE_U8(struct snapshot, version),
+    WIRE_U64(struct snapshot, applied_index),
+    WIRE_U64(struct snapshot, applied_term),
+    WIRE_I64(struct snapshot, time),
+    WIRE_BOOL(struct snapshot, is_founded),
+    WIRE_FIXED(struct snapshot, cluster),
+    WIRE_U64(struct snapshot, epoch),
+    WIRE_I64(struct snapshot, founding_time),
+    WIRE_LIST(struct snapshot, founders, LIMIT_VOTERS, &entry_member_type),
+    WIRE_LIST(struct snapshot, roots, LIMIT_REFERENCE_VALUES, &entry_digest_type),
+    WIRE_LIST(struct snapshot, members, LIMIT_MEMBERS, &row_type),
+    WIRE_LIST(struct snapshot, windows, LIMIT_MEMBERS, &window_type),
+    WIRE_LIST(struct snapshot, records, LIMIT_HISTORY, &record_type),
+    WIRE_BYTES(struct snapshot, root_key, ENTRY_KEY),
+    WIRE_BYTES(struct snapshot, mesh_key, ENTRY_KEY),
+    WIRE_BYTES(struct snapshot, workload_secret, ENTRY_SECRET),
+    WIRE_LIST(struct snapshot, blobs, LIMIT_BLOBS, &blob_type),
+    WIRE_BYTES(struct snapshot, ledger, (size_t)LIMIT_LEDGER *MERKLE_HASH_SIZE),
+    WIRE_U64(struct snapshot, issued),
+};
+static const struct wire_type snapshot_type = WIRE_TYPE(struct snapshot, snapshot_fields);
+
+/* --- Saving */
+
+/* The encoder only reads. */
+static struct wire_list list_of(const void *items, size_t count) {
+    return (struct wire_list){(void *)(uintptr_t)items, count};
+}
+
+static void save_lists(const struct core *c, struct snapshot *s) {
+    s->founders = list_of(c->founders, c->founder_count);
+    s->roots = list_of(c->roots, c->root_count);
+    s->members = list_of(c->members, c->member_count);
+    s->windows = list_of(c->windows, c->member_count);
+    s->records = list_of(c->records, c->record_count);
+    s->blobs = list_of(c->blobs, c->blob_count);
+}
+
+void core_save(const struct core *c, struct buf *out) {
+    struct core_ca ca = core_ca(c);
+    size_t leaves = merkle_log_size(&c->ledger);
+    struct snapshot s = {
+        .version = SNAPSHOT_VERSION,
+        .applied_index = c->applied_index,
+        .applied_term = c->applied_term,
+        .time = c->time,
+        .is_founded = c->is_founded,
+        .epoch = c->epoch,
+        .founding_time = c->founding_time,
+        .root_key = ca.root_key,
+        .mesh_key = ca.mesh_key,
+        .workload_secret = ca.workload_secret,
+        .issued = c->issued,
+    };
+    memcpy(s.magic, magic, sizeof s.magic);
+    memcpy(s.cluster, c->cluster, sizeof s.cluster);
+    if (leaves > 0) {
+        s.ledger = span_of(merkle_log_leaf(&c->ledger, 0), leaves * MERKLE_HASH_SIZE);
+    }
+    save_lists(c, &s);
+    wire_encode(&snapshot_type, &s, out);
+}
+
+/* --- Loading */
+
+static RESULT load_scalars(struct core *c, const struct snapshot *s, struct err *err) {
+    ENSURE(memcmp(s->magic, magic, sizeof magic) == 0, err, MALFORMED, "not a snapshot");
+    ENSURE(s->version == SNAPSHOT_VERSION, err, MALFORMED, "version %u, want %d", s->version,
+           SNAPSHOT_VERSION);
+    ENSURE(s->epoch == CORE_EPOCH, err, MALFORMED, "epoch %llu", (unsigned long long)s->epoch);
+    ENSURE(s->time <= ENTRY_TIME_MAX && s->founding_time <= s->time, err, MALFORMED,
+           "times do not fit");
+    c->applied_index = s->applied_index;
+    c->applied_term = s->applied_term;
+    c->time = s->time;
+    c->is_founded = s->is_founded;
+    c->founding_time = s->founding_time;
+    c->issued = s->issued;
+    memcpy(c->cluster, s->cluster, sizeof c->cluster);
+    return OK;
+}
+
+/* A state before founding holds nothing. */
+static RESULT check_empty(const struct snapshot *s, struct err *err) {
+    size_t sizes = s->founders.count + s->roots.count + s->members.count + s->windows.count +
+                   s->records.count + s->blobs.count + s->root_key.size + s->mesh_key.size +
+                   s->workload_secret.size + s->ledger.size;
+    ENSURE(sizes == 0 && s->issued == 0 && s->time == 0 && s->founding_time == 0 &&
+               span_is_zero(SPAN(s->cluster)),
+           err, MALFORMED, "state without a founding");
+    return OK;
+}
+
+/* The rules for founders, who are kept without evidence. */
+static RESULT check_founders(const struct snapshot *s, struct err *err) {
+    static const uint8_t any = 0;
+    const struct entry_member *founders = s->founders.items;
+    struct entry_member rows[LIMIT_VOTERS];
+    for (size_t i = 0; i < s->founders.count; i++) {
+        ENSURE(founders[i].evidence.size == 0, err, MALFORMED, "a founder with evidence");
+        rows[i] = founders[i];
+        rows[i].evidence = span_of(&any, 1);
+    }
+    TRY(core__check_founders(rows, s->founders.count, err));
+    uint8_t cluster[32];
+    entry_cluster_id(founders, s->founders.count, cluster);
+    ENSURE(memcmp(cluster, s->cluster, sizeof cluster) == 0, err, MALFORMED,
+           "the cluster id is not that of the founders");
+    return OK;
+}
+
+static RESULT load_founding(struct core *c, const struct snapshot *s, struct err *err) {
+    TRY(check_founders(s, err));
+    TRY(core__check_digests(s->roots.items, s->roots.count, err));
+    const struct entry_member *founders = s->founders.items;
+    for (size_t i = 0; i < s->founders.count; i++) {
+        c->founders[c->founder_count++] = core__dup_member(&founders[i], false);
+    }
+    c->root_count = s->roots.count;
+    if (c->root_count > 0) {
+        memcpy(c->roots, s->roots.items, c->root_count * sizeof c->roots[0]);
+    }
+    return OK;
+}
+
+static RESULT check_row(const struct core *c, const struct core_member *row, struct err *err) {
+    TRY(entry_member_check(&row->member, err));
+    ENSURE(row->state == CORE_MEMBER || row->state == CORE_LEAVING, err, MALFORMED,
+           "member %s: state %u", row->member.name, row->state);
+    ENSURE(row->admitted_index <= c->applied_index, err, MALFORMED,
+           "member %s is from a later index", row->member.name);
+    ENSURE(c->member_count == 0 || c->members[c->member_count - 1].member.id < row->member.id, err,
+           MALFORMED, "members are not in the order of their ids");
+    for (size_t i = 0; i < c->member_count; i++) {
+        const struct core_member *other = &c->members[i];
+        ENSURE(other->state != CORE_MEMBER || row->state != CORE_MEMBER ||
+                   strcmp(other->member.name, row->member.name) != 0,
+               err, MALFORMED, "two members have the name %s", row->member.name);
+    }
+    return OK;
+}
+
+static RESULT load_members(struct core *c, const struct snapshot *s, struct err *err) {
+    const struct core_member *rows = s->members.items;
+    const struct core__window *windows = s->windows.items;
+    ENSURE(s->members.count > 0 && s->members.count == s->windows.count, err, MALFORMED,
+           "%zu members, %zu windows", s->members.count, s->windows.count);
+    for (size_t i = 0; i < s->members.count; i++) {
+        TRY(check_row(c, &rows[i], err));
+        struct core_member row = rows[i];
+        row.member = core__dup_member(&rows[i].member, true);
+        core__add_member(c, &row);
+        c->windows[i] = windows[i];
+    }
+    return OK;
+}
+
+static RESULT load_blobs(struct core *c, const struct snapshot *s, struct err *err) {
+    const struct core__blob *blobs = s->blobs.items;
+    for (size_t i = 0; i < s->blobs.count; i++) {
+        uint8_t hash[32];
+        sha256(blobs[i].data, hash);
+        ENSURE(memcmp(hash, blobs[i].hash, sizeof hash) == 0, err, MALFORMED,
+               "policy %zu does not have its hash", i);
+        ENSURE(i == 0 || memcmp(blobs[i - 1].hash, hash, sizeof hash) < 0, err, MALFORMED,
+               "policies are not in rising order");
+        ENSURE(blobs[i].data.size > 0 && blobs[i].data.size <= LIMIT_BLOB_BYTES - c->blob_size, err,
+               TOO_LARGE, "policies over %d bytes", LIMIT_BLOB_BYTES);
+        core__add_blob(c, hash, blobs[i].data);
+    }
+    return OK;
+}
+
+static RESULT check_record(const struct core *c, const struct core_record *r, struct err *err) {
+    const struct core_record *last = c->record_count == 0 ? NULL : &c->records[c->record_count - 1];
+    ENSURE(r->generation == c->record_count + 1, err, MALFORMED, "wrong number");
+    ENSURE(r->index <= c->applied_index && (last == NULL || r->index > last->index), err, MALFORMED,
+           "index does not rise");
+    ENSURE(r->time <= c->time && (last == NULL || r->time >= last->time), err, MALFORMED,
+           "time goes back");
+    ENSURE(r->mesh_cert.size > 0 && r->intermediate.size > 0 && r->root_cert.size > 0, err,
+           MALFORMED, "no CA certificates");
+    return OK;
+}
+
+static RESULT load_record(struct core *c, const struct core_record *r, struct err *err) {
+    AUTO(manifest_deinit)
+    struct manifest m = {0};
+    uint8_t transition[32];
+    TRY(check_record(c, r, err));
+    TRY(manifest_parse(r->manifest, &m, err));
+    TRY(core__check_next(c, r, &m, transition, err));
+    ENSURE(memcmp(transition, r->transition, sizeof transition) == 0, err, MALFORMED,
+           "transition does not follow from the one before");
+    core__add_record(c, r);
+    manifest_deinit(&c->manifest);
+    c->manifest = m;
+    m = (struct manifest){0};
+    core__name_blobs(c, &c->manifest);
+    return OK;
+}
+
+static RESULT load_records(struct core *c, const struct snapshot *s, struct err *err) {
+    const struct core_record *records = s->records.items;
+    for (size_t i = 0; i < s->records.count; i++) {
+        struct result r = load_record(c, &records[i], err);
+        if (!is_ok(r)) {
+            return err_wrap(r, err, "generation %zu", i + 1);
+        }
+    }
+    return c->record_count > 0 ? core__check_members(c, &c->manifest, err) : OK;
+}
+
+static RESULT load_keys(struct core *c, const struct snapshot *s, struct err *err) {
+    if (s->records.count == 0) {
+        ENSURE(s->root_key.size + s->mesh_key.size + s->workload_secret.size == 0, err, MALFORMED,
+               "keys without a manifest");
+        return OK;
+    }
+    ENSURE(s->root_key.size > 0 && s->mesh_key.size > 0 && s->workload_secret.size == ENTRY_SECRET,
+           err, MALFORMED, "keys are missing");
+    c->root_key = core__dup_secret(s->root_key);
+    c->mesh_key = core__dup_secret(s->mesh_key);
+    c->workload_secret = core__dup_secret(s->workload_secret);
+    return OK;
+}
+
+static RESULT load_ledger(struct core *c, struct span leaves, struct err *err) {
+    ENSURE(leaves.size > 0 && leaves.size % MERKLE_HASH_SIZE == 0, err, MALFORMED,
+           "ledger of %zu bytes", leaves.size);
+    for (size_t at = 0; at < leaves.size; at += MERKLE_HASH_SIZE) {
+        merkle_log_append(&c->ledger, leaves.data + at);
+    }
+    return OK;
+}
+
+static RESULT load_state(struct core *c, const struct snapshot *s, struct err *err) {
+    TRY(load_scalars(c, s, err));
+    if (!s->is_founded) {
+        return check_empty(s, err);
+    }
+    TRY(load_founding(c, s, err));
+    TRY(load_members(c, s, err));
+    TRY(load_blobs(c, s, err));
+    TRY(load_keys(c, s, err));
+    TRY(load_ledger(c, s->ledger, err));
+    return load_records(c, s, err);
+}
+
+RESULT core_load(struct span bytes, struct core **out, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct snapshot s;
+    ENSURE(bytes.size <= LIMIT_SNAPSHOT, err, TOO_LARGE, "snapshot of %zu bytes, limit %d",
+           bytes.size, LIMIT_SNAPSHOT);
+    TRY(wire_decode(&snapshot_type, bytes, &arena, &s, err));
+    struct core *c = core_new();
+    struct result r = load_state(c, &s, err);
+    if (!is_ok(r)) {
+        core_free(c);
+        return err_wrap(r, err, "snapshot");
+    }
+    *out = c;
+    return OK;
+}

@@ -1,0 +1,102 @@
+/* Core state: what core.h hides, shared by core.c (memory, reading), core_apply.c and
+ * core_snapshot.c. Every pointer in here is owned by the core unless said otherwise.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_CORE_STATE_H
+#define CONTRAST_CORE_STATE_H
+
+#include "coordinator/core/core.h"
+#include "lib/base/secret.h"
+
+#define CORE_EPOCH 1
+#define CORE_SLOT_FREE 0xff /* no request with this sequence was applied */
+
+/* A policy document. */
+struct core__blob {
+    uint8_t hash[32];
+    struct span data;
+    bool is_named; /* a manifest of the history names it; derived */
+};
+
+/* The requests of one member that were applied: slot = sequence % LIMIT_REQUEST_WINDOW holds the
+ * wire number of the code, for the sequences highest - LIMIT_REQUEST_WINDOW + 1 .. highest. */
+struct core__window {
+    uint64_t highest; /* sequence */
+    uint8_t codes[LIMIT_REQUEST_WINDOW];
+};
+
+struct core {
+    uint64_t applied_index;
+    uint64_t applied_term;
+    int64_t time;
+
+    bool is_founded;
+    uint8_t cluster[32];
+    uint64_t epoch;
+    int64_t founding_time;
+    struct entry_member founders[LIMIT_VOTERS]; /* without evidence */
+    size_t founder_count;
+    struct entry_digest roots[LIMIT_REFERENCE_VALUES];
+    size_t root_count;
+
+    struct core_member members[LIMIT_MEMBERS];  /* by rising id */
+    struct core__window windows[LIMIT_MEMBERS]; /* windows[i] belongs to members[i] */
+    size_t member_count;
+
+    struct core_record *records;
+    size_t record_count;
+    size_t record_capacity;
+    size_t history_size;      /* bytes of all records */
+    struct manifest manifest; /* newest, when record_count > 0 */
+
+    struct secret *root_key; /* these three: NULL without a manifest */
+    struct secret *mesh_key;
+    struct secret *workload_secret;
+
+    struct core__blob *blobs; /* by rising hash */
+    size_t blob_count;
+    size_t blob_capacity;
+    size_t blob_size; /* bytes of all */
+
+    struct merkle_log ledger;
+    uint64_t issued;
+};
+
+/* Copies of borrowed bytes on the heap. */
+struct span core__dup(struct span s);
+void core__free_span(struct span *s);
+struct entry_member core__dup_member(const struct entry_member *m, bool with_evidence);
+void core__free_member(struct entry_member *m);
+struct secret *core__dup_secret(struct span s);
+
+/* Index of the member, or of where it belongs; *found says which. */
+size_t core__member_index(const struct core *c, uint64_t id, bool *found);
+/* Takes `row` over. The table has room and not this id. */
+void core__add_member(struct core *c, const struct core_member *row);
+void core__remove_member(struct core *c, size_t index);
+
+size_t core__blob_index(const struct core *c, const uint8_t hash[32], bool *found);
+/* Copies the policy. It is not there yet. */
+void core__add_blob(struct core *c, const uint8_t hash[32], struct span policy);
+/* Marks the manifest's policies as named and drops every blob that no manifest names. */
+void core__keep_blobs(struct core *c, const struct manifest *m);
+void core__name_blobs(struct core *c, const struct manifest *m);
+
+/* The bytes that a record takes of LIMIT_HISTORY_BYTES. */
+size_t core__record_size(const struct core_record *r);
+/* Copies everything that `r` points to. */
+void core__add_record(struct core *c, const struct core_record *r);
+
+/* --- Rules that applying and loading share */
+
+/* Founders: 1, 3 or 5, checked each, rising ids, names used once. */
+RESULT core__check_founders(const struct entry_member *founders, size_t count, struct err *err);
+RESULT core__check_digests(const struct entry_digest *digests, size_t count, struct err *err);
+/* The next record after those of `c`: owners, policies, share owners, members, size. `m` is the
+ * record's parsed manifest; its transition is computed into `transition`. */
+RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
+                        uint8_t transition[32], struct err *err);
+/* DENIED with the names of members whose host data lacks role coordinator in `m`. */
+RESULT core__check_members(const struct core *c, const struct manifest *m, struct err *err);
+
+#endif

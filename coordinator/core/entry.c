@@ -1,0 +1,250 @@
+/* Entries: see entry.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/core/entry.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "lib/crypto/digest.h"
+
+/* --- Tables, in wire order */
+
+static const struct wire_field request_fields[] = {
+    WIRE_U64(struct entry_request, proposer),
+    WIRE_U64(struct entry_request, sequence),
+};
+static const struct wire_type request_type = WIRE_TYPE(struct entry_request, request_fields);
+
+static const struct wire_field member_fields[] = {
+    WIRE_U64(struct entry_member, id),
+    WIRE_STR(struct entry_member, name, LIMIT_NAME),
+    WIRE_STR(struct entry_member, address, LIMIT_ADDRESS),
+    WIRE_STR(struct entry_member, user_address, LIMIT_ADDRESS),
+    WIRE_BYTES(struct entry_member, spki, LIMIT_SPKI),
+    WIRE_FIXED(struct entry_member, host_data),
+    WIRE_BYTES(struct entry_member, evidence, ENTRY_EVIDENCE),
+};
+const struct wire_type entry_member_type = WIRE_TYPE(struct entry_member, member_fields);
+
+static const struct wire_field digest_fields[] = {
+    WIRE_FIXED(struct entry_digest, digest),
+};
+const struct wire_type entry_digest_type = WIRE_TYPE(struct entry_digest, digest_fields);
+
+static const struct wire_field found_fields[] = {
+    WIRE_MSG(struct entry_found, request, &request_type),
+    WIRE_LIST(struct entry_found, founders, LIMIT_VOTERS, &entry_member_type),
+    WIRE_FIXED(struct entry_found, cluster),
+    WIRE_I64(struct entry_found, time),
+    WIRE_LIST(struct entry_found, simulated_roots, LIMIT_REFERENCE_VALUES, &entry_digest_type),
+};
+const struct wire_type entry_found_type = WIRE_TYPE(struct entry_found, found_fields);
+
+static const struct wire_field blob_fields[] = {
+    WIRE_MSG(struct entry_blob, request, &request_type),
+    WIRE_FIXED(struct entry_blob, hash),
+    WIRE_BYTES(struct entry_blob, policy, LIMIT_POLICY),
+};
+static const struct wire_type blob_type = WIRE_TYPE(struct entry_blob, blob_fields);
+
+static const struct wire_field set_manifest_fields[] = {
+    WIRE_MSG(struct entry_set_manifest, request, &request_type),
+    WIRE_BYTES(struct entry_set_manifest, manifest, LIMIT_MANIFEST_SET),
+    WIRE_FIXED(struct entry_set_manifest, previous),
+    WIRE_U64(struct entry_set_manifest, generation),
+    WIRE_BYTES(struct entry_set_manifest, signer, LIMIT_SPKI),
+    WIRE_BYTES(struct entry_set_manifest, signature, LIMIT_SIGNATURE),
+    WIRE_BYTES(struct entry_set_manifest, mesh_key, ENTRY_KEY),
+    WIRE_BYTES(struct entry_set_manifest, mesh_cert, LIMIT_PEM),
+    WIRE_BYTES(struct entry_set_manifest, intermediate, LIMIT_PEM),
+    WIRE_BYTES(struct entry_set_manifest, root_key, ENTRY_KEY),
+    WIRE_BYTES(struct entry_set_manifest, root_cert, LIMIT_PEM),
+    WIRE_BYTES(struct entry_set_manifest, workload_secret, ENTRY_SECRET),
+    WIRE_I64(struct entry_set_manifest, time),
+};
+static const struct wire_type set_manifest_type =
+    WIRE_TYPE(struct entry_set_manifest, set_manifest_fields);
+
+static const struct wire_field admit_fields[] = {
+    WIRE_MSG(struct entry_admit, request, &request_type),
+    WIRE_MSG(struct entry_admit, member, &entry_member_type),
+    WIRE_U64(struct entry_admit, replaces),
+    WIRE_I64(struct entry_admit, time),
+};
+static const struct wire_type admit_type = WIRE_TYPE(struct entry_admit, admit_fields);
+
+static const struct wire_field retire_fields[] = {
+    WIRE_MSG(struct entry_retire, request, &request_type),
+    WIRE_U64(struct entry_retire, id),
+    WIRE_U8(struct entry_retire, reason),
+    WIRE_I64(struct entry_retire, time),
+};
+static const struct wire_type retire_type = WIRE_TYPE(struct entry_retire, retire_fields);
+
+static const struct wire_field issue_request_fields[] = {
+    WIRE_BYTES(struct entry_issue_request, spki, LIMIT_SPKI),
+    WIRE_FIXED(struct entry_issue_request, policy_hash),
+    WIRE_FIXED(struct entry_issue_request, evidence_digest),
+    WIRE_U64(struct entry_issue_request, validity_s),
+};
+static const struct wire_type issue_request_type =
+    WIRE_TYPE(struct entry_issue_request, issue_request_fields);
+
+static const struct wire_field issue_fields[] = {
+    WIRE_MSG(struct entry_issue, request, &request_type),
+    WIRE_U64(struct entry_issue, generation),
+    WIRE_LIST(struct entry_issue, requests, LIMIT_ISSUE_BATCH, &issue_request_type),
+    WIRE_I64(struct entry_issue, time),
+};
+static const struct wire_type issue_type = WIRE_TYPE(struct entry_issue, issue_fields);
+
+static const struct {
+    const char *name;
+    const struct wire_type *wire;
+} types[] = {
+    [ENTRY_FOUND] = {"FOUND", &entry_found_type},
+    [ENTRY_BLOB] = {"BLOB", &blob_type},
+    [ENTRY_SET_MANIFEST] = {"SET_MANIFEST", &set_manifest_type},
+    [ENTRY_ADMIT] = {"ADMIT", &admit_type},
+    [ENTRY_RETIRE] = {"RETIRE", &retire_type},
+    [ENTRY_ISSUE] = {"ISSUE", &issue_type},
+};
+
+static bool is_known(unsigned type) {
+    return type < sizeof types / sizeof types[0] && types[type].wire != NULL;
+}
+
+/* --- Encoding */
+
+const char *entry_type_name(enum entry_type type) {
+    return is_known(type) ? types[type].name : "unknown";
+}
+
+void entry_encode(enum entry_type type, const void *body, struct buf *out) {
+    CHECK(is_known(type));
+    buf_append_u8(out, (uint8_t)type);
+    buf_append_u8(out, ENTRY_VERSION);
+    wire_encode(types[type].wire, body, out);
+}
+
+RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err) {
+    ENSURE(bytes.size >= ENTRY_HEADER_SIZE, err, MALFORMED, "entry: %zu bytes", bytes.size);
+    ENSURE(bytes.size <= LIMIT_ENTRY, err, TOO_LARGE, "entry: %zu bytes, limit %d", bytes.size,
+           LIMIT_ENTRY);
+    ENSURE(is_known(bytes.data[0]), err, MALFORMED, "entry: unknown type %u", bytes.data[0]);
+    ENSURE(bytes.data[1] == ENTRY_VERSION, err, MALFORMED, "entry: version %u, want %d",
+           bytes.data[1], ENTRY_VERSION);
+    struct entry e = {.type = bytes.data[0]};
+    struct span body = span_of(bytes.data + ENTRY_HEADER_SIZE, bytes.size - ENTRY_HEADER_SIZE);
+    TRY(wire_decode(types[e.type].wire, body, arena, &e.request, err));
+    *out = e;
+    return OK;
+}
+
+/* --- What follows from entries */
+
+void entry_leaf(const struct entry *e, uint64_t index, uint8_t out[ENTRY_LEAF_SIZE]) {
+    struct entry open = *e;
+    if (e->type == ENTRY_SET_MANIFEST) {
+        open.set_manifest.mesh_key = span_of(NULL, 0);
+        open.set_manifest.root_key = span_of(NULL, 0);
+        open.set_manifest.workload_secret = span_of(NULL, 0);
+    }
+    AUTO(buf_deinit)
+    struct buf body = {0};
+    wire_encode(types[e->type].wire, &open.request, &body);
+    out[0] = (uint8_t)e->type;
+    out[1] = ENTRY_VERSION;
+    store_u64be(out + 2, index);
+    sha384(buf_span(&body), out + 10);
+}
+
+uint64_t entry_replica_id(struct span spki) {
+    uint8_t digest[SHA256_SIZE];
+    sha256(spki, digest);
+    return load_u64be(digest) >> 1;
+}
+
+static void append_sized(struct buf *out, struct span s) {
+    buf_append_u32be(out, (uint32_t)s.size);
+    buf_append_span(out, s);
+}
+
+void entry_cluster_id(const struct entry_member *founders, size_t count, uint8_t out[32]) {
+    static const char label[] = "contrast-cluster-v1"; /* with its NUL */
+    AUTO(buf_deinit)
+    struct buf list = {0};
+    buf_append_span(&list, SPAN(label));
+    buf_append_u32be(&list, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        buf_append_u64be(&list, founders[i].id);
+        append_sized(&list, span_str(founders[i].name));
+        append_sized(&list, span_str(founders[i].address));
+        append_sized(&list, founders[i].spki);
+    }
+    sha256(buf_span(&list), out);
+}
+
+void entry_serial(const uint8_t cluster[32], uint64_t epoch, uint64_t issue_index,
+                  uint8_t out[ENTRY_SERIAL_SIZE]) {
+    static const char label[] = "contrast-serial-v1"; /* with its NUL */
+    uint8_t numbers[16];
+    store_u64be(numbers, epoch);
+    store_u64be(numbers + 8, issue_index);
+    struct span parts[] = {SPAN(label), span_of(cluster, 32), SPAN(numbers)};
+    uint8_t digest[SHA256_SIZE];
+    sha256_parts(parts, 3, digest);
+    digest[0] &= 0x7f;
+    if (span_is_zero(span_of(digest, ENTRY_SERIAL_SIZE))) {
+        digest[ENTRY_SERIAL_SIZE - 1] = 1;
+    }
+    memcpy(out, digest, ENTRY_SERIAL_SIZE);
+}
+
+/* --- Members */
+
+/* A pod's name: RFC 1123 subdomain, as Kubernetes requires of metadata.name. */
+static bool is_name(const char *name) {
+    size_t size = strlen(name);
+    if (size == 0 || size > LIMIT_NAME || name[0] == '-' || name[0] == '.') {
+        return false;
+    }
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == size;
+}
+
+/* "host:port": the port after the last colon, the host a name or an address. */
+static bool is_address(const char *address) {
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon == address) {
+        return false;
+    }
+    unsigned port = 0;
+    size_t digits = strlen(colon + 1);
+    for (size_t i = 1; i <= digits && digits <= 5; i++) {
+        if (!isdigit((unsigned char)colon[i])) {
+            return false;
+        }
+        port = port * 10 + (unsigned)(colon[i] - '0');
+    }
+    for (const char *at = address; at < colon; at++) {
+        if (!isalnum((unsigned char)*at) && strchr(".-_:[]", *at) == NULL) {
+            return false;
+        }
+    }
+    return port >= 1 && port <= UINT16_MAX;
+}
+
+RESULT entry_member_check(const struct entry_member *m, struct err *err) {
+    unsigned long long id = m->id;
+    ENSURE(m->spki.size > 0, err, INVALID, "member %016llx: no public key", id);
+    ENSURE(id != 0 && id == entry_replica_id(m->spki), err, INVALID,
+           "member %016llx: the id does not belong to its key", id);
+    ENSURE(is_name(m->name), err, INVALID, "member %016llx: name is no pod name", id);
+    ENSURE(is_address(m->address), err, INVALID, "member %s: address is not host:port", m->name);
+    ENSURE(m->user_address[0] == 0 || is_address(m->user_address), err, INVALID,
+           "member %s: user address is not host:port", m->name);
+    ENSURE(!span_is_zero(SPAN(m->host_data)), err, INVALID, "member %s: no host data", m->name);
+    ENSURE(m->evidence.size > 0, err, INVALID, "member %s: no evidence", m->name);
+    return OK;
+}
