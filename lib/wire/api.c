@@ -65,8 +65,6 @@ static const struct wire_field api_member_fields[] = {
     WIRE_BOOL(struct api_member, is_connected),
     WIRE_U64(struct api_member, match_index),
     WIRE_U64(struct api_member, last_contact_ms),
-    WIRE_FIXED(struct api_member, measurement),
-    WIRE_FIXED(struct api_member, chip_id),
 };
 static TYPE(api_member);
 

@@ -110,8 +110,6 @@ struct api_member {
     bool is_connected;
     uint64_t match_index; /* known to the leader alone */
     uint64_t last_contact_ms;
-    uint8_t measurement[48];
-    uint8_t chip_id[64];
 };
 
 struct api_status_reply {

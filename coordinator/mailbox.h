@@ -1,0 +1,43 @@
+/* Mailbox: the one way between threads. Bounded, many writers, one reader on a libuv loop.
+ *
+ *   mailbox_open(loop, on_letter) -> mailbox_post(letter) from any thread -> on_letter on the loop
+ *
+ * A letter carries copies; whoever receives it owns it. Nothing else is shared between threads but
+ * immutable, counted views (replica.h).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_MAILBOX_H
+#define CONTRAST_MAILBOX_H
+
+#include <uv.h>
+
+#include "lib/base/bytes.h"
+
+struct view;
+
+struct letter {
+    struct letter *next; /* the mailbox's */
+    int kind;            /* the two ends' own meaning */
+    uint64_t ticket;     /* matches a reply to its request */
+    unsigned thread;     /* the session thread it comes from or goes to */
+    enum err_code code;  /* of a reply */
+    char *text;          /* of a reply that failed; owned, may be NULL */
+    struct buf bytes;    /* owned; wiped */
+    struct view *view;   /* one reference, or NULL */
+};
+
+struct letter *letter_new(int kind, uint64_t ticket);
+void letter_free(struct letter *l); /* accepts NULL */
+
+struct mailbox;
+
+/* `on_letter` owns the letter it is given. `capacity` letters at most wait. */
+struct mailbox *mailbox_open(uv_loop_t *loop, size_t capacity,
+                             void (*on_letter)(void *data, struct letter *l), void *data);
+/* Takes the letter; false (and the letter freed) when the box is full or closing. Any thread. */
+bool mailbox_post(struct mailbox *m, struct letter *l);
+/* On the loop's thread; nothing is delivered afterwards, what waits is freed, and the mailbox is
+ * freed when the loop has closed its handle. No thread may post any more. */
+void mailbox_close(struct mailbox *m);
+
+#endif

@@ -1,0 +1,434 @@
+/* Replica: life and death, and the way between links, consensus and core. See replica.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/replica.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/replica_internal.h"
+#include "lib/base/log.h"
+#include "lib/base/sm.h"
+#include "lib/crypto/digest.h"
+
+static const struct sm_state states[] = {
+    [REPLICA_EMPTY] = {"empty",
+                       SM_BIT(REPLICA_PREPARED) | SM_BIT(REPLICA_JOINING) | SM_BIT(REPLICA_FROZEN)},
+    [REPLICA_PREPARED] = {"prepared",
+                          SM_BIT(REPLICA_EMPTY) | SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
+    [REPLICA_JOINING] = {"joining", SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
+    [REPLICA_MEMBER] = {"member", SM_BIT(REPLICA_FROZEN)},
+    [REPLICA_FROZEN] = {"frozen", 0},
+};
+
+static void move(struct replica *r, enum replica_state to) {
+    r->state = (enum replica_state)sm_move(states, (int)r->state, (int)to);
+    log_info("replica %s id=%llu is %s", r->options.name, (unsigned long long)r->options.id,
+             states[to].name);
+}
+
+void replica_default_options(struct replica_options *o) {
+    *o = (struct replica_options){
+        .election_timeout_ms = 500,
+        .heartbeat_ms = 50,
+        .dead_after_ms = 3000,
+        .prepared_ms = 30000,
+        .founding_ms = 60000,
+        .request_ms = 10000,
+        .snapshot_threshold = 4096,
+    };
+}
+
+uint64_t replica_id_of(struct span spki) {
+    return entry_replica_id(spki);
+}
+
+void replica__end(struct replica *r, enum err_code code, const char *format, ...) {
+    if (r->is_reported) {
+        return;
+    }
+    struct err why = {.code = code};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why.text, sizeof why.text, format, args);
+    va_end(args);
+    r->is_reported = true;
+    if (r->node != NULL) {
+        node_freeze(r->node, why.text);
+    }
+    if (r->state != REPLICA_FROZEN) {
+        move(r, REPLICA_FROZEN);
+    }
+    replica__fail_all(r, ERR_FROZEN, why.text);
+    r->io.gone(r->io.data, &why);
+}
+
+/* The first manifest must be of an owner whom this replica's own measured environment names:
+ * otherwise the host could found the cluster with a key of its own. Hash comparison only. */
+static void check_founder_key(struct replica *r) {
+    size_t count = 0;
+    const struct core_record *records = core_records(r->core, &count);
+    if (count == 0 || r->options.owner_count == 0) {
+        return;
+    }
+    uint8_t digest[32];
+    sha256(records[0].signer, digest);
+    for (size_t i = 0; i < r->options.owner_count; i++) {
+        if (memcmp(digest, r->options.owner_digests[i], 32) == 0) {
+            return;
+        }
+    }
+    replica__end(r, ERR_DENIED,
+                 "the first manifest is signed by a key that CONTRAST_OWNER_KEY_DIGESTS does not "
+                 "name");
+}
+
+static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
+    struct replica *r = data;
+    core_apply(r->core, index, term, command, &r->result);
+    const struct core_result *result = &r->result;
+    if (result->code != ERR_OK) {
+        log_info("entry %llu %s refused: %s: %s", (unsigned long long)index,
+                 result->decoded ? entry_type_name(result->type) : "?", err_name(result->code),
+                 result->text);
+    }
+    bool is_new = result->decoded && result->code == ERR_OK && !result->duplicate;
+    if (is_new && result->type == ENTRY_SET_MANIFEST && !result->already) {
+        if (result->generation == 1) {
+            check_founder_key(r);
+        }
+        replica__publish(r);
+    }
+    if (is_new && (result->type == ENTRY_ADMIT || result->type == ENTRY_RETIRE)) {
+        replica__publish(r);
+        replica__set_peers(r);
+        r->members_ms = 0;
+    }
+    replica__hash_applied(r, index);
+    replica__applied(r);
+}
+
+static bool is_among(const struct node_member *members, size_t count, uint64_t id) {
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_configured(void *data, uint64_t index, const struct node_member *members,
+                          size_t count) {
+    struct replica *r = data;
+    (void)index;
+    bool is_in = is_among(members, count, r->options.id);
+    if (is_in && r->state == REPLICA_JOINING) {
+        move(r, REPLICA_MEMBER);
+    } else if (!is_in && r->state == REPLICA_MEMBER) {
+        replica__end(r, ERR_CANCELED, "removed from the cluster: a restart joins as a new member");
+    }
+    r->members_ms = 0;
+}
+
+static void on_snapshot_save(void *data, struct buf *out) {
+    const struct replica *r = data;
+    core_save(r->core, out);
+}
+
+static RESULT check_expected(const struct replica *r, const struct core *core, struct err *err) {
+    ENSURE(memcmp(core_cluster(core), core_cluster(r->core), 32) == 0, err, DENIED,
+           "the state is of another cluster");
+    size_t count = 0;
+    const struct core_record *records = core_records(core, &count);
+    ENSURE(count >= r->expected_generation, err, ROLLBACK,
+           "the state has %zu manifests, the verified history has %llu", count,
+           (unsigned long long)r->expected_generation);
+    ENSURE(r->expected_generation == 0 ||
+               memcmp(records[r->expected_generation - 1].transition, r->expected_head, 32) == 0,
+           err, FORK, "the state does not contain the verified history");
+    return OK;
+}
+
+static struct result on_snapshot_load(void *data, struct span bytes, uint64_t index,
+                                      struct err *err) {
+    struct replica *r = data;
+    struct core *core = NULL;
+    TRY(core_load(bytes, &core, err));
+    struct result checked = check_expected(r, core, err);
+    if (!is_ok(checked)) {
+        core_free(core);
+        return checked;
+    }
+    core_free(r->core);
+    r->core = core;
+    log_info("installed the state up to entry %llu", (unsigned long long)index);
+    check_founder_key(r);
+    replica__publish(r);
+    replica__set_peers(r);
+    replica__progress(r);
+    return OK;
+}
+
+static void on_send(void *data, uint64_t peer, struct span message) {
+    struct replica *r = data;
+    r->io.send(r->io.data, peer, REPLICA_RAFT, message);
+}
+
+static void on_role_changed(void *data, enum node_role role, uint64_t term, uint64_t leader) {
+    struct replica *r = data;
+    static const char *const names[] = {"follower", "candidate", "leader"};
+    log_info("replica %s: %s term=%llu leader=%llu", r->options.name, names[role],
+             (unsigned long long)term, (unsigned long long)leader);
+    r->members_ms = 0;
+    replica__resend(r, true);
+}
+
+static const struct node_io node_callbacks = {
+    NULL, on_send, on_apply, on_configured, on_snapshot_save, on_snapshot_load, on_role_changed,
+};
+
+struct replica *replica_new(const struct replica_options *options, const struct host *host,
+                            const struct replica_io *io) {
+    struct replica *r = mem_zalloc(sizeof *r);
+    r->options = *options;
+    r->host = host;
+    r->io = *io;
+    r->core = core_new();
+    r->issues_last = &r->issues;
+    r->next_sequence = 1;
+    r->next_number = 1;
+    return r;
+}
+
+static void free_quietly(void *data, uint64_t ticket, const struct replica_reply *reply) {
+    (void)data;
+    (void)ticket;
+    (void)reply;
+}
+
+void replica_free(struct replica *r) {
+    if (r == NULL) {
+        return;
+    }
+    r->io.reply = free_quietly;
+    r->is_reported = true;
+    node_free(r->node); /* its pending reads end here */
+    r->node = NULL;
+    replica__fail_all(r, ERR_CANCELED, "the replica stops");
+    core_free(r->core);
+    buf_deinit(&r->found);
+    mem_free(r);
+}
+
+/* --- Life */
+
+static RESULT start_node(struct replica *r, struct err *err) {
+    r->node_io = node_callbacks;
+    r->node_io.data = r;
+    r->member_since_ms = replica_now(r);
+    struct node_options options = node_options_default;
+    options.election_timeout_ms = (unsigned)r->options.election_timeout_ms;
+    options.heartbeat_ms = (unsigned)r->options.heartbeat_ms;
+    options.snapshot_threshold = (unsigned)r->options.snapshot_threshold;
+    options.read_timeout_ms = REPLICA_READ_MS;
+    return node_new(r->options.id, &r->node_io, r->host, &options, &r->node, err);
+}
+
+struct result replica_prepare(struct replica *r, struct err *err) {
+    ENSURE(r->state == REPLICA_EMPTY || r->state == REPLICA_PREPARED, err, FOUNDED,
+           "replica %s is %s: it belongs to a cluster already", r->options.name,
+           states[r->state].name);
+    if (r->state == REPLICA_EMPTY) {
+        move(r, REPLICA_PREPARED);
+    }
+    r->lapse_ms = replica_now(r) + r->options.prepared_ms;
+    return OK;
+}
+
+/* FOUND is the first thing every replica applies: founders from the founding session, joiners from
+ * their admission. It stands at index 1, beside the library's own first configuration entry. */
+static RESULT apply_found(struct replica *r, struct span found, struct err *err) {
+    core_apply(r->core, 1, 1, found, &r->result);
+    ENSURE(r->result.code == ERR_OK && r->result.type == ENTRY_FOUND, err, INVALID,
+           "founding record: %s", r->result.code == ERR_OK ? "not one" : r->result.text);
+    buf_clear(&r->found);
+    buf_append_span(&r->found, found);
+    return OK;
+}
+
+static RESULT check_own_row(const struct replica *r, struct span found, struct arena *arena,
+                            struct entry *entry, struct err *err) {
+    TRY(entry_decode(found, arena, entry, err));
+    ENSURE(entry->type == ENTRY_FOUND, err, INVALID, "not a founding record");
+    const struct entry_member *founders = entry->found.founders.items;
+    for (size_t i = 0; i < entry->found.founders.count; i++) {
+        if (founders[i].id == r->options.id && span_equal(founders[i].spki, r->options.spki)) {
+            return OK;
+        }
+    }
+    return err_set(err, ERR_DENIED, "the founding record does not name replica %s",
+                   r->options.name);
+}
+
+struct result replica_found(struct replica *r, struct span found, struct err *err) {
+    if (r->state == REPLICA_MEMBER && span_equal(found, buf_span(&r->found))) {
+        return OK; /* another founder passed it on */
+    }
+    ENSURE(r->state == REPLICA_PREPARED, err, FOUNDED, "replica %s is %s, not prepared",
+           r->options.name, states[r->state].name);
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    TRY(check_own_row(r, found, &arena, &entry, err));
+    const struct entry_member *founders = entry.found.founders.items;
+    struct node_member members[LIMIT_VOTERS];
+    ENSURE(entry.found.founders.count <= LIMIT_VOTERS, err, INVALID, "too many founders");
+    for (size_t i = 0; i < entry.found.founders.count; i++) {
+        members[i] = (struct node_member){founders[i].id, NODE_VOTER};
+    }
+    TRY(apply_found(r, found, err));
+    TRY(start_node(r, err));
+    move(r, REPLICA_MEMBER);
+    r->lapse_ms = replica_now(r) + r->options.founding_ms;
+    replica__publish(r);
+    replica__set_peers(r);
+    return node_bootstrap(r->node, members, entry.found.founders.count, err);
+}
+
+struct result replica_join(struct replica *r, const struct replica_admission *admission,
+                           struct err *err) {
+    ENSURE(r->state == REPLICA_EMPTY, err, FOUNDED, "replica %s is %s, not empty", r->options.name,
+           states[r->state].name);
+    TRY(apply_found(r, admission->found, err));
+    TRY(start_node(r, err));
+    r->expected_generation = admission->generation;
+    memcpy(r->expected_head, admission->head, sizeof r->expected_head);
+    move(r, REPLICA_JOINING);
+    /* A member that was admitted and never got into the configuration gives up. */
+    r->lapse_ms = replica_now(r) + r->options.founding_ms;
+    r->io.peers(r->io.data, core_cluster(r->core), admission->members, admission->member_count);
+    node_join(r->node);
+    return OK;
+}
+
+/* --- Events */
+
+static void check_lapse(struct replica *r) {
+    if (r->lapse_ms == 0 || replica_now(r) < r->lapse_ms) {
+        return;
+    }
+    r->lapse_ms = 0;
+    if (r->state == REPLICA_PREPARED) {
+        log_warn("no founding followed the preparation: empty again");
+        move(r, REPLICA_EMPTY);
+    } else if (r->state == REPLICA_JOINING) {
+        replica__end(r, ERR_TIMEOUT, "admitted, but not taken into the configuration in time");
+    } else if (r->state == REPLICA_MEMBER && core_generation(r->core) == 0) {
+        replica__end(r, ERR_TIMEOUT, "founded, but no manifest was committed in time");
+    }
+}
+
+static void check_health(struct replica *r) {
+    struct err why;
+    if (r->node != NULL && !r->is_reported && !is_ok(node_health(r->node, &why))) {
+        replica__end(r, why.code, "%s", why.text);
+    }
+}
+
+void replica_tick(struct replica *r) {
+    if (r->state == REPLICA_FROZEN) {
+        return;
+    }
+    check_lapse(r);
+    if (r->node != NULL) {
+        if (replica_now(r) >= node_deadline(r->node)) {
+            node_tick(r->node);
+        }
+        replica__propose_tick(r);
+        replica__members_tick(r);
+        check_health(r);
+    }
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+uint64_t replica_deadline(const struct replica *r) {
+    if (r->state == REPLICA_FROZEN) {
+        return UINT64_MAX;
+    }
+    uint64_t at = r->lapse_ms == 0 ? UINT64_MAX : r->lapse_ms;
+    if (r->node != NULL) {
+        at = earlier(at, node_deadline(r->node));
+        at = earlier(at, replica__propose_deadline(r));
+        at = earlier(at, r->members_ms);
+    }
+    return at;
+}
+
+void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span body) {
+    if (r->node == NULL || r->state == REPLICA_FROZEN) {
+        return;
+    }
+    switch ((enum replica_frame)type) {
+    case REPLICA_RAFT: {
+        struct err err;
+        struct result taken = node_receive(r->node, peer, body, &err);
+        if (!is_ok(taken)) {
+            log_warn("message from replica %llu: %s", (unsigned long long)peer, err.text);
+        }
+        break;
+    }
+    case REPLICA_FORWARD:
+        replica__forwarded(r, peer, body);
+        break;
+    case REPLICA_READ:
+        replica__read_asked(r, peer, body);
+        break;
+    case REPLICA_READ_REPLY:
+        replica__read_answered(r, body);
+        break;
+    case REPLICA_STATE_HASH:
+        replica__hash_received(r, peer, body);
+        break;
+    default:
+        log_warn("frame %u from replica %llu is unknown", type, (unsigned long long)peer);
+    }
+    check_health(r);
+}
+
+void replica_link(struct replica *r, uint64_t peer, bool is_up) {
+    replica__link_changed(r, peer, is_up);
+    if (is_up && r->node != NULL) {
+        node_peer_reset(r->node, peer);
+        replica__resend(r, true);
+    }
+}
+
+/* --- Reading */
+
+enum replica_state replica_state_of(const struct replica *r) {
+    return r->state;
+}
+
+const struct core *replica_core(const struct replica *r) {
+    return r->core;
+}
+
+bool replica_is_leader(const struct replica *r) {
+    return r->node != NULL && node_role(r->node) == NODE_LEADER;
+}
+
+uint64_t replica_leader(const struct replica *r) {
+    return r->node == NULL ? 0 : node_leader(r->node);
+}
+
+uint64_t replica_term(const struct replica *r) {
+    return r->node == NULL ? 0 : node_term(r->node);
+}
+
+uint64_t replica_applied(const struct replica *r) {
+    return r->node == NULL ? 0 : node_applied_index(r->node);
+}

@@ -1,0 +1,142 @@
+/* Replica, inside: what replica.c, replica_propose.c and replica_members.c share.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_REPLICA_INTERNAL_H
+#define CONTRAST_REPLICA_INTERNAL_H
+
+#include "consensus/node.h"
+#include "coordinator/replica.h"
+
+#define REPLICA_TEND_MS 20     /* pace of what waits */
+#define REPLICA_RESEND_MS 500  /* a proposal without outcome goes to the leader again */
+#define REPLICA_MEMBERS_MS 100 /* pace of the membership planner */
+#define REPLICA_ISSUES_IN_FLIGHT 2
+#define REPLICA_CONFIRM_MS 500     /* a leader confirms itself before it calls members dead */
+#define REPLICA_HASH_INTERVAL 1024 /* entries between two comparisons of state hashes */
+#define REPLICA_HASHES 4           /* comparisons remembered */
+#define REPLICA_READ_MS 2000       /* a confirmation without a quorum ends */
+
+/* A proposal on its way. */
+struct pending {
+    struct pending *next;
+    uint64_t sequence;
+    uint64_t sent_ms; /* 0 = not yet */
+    uint64_t deadline_ms;
+    bool is_issue;
+    size_t ticket_count;
+    uint64_t *tickets; /* owned; one, or one per certificate request */
+    struct buf entry;
+};
+
+/* A certificate request that waits for the next ISSUE entry. */
+struct waiting_issue {
+    struct waiting_issue *next;
+    uint64_t ticket;
+    uint64_t generation;
+    struct entry_issue_request request; /* spki points into `spki` */
+    struct buf spki;
+};
+
+enum waiter_kind { WAITER_CONFIRM, WAITER_STATUS };
+
+/* Somebody who waits for a quorum's confirmation, then for its index to be applied. */
+struct waiter {
+    struct waiter *next;
+    enum waiter_kind kind;
+    uint64_t ticket; /* the session's */
+    uint64_t number; /* this replica's, also on the wire */
+    bool is_confirmed;
+    uint64_t index;    /* confirmed */
+    uint64_t asked_ms; /* 0 = nobody to ask yet */
+    uint64_t deadline_ms;
+};
+
+struct state_hash {
+    uint64_t index;
+    uint8_t hash[32];
+    uint64_t differs[LIMIT_MEMBERS]; /* ids that sent another one */
+    size_t differ_count;
+};
+
+struct link_state {
+    uint64_t id;
+    bool is_up;
+    uint64_t changed_ms;
+};
+
+struct early_hash {
+    uint64_t peer;
+    uint64_t index;
+    uint8_t hash[32];
+};
+
+struct replica {
+    struct replica_options options;
+    const struct host *host;
+    struct replica_io io;
+    enum replica_state state;
+    bool is_reported; /* io.gone was called */
+    struct node_io node_io;
+    struct node *node; /* NULL until MEMBER or JOINING */
+    struct core *core;
+    struct core_result result; /* of the entry being applied */
+    struct buf found;
+    uint64_t expected_generation; /* of a joiner */
+    uint8_t expected_head[32];
+    uint64_t lapse_ms; /* PREPARED lapses, or a founder without a manifest ends */
+    /* replica_propose.c */
+    uint64_t next_sequence;
+    struct pending *pending; /* in order of sequence */
+    size_t pending_count;    /* requests of sessions, of all kinds */
+    struct waiting_issue *issues;
+    struct waiting_issue **issues_last;
+    size_t issues_waiting;
+    size_t issues_in_flight;
+    struct waiter *waiters;
+    uint64_t next_number;
+    /* replica_members.c */
+    uint64_t members_ms;      /* next planning */
+    uint64_t member_since_ms; /* has a node since */
+    uint64_t confirmed_ms;    /* a quorum confirmed this leader; 0 = not this term */
+    bool is_confirming;
+    struct link_state links[LIMIT_MEMBERS];
+    size_t link_count;
+    size_t next_link; /* row to reuse when all are taken */
+    uint64_t hashed_interval;
+    struct early_hash early[LIMIT_MEMBERS]; /* of peers ahead of this replica */
+    size_t early_count;
+    struct state_hash hashes[REPLICA_HASHES];
+};
+
+static inline uint64_t replica_now(const struct replica *r) {
+    return host_monotonic_ms(r->host);
+}
+
+void replica__end(struct replica *r, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* replica_propose.c */
+void replica__applied(struct replica *r);          /* r->result is the newest */
+void replica__resend(struct replica *r, bool all); /* to the leader of now */
+void replica__propose_tick(struct replica *r);
+uint64_t replica__propose_deadline(const struct replica *r);
+void replica__fail_all(struct replica *r, enum err_code code, const char *text);
+void replica__forwarded(struct replica *r, uint64_t peer, struct span body);
+void replica__read_asked(struct replica *r, uint64_t peer, struct span body);
+void replica__read_answered(struct replica *r, struct span body);
+void replica__progress(struct replica *r); /* something was applied: waiters may be done */
+/* Proposes for this replica itself: nobody waits. */
+void replica__propose_own(struct replica *r, enum entry_type type, void *body);
+
+/* replica_members.c */
+void replica__members_tick(struct replica *r);
+void replica__publish(struct replica *r);
+void replica__set_peers(struct replica *r);
+void replica__hash_applied(struct replica *r, uint64_t index);
+void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
+void replica__link_changed(struct replica *r, uint64_t id, bool is_up);
+bool replica__may_admit(const struct replica *r, const struct entry_admit *admit);
+bool replica__is_linked(const struct replica *r, uint64_t id);
+void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
+                          struct api_status_reply *out);
+
+#endif

@@ -1,0 +1,419 @@
+/* Members of a replica's cluster: who should be linked, who should vote, who is dead, what the
+ * session threads know, and whether all hold the same state. See replica.h.
+ *
+ * The plan lives in no leader's memory: every REPLICA_MEMBERS_MS the leader compares the member
+ * table (core) with the committed configuration (node) and takes the single next step
+ * (consensus/membership.h). Who is dead is said by a leader that a quorum has just confirmed.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "consensus/membership.h"
+#include "coordinator/replica_internal.h"
+#include "lib/base/log.h"
+
+/* --- Views and links */
+
+void replica__publish(struct replica *r) {
+    r->io.publish(r->io.data, view_new(r->core, buf_span(&r->found)));
+}
+
+void replica__set_peers(struct replica *r) {
+    struct replica_peer peers[LIMIT_MEMBERS];
+    size_t count = 0;
+    size_t peer_count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count && peer_count < LIMIT_MEMBERS; i++) {
+        const struct entry_member *m = &members[i].member;
+        if (m->id != r->options.id) {
+            peers[peer_count++] = (struct replica_peer){m->id, m->address, m->spki};
+        }
+    }
+    r->io.peers(r->io.data, core_cluster(r->core), peers, peer_count);
+}
+
+static struct link_state *find_link(struct replica *r, uint64_t id) {
+    for (size_t i = 0; i < r->link_count; i++) {
+        if (r->links[i].id == id) {
+            return &r->links[i];
+        }
+    }
+    return NULL;
+}
+
+void replica__link_changed(struct replica *r, uint64_t id, bool is_up) {
+    struct link_state *link = find_link(r, id);
+    if (link == NULL) {
+        size_t at =
+            r->link_count < LIMIT_MEMBERS ? r->link_count++ : r->next_link++ % LIMIT_MEMBERS;
+        link = &r->links[at];
+    }
+    *link = (struct link_state){id, is_up, replica_now(r)};
+}
+
+bool replica__is_linked(const struct replica *r, uint64_t id) {
+    for (size_t i = 0; i < r->link_count; i++) {
+        if (r->links[i].id == id) {
+            return r->links[i].is_up;
+        }
+    }
+    return false;
+}
+
+/* --- Life and death of members */
+
+/* Since when nothing was heard of a member, in ms; 0 while it is heard of. A leader hears every
+ * member within a heartbeat; others know the state of their links alone. */
+static uint64_t silent_ms(const struct replica *r, uint64_t id) {
+    uint64_t now = replica_now(r);
+    if (id == r->options.id) {
+        return 0;
+    }
+    struct node_progress progress = {0, 0};
+    bool is_known = node_peer_progress(r->node, id, &progress);
+    if (replica_is_leader(r) && is_known && progress.last_contact_ms != 0) {
+        return now - progress.last_contact_ms;
+    }
+    for (size_t i = 0; i < r->link_count; i++) {
+        if (r->links[i].id == id) {
+            return r->links[i].is_up ? 0 : now - r->links[i].changed_ms;
+        }
+    }
+    return r->member_since_ms == 0 ? 0 : now - r->member_since_ms; /* never linked */
+}
+
+static bool is_silent(const struct replica *r, uint64_t id) {
+    return silent_ms(r, id) >= r->options.dead_after_ms;
+}
+
+static const struct core_member *holder_of(const struct replica *r, const char *name) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].state == CORE_MEMBER && strcmp(members[i].member.name, name) == 0) {
+            return &members[i];
+        }
+    }
+    return NULL;
+}
+
+bool replica_name_is_free(const struct replica *r, const char *name, uint64_t *old) {
+    const struct core_member *holder = holder_of(r, name);
+    *old = holder == NULL ? 0 : holder->member.id;
+    return holder == NULL || (r->node != NULL && is_silent(r, holder->member.id));
+}
+
+/* Names are labels: a newcomer takes one over only from a member that this leader, confirmed by a
+ * quorum a moment ago, has not heard of for dead_after_ms. Asked by the leader for every ADMIT. */
+bool replica__may_admit(const struct replica *r, const struct entry_admit *admit) {
+    const struct core_member *old = core_find_member(r->core, admit->replaces);
+    if (admit->replaces == 0 || old == NULL || old->state == CORE_LEAVING) {
+        return true;
+    }
+    uint64_t age = replica_now(r) - r->confirmed_ms;
+    return r->confirmed_ms != 0 && age < 2 * REPLICA_CONFIRM_MS && is_silent(r, old->member.id);
+}
+
+/* --- The planner */
+
+static void on_liveness(void *data, struct result result, uint64_t index) {
+    struct replica *r = data;
+    (void)index;
+    r->is_confirming = false;
+    if (is_ok(result)) {
+        r->confirmed_ms = replica_now(r);
+    }
+}
+
+static void confirm_liveness(struct replica *r) {
+    uint64_t age = replica_now(r) - r->confirmed_ms;
+    if (!r->is_confirming && (r->confirmed_ms == 0 || age >= REPLICA_CONFIRM_MS)) {
+        r->is_confirming = is_ok(node_read(r->node, on_liveness, r, NULL));
+    }
+}
+
+static size_t voter_target(const struct replica *r) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    CHECK(is_ok(entry_decode(buf_span(&r->found), &arena, &entry, NULL)));
+    return entry.found.founders.count;
+}
+
+static size_t fill_wanted(const struct replica *r, struct membership_member *out) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    CHECK(count <= LIMIT_MEMBERS);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (struct membership_member){
+            .id = members[i].member.id,
+            .joined = members[i].admitted_index,
+            .is_leaving = members[i].state == CORE_LEAVING,
+            .is_reachable = !is_silent(r, members[i].member.id),
+        };
+    }
+    return count;
+}
+
+/* The rows of members that left both the table's good graces and the configuration. */
+static void drop_removed(struct replica *r) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].member.id;
+        if (members[i].state == CORE_LEAVING && !node_is_configured(r->node, id) &&
+            !node_is_changing(r->node)) {
+            struct entry_retire retire = {
+                .id = id, .reason = RETIRE_REMOVED, .time = host_unix_s(r->host)};
+            log_info("member %s id=%llu left", members[i].member.name, (unsigned long long)id);
+            replica__propose_own(r, ENTRY_RETIRE, &retire);
+            return; /* the table changes when it is applied */
+        }
+    }
+}
+
+static void take_step(struct replica *r, const struct membership_step *step) {
+    struct err err;
+    struct result taken = OK;
+    switch (step->kind) {
+    case MEMBERSHIP_NONE:
+        return;
+    case MEMBERSHIP_ADD:
+        taken = node_add_standby(r->node, step->id, &err);
+        break;
+    case MEMBERSHIP_PROMOTE:
+        taken = node_promote(r->node, step->id, &err);
+        break;
+    case MEMBERSHIP_REMOVE:
+        taken = node_remove(r->node, step->id, &err);
+        break;
+    case MEMBERSHIP_TRANSFER:
+        taken = node_transfer(r->node, step->id, &err);
+        break;
+    }
+    if (is_ok(taken)) {
+        log_info("membership: %s %llu", membership_step_name(step->kind),
+                 (unsigned long long)step->id);
+    } else if (taken.code != ERR_UNAVAILABLE) {
+        log_warn("membership: %s %llu: %s", membership_step_name(step->kind),
+                 (unsigned long long)step->id, err.text);
+    }
+}
+
+void replica__members_tick(struct replica *r) {
+    uint64_t now = replica_now(r);
+    if (now < r->members_ms) {
+        return;
+    }
+    r->members_ms = now + REPLICA_MEMBERS_MS;
+    if (!replica_is_leader(r) || !node_is_settled(r->node) || r->state != REPLICA_MEMBER) {
+        r->confirmed_ms = 0;
+        return;
+    }
+    confirm_liveness(r);
+    if (r->confirmed_ms == 0) {
+        return;
+    }
+    struct membership_member wanted[LIMIT_MEMBERS];
+    struct node_member configured[LIMIT_MEMBERS];
+    size_t wanted_count = fill_wanted(r, wanted);
+    size_t configured_count = node_members(r->node, configured);
+    struct membership_step step;
+    membership_next(wanted, wanted_count, configured, configured_count, voter_target(r),
+                    r->options.id, &step);
+    take_step(r, &step);
+    if (step.kind == MEMBERSHIP_NONE && r->pending == NULL) {
+        drop_removed(r);
+    }
+}
+
+/* --- Divergence alarm (ARCHITECTURE section 7) */
+
+static struct state_hash *hash_slot(struct replica *r, uint64_t index) {
+    return &r->hashes[index / REPLICA_HASH_INTERVAL % REPLICA_HASHES];
+}
+
+static size_t majority(const struct replica *r) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(r->node, members);
+    size_t voters = 0;
+    for (size_t i = 0; i < count; i++) {
+        voters += members[i].role == NODE_VOTER ? 1 : 0;
+    }
+    return voters / 2 + 1;
+}
+
+/* Compares once both sides are known; `differs` counts each peer once. */
+static void compare(struct replica *r, struct state_hash *slot, uint64_t peer,
+                    const uint8_t hash[32]) {
+    if (memcmp(slot->hash, hash, 32) == 0) {
+        return;
+    }
+    for (size_t i = 0; i < slot->differ_count; i++) {
+        if (slot->differs[i] == peer) {
+            return;
+        }
+    }
+    if (slot->differ_count < LIMIT_MEMBERS) {
+        slot->differs[slot->differ_count++] = peer;
+    }
+    char own[65];
+    char other[65];
+    hex_encode(SPAN(slot->hash), own);
+    hex_encode(span_of(hash, 32), other);
+    log_error("state differs from replica %llu at entry %llu: %s here, %s there",
+              (unsigned long long)peer, (unsigned long long)slot->index, own, other);
+    if (slot->differ_count >= majority(r)) {
+        replica__end(r, ERR_DIVERGED,
+                     "the state at entry %llu differs from a quorum's: %s here, %s there",
+                     (unsigned long long)slot->index, own, other);
+    }
+}
+
+void replica__hash_applied(struct replica *r, uint64_t index) {
+    if (index / REPLICA_HASH_INTERVAL == r->hashed_interval) {
+        return;
+    }
+    /* The first command at or after a multiple of the interval: the same one on every replica. */
+    r->hashed_interval = index / REPLICA_HASH_INTERVAL;
+    struct state_hash *slot = hash_slot(r, index);
+    *slot = (struct state_hash){.index = index};
+    core_state_hash(r->core, slot->hash);
+    uint8_t body[40];
+    store_u64be(body, index);
+    memcpy(body + 8, slot->hash, 32);
+    for (size_t i = 0; i < r->link_count; i++) {
+        if (r->links[i].is_up) {
+            r->io.send(r->io.data, r->links[i].id, REPLICA_STATE_HASH, SPAN(body));
+        }
+    }
+    for (size_t i = 0; i < r->early_count; i++) {
+        if (r->early[i].index == index) {
+            compare(r, slot, r->early[i].peer, r->early[i].hash);
+        }
+    }
+    r->early_count = 0;
+}
+
+void replica__hash_received(struct replica *r, uint64_t peer, struct span body) {
+    if (body.size != 40 || core_find_member(r->core, peer) == NULL) {
+        return;
+    }
+    uint64_t index = load_u64be(body.data);
+    struct state_hash *slot = hash_slot(r, index);
+    if (slot->index == index) {
+        compare(r, slot, peer, body.data + 8);
+    } else if (index > core_applied_index(r->core) && r->early_count < LIMIT_MEMBERS) {
+        struct early_hash *early = &r->early[r->early_count++];
+        *early = (struct early_hash){.peer = peer, .index = index};
+        memcpy(early->hash, body.data + 8, 32);
+    }
+}
+
+/* --- Status */
+
+static const char *role_name(const struct replica *r, const struct core_member *m,
+                             const struct node_member *configured, size_t count) {
+    if (m->state == CORE_LEAVING) {
+        return "leaving";
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (configured[i].id == m->member.id) {
+            if (configured[i].role == NODE_STANDBY) {
+                return "standby";
+            }
+            return configured[i].id == replica_leader(r) ? "leader" : "voter";
+        }
+    }
+    return "learner";
+}
+
+static void fill_member(const struct replica *r, const struct core_member *m,
+                        const struct node_member *configured, size_t count,
+                        struct api_member *out) {
+    uint64_t id = m->member.id;
+    struct node_progress progress = {0, 0};
+    bool is_known = node_peer_progress(r->node, id, &progress);
+    uint64_t now = replica_now(r);
+    *out = (struct api_member){.id = id, .name = m->member.name, .address = m->member.address};
+    union {
+        const char *in;
+        char *out;
+    } role = {role_name(r, m, configured, count)};
+    out->role = role.out; /* encoded, never written to */
+    out->is_connected = id == r->options.id || replica__is_linked(r, id);
+    out->match_index = id == r->options.id ? node_last_index(r->node) : progress.match;
+    out->last_contact_ms =
+        is_known && progress.last_contact_ms != 0 ? now - progress.last_contact_ms : 0;
+}
+
+static void fill_members(const struct replica *r, struct arena *arena,
+                         struct api_status_reply *out) {
+    struct node_member configured[LIMIT_MEMBERS];
+    size_t configured_count = node_members(r->node, configured);
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    struct api_member *items = arena_alloc(arena, (count + 1) * sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        fill_member(r, &members[i], configured, configured_count, &items[i]);
+    }
+    out->members = (struct wire_list){count == 0 ? NULL : items, count};
+    for (size_t i = 0; i < configured_count; i++) {
+        bool is_voter = configured[i].role == NODE_VOTER;
+        uint64_t id = configured[i].id;
+        out->voters += is_voter ? 1 : 0;
+        out->voters_connected +=
+            is_voter && (id == r->options.id || replica__is_linked(r, id)) ? 1 : 0;
+    }
+    out->may_stop = out->voters_connected > out->voters / 2 + 1;
+}
+
+static char *borrow(const char *text) {
+    union {
+        const char *in;
+        char *out;
+    } u = {text};
+    return u.out; /* encoded, never written to */
+}
+
+static const char *why_waiting(const struct replica *r) {
+    switch (r->state) {
+    case REPLICA_EMPTY:
+        return "no manifest is set: waits for `contrast set` or for a cluster to join";
+    case REPLICA_PREPARED:
+        return "offered as a founder: waits for the owner's signature";
+    case REPLICA_JOINING:
+        return "admitted: waits to be taken into the configuration";
+    case REPLICA_MEMBER:
+        return replica_leader(r) == 0 ? "no leader is known: waits for an election" : "";
+    case REPLICA_LEAVING:
+    case REPLICA_FROZEN:
+    case REPLICA_STATE_COUNT:
+        break;
+    }
+    return "left the cluster: a restart joins as a new member";
+}
+
+void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
+                          struct api_status_reply *out) {
+    *out = (struct api_status_reply){
+        .state = borrow(replica_state_name(r->state)),
+        .why = borrow(why_waiting(r)),
+        .name = borrow(r->options.name),
+        .id = r->options.id,
+        .leader = replica_leader(r),
+        .term = replica_term(r),
+        .applied_index = replica_applied(r),
+        .epoch = core_epoch(r->core),
+        .generation = core_generation(r->core),
+        .ledger_size = merkle_log_size(core_ledger(r->core)),
+        .is_confirmed = is_confirmed,
+    };
+    memcpy(out->cluster, core_cluster(r->core), sizeof out->cluster);
+    memcpy(out->head, core_head(r->core), sizeof out->head);
+    merkle_log_root(core_ledger(r->core), out->ledger_root);
+    if (r->node != NULL) {
+        out->commit_index = node_commit_index(r->node);
+        fill_members(r, arena, out);
+    }
+}

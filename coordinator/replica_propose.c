@@ -1,0 +1,489 @@
+/* Proposals and confirmations of a replica. See replica.h.
+ *
+ *   propose -> pending -> leader's log (here, or by FORWARD) -> apply here -> reply
+ *   issue   -> waiting -> one ISSUE entry for many, two entries in flight -> apply -> reply each
+ *   confirm -> waiter  -> read round at the leader (here, or by READ) -> applied here -> reply
+ *
+ * What goes wrong: no leader, a lost frame, a new leader: a pending entry is sent again until it is
+ * applied (once: the core knows its sequence) or its time is over, OUTCOME_UNKNOWN. A confirmation
+ * without a quorum ends in NO_QUORUM.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "coordinator/replica_internal.h"
+#include "lib/base/log.h"
+
+/* --- Replies */
+
+static void reply_error(struct replica *r, uint64_t ticket, enum err_code code, const char *text) {
+    struct replica_reply reply = {.code = code, .text = text};
+    r->io.reply(r->io.data, ticket, &reply);
+}
+
+static void free_pending(struct pending *p) {
+    buf_deinit(&p->entry);
+    mem_free(p->tickets);
+    mem_free(p);
+}
+
+static void fail_pending(struct replica *r, struct pending *p, enum err_code code,
+                         const char *text) {
+    for (size_t i = 0; i < p->ticket_count; i++) {
+        reply_error(r, p->tickets[i], code, text);
+    }
+    r->pending_count -= p->ticket_count;
+    r->issues_in_flight -= p->is_issue ? 1 : 0;
+    free_pending(p);
+}
+
+static void answer_pending(struct replica *r, struct pending *p) {
+    struct replica_reply reply = {.code = r->result.code, .result = &r->result};
+    reply.text = r->result.code == ERR_OK ? NULL : r->result.text;
+    for (size_t i = 0; i < p->ticket_count; i++) {
+        reply.issue = i;
+        if (p->is_issue && r->result.code == ERR_OK && i >= r->result.issued_count) {
+            reply_error(r, p->tickets[i], ERR_OUTCOME_UNKNOWN, "issued before; ask again");
+            continue;
+        }
+        r->io.reply(r->io.data, p->tickets[i], &reply);
+    }
+    r->pending_count -= p->ticket_count;
+    r->issues_in_flight -= p->is_issue ? 1 : 0;
+    free_pending(p);
+}
+
+/* --- Proposals */
+
+static bool may_submit(const struct replica *r, const struct pending *p) {
+    if (p->entry.data[0] != ENTRY_ADMIT) {
+        return true;
+    }
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    CHECK(is_ok(entry_decode(buf_span(&p->entry), &arena, &entry, NULL)));
+    return replica__may_admit(r, &entry.admit);
+}
+
+static void dispatch(struct replica *r, struct pending *p) {
+    uint64_t leader = replica_leader(r);
+    p->sent_ms = 0;
+    if (replica_is_leader(r)) {
+        if (!may_submit(r, p)) {
+            return;
+        }
+        uint64_t index = 0;
+        uint64_t term = 0;
+        struct result submitted = node_submit(r->node, buf_span(&p->entry), &index, &term, NULL);
+        p->sent_ms = is_ok(submitted) ? replica_now(r) : 0;
+    } else if (leader != 0 && replica__is_linked(r, leader)) {
+        r->io.send(r->io.data, leader, REPLICA_FORWARD, buf_span(&p->entry));
+        p->sent_ms = replica_now(r);
+    }
+}
+
+void replica__resend(struct replica *r, bool all) {
+    if (r->node == NULL || r->state == REPLICA_FROZEN) {
+        return;
+    }
+    uint64_t now = replica_now(r);
+    struct pending *next = NULL;
+    for (struct pending *p = r->pending; p != NULL; p = next) {
+        next = p->next; /* a lone voter commits, applies and frees at once */
+        if (all || p->sent_ms == 0 || now - p->sent_ms >= REPLICA_RESEND_MS) {
+            dispatch(r, p);
+        }
+    }
+}
+
+/* Takes over `tickets`. */
+static void enqueue(struct replica *r, enum entry_type type, struct entry *entry, uint64_t *tickets,
+                    size_t count) {
+    struct pending *p = mem_zalloc(sizeof *p);
+    p->sequence = r->next_sequence++;
+    p->deadline_ms = replica_now(r) + r->options.request_ms;
+    p->is_issue = type == ENTRY_ISSUE && count > 0;
+    p->ticket_count = count;
+    p->tickets = tickets;
+    entry->request = (struct entry_request){r->options.id, p->sequence};
+    entry_encode(type, &entry->request, &p->entry);
+    r->issues_in_flight += p->is_issue ? 1 : 0;
+    if (p->entry.size > LIMIT_ENTRY) {
+        fail_pending(r, p, ERR_TOO_LARGE, "the entry is larger than 1 MiB");
+        return;
+    }
+    struct pending **last = &r->pending;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = p;
+    dispatch(r, p);
+}
+
+static bool admit_request(struct replica *r, uint64_t ticket) {
+    if (r->node == NULL) {
+        reply_error(r, ticket, ERR_NOT_FOUNDED, "no manifest is set yet: run `contrast set`");
+        return false;
+    }
+    if (r->state == REPLICA_FROZEN) {
+        reply_error(r, ticket, ERR_FROZEN, "this replica left the cluster");
+        return false;
+    }
+    if (r->pending_count >= LIMIT_PENDING_REQUESTS) {
+        reply_error(r, ticket, ERR_BUSY, "too many requests wait for the leader");
+        return false;
+    }
+    return true;
+}
+
+void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
+    if (!admit_request(r, ticket)) {
+        return;
+    }
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry decoded;
+    struct err err;
+    struct result r2 = entry_decode(entry, &arena, &decoded, &err);
+    if (!is_ok(r2) || decoded.type == ENTRY_FOUND) {
+        reply_error(r, ticket, ERR_MALFORMED, is_ok(r2) ? "FOUND is not proposed" : err.text);
+        return;
+    }
+    uint64_t *tickets = mem_alloc(sizeof *tickets);
+    tickets[0] = ticket;
+    r->pending_count++;
+    enqueue(r, decoded.type, &decoded, tickets, 1);
+}
+
+void replica__propose_own(struct replica *r, enum entry_type type, void *body) {
+    struct entry entry = {.type = type};
+    if (type == ENTRY_RETIRE) {
+        entry.retire = *(struct entry_retire *)body;
+    } else {
+        CHECK(type == ENTRY_ADMIT);
+        entry.admit = *(struct entry_admit *)body;
+    }
+    enqueue(r, type, &entry, NULL, 0);
+}
+
+/* --- Certificates: group commit */
+
+static void flush_issues(struct replica *r) {
+    while (r->issues != NULL && r->issues_in_flight < REPLICA_ISSUES_IN_FLIGHT) {
+        uint64_t generation = r->issues->generation;
+        struct entry_issue_request requests[LIMIT_ISSUE_BATCH];
+        struct waiting_issue *taken[LIMIT_ISSUE_BATCH];
+        uint64_t *tickets = mem_calloc(LIMIT_ISSUE_BATCH, sizeof *tickets);
+        size_t count = 0;
+        while (r->issues != NULL && count < LIMIT_ISSUE_BATCH &&
+               r->issues->generation == generation) {
+            taken[count] = r->issues;
+            requests[count] = r->issues->request;
+            tickets[count++] = r->issues->ticket;
+            r->issues = r->issues->next;
+        }
+        r->issues_last = r->issues == NULL ? &r->issues : r->issues_last;
+        r->issues_waiting -= count;
+        struct entry entry = {.type = ENTRY_ISSUE};
+        entry.issue.generation = generation;
+        entry.issue.requests = (struct wire_list){requests, count};
+        entry.issue.time = host_unix_s(r->host);
+        enqueue(r, ENTRY_ISSUE, &entry, tickets, count);
+        for (size_t i = 0; i < count; i++) {
+            buf_deinit(&taken[i]->spki);
+            mem_free(taken[i]);
+        }
+    }
+}
+
+void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
+                   const struct entry_issue_request *request) {
+    if (!admit_request(r, ticket)) {
+        return;
+    }
+    struct waiting_issue *w = mem_zalloc(sizeof *w);
+    w->ticket = ticket;
+    w->generation = generation;
+    w->request = *request;
+    buf_append_span(&w->spki, request->spki);
+    w->request.spki = buf_span(&w->spki);
+    *r->issues_last = w;
+    r->issues_last = &w->next;
+    r->issues_waiting++;
+    r->pending_count++;
+    flush_issues(r);
+}
+
+static void fail_issues(struct replica *r, enum err_code code, const char *text) {
+    while (r->issues != NULL) {
+        struct waiting_issue *w = r->issues;
+        r->issues = w->next;
+        reply_error(r, w->ticket, code, text);
+        r->pending_count--;
+        buf_deinit(&w->spki);
+        mem_free(w);
+    }
+    r->issues_last = &r->issues;
+    r->issues_waiting = 0;
+}
+
+/* --- What was applied */
+
+void replica__applied(struct replica *r) {
+    if (r->result.decoded && r->result.request.proposer == r->options.id) {
+        struct pending **at = &r->pending;
+        while (*at != NULL && (*at)->sequence != r->result.request.sequence) {
+            at = &(*at)->next;
+        }
+        if (*at != NULL) {
+            struct pending *p = *at;
+            *at = p->next;
+            answer_pending(r, p);
+            flush_issues(r);
+        }
+    }
+    replica__progress(r);
+}
+
+/* A member's entry for the log of the leader. Only its own proposals: the link says who it is. */
+void replica__forwarded(struct replica *r, uint64_t peer, struct span body) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    struct err err;
+    struct result decoded = entry_decode(body, &arena, &entry, &err);
+    if (!is_ok(decoded) || entry.type == ENTRY_FOUND || entry.request.proposer != peer) {
+        log_warn("entry from replica %llu is refused: %s", (unsigned long long)peer,
+                 is_ok(decoded) ? "not its own proposal" : err.text);
+        return;
+    }
+    if (entry.type == ENTRY_ADMIT && !replica__may_admit(r, &entry.admit)) {
+        return; /* the proposer's time runs out, and the joiner asks again */
+    }
+    uint64_t index = 0;
+    uint64_t term = 0;
+    err_ignore(node_submit(r->node, body, &index, &term, NULL), "the proposer sends it again");
+}
+
+/* --- Confirmations */
+
+/* Who asked for a read round: a waiter here (peer 0) or one at another member. */
+struct read_round {
+    struct replica *replica;
+    uint64_t peer;
+    uint64_t number;
+};
+
+static void finish_waiter(struct replica *r, struct waiter *w, enum err_code code) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct replica_reply reply = {.code = code, .index = w->index};
+    struct api_status_reply status;
+    if (w->kind == WAITER_STATUS) {
+        replica__status_fill(r, code == ERR_OK, &arena, &status);
+        reply.code = ERR_OK;
+        reply.status = &status;
+    } else if (code != ERR_OK) {
+        reply.text = err_text(code);
+    }
+    r->pending_count--;
+    r->io.reply(r->io.data, w->ticket, &reply);
+    mem_free(w);
+}
+
+static struct waiter **find_waiter(struct replica *r, uint64_t number) {
+    struct waiter **at = &r->waiters;
+    while (*at != NULL && (*at)->number != number) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static void take_confirmation(struct replica *r, uint64_t number, enum err_code code,
+                              uint64_t index) {
+    struct waiter **at = find_waiter(r, number);
+    struct waiter *w = *at;
+    if (w == NULL || w->is_confirmed) {
+        return;
+    }
+    if (code == ERR_OK) {
+        w->is_confirmed = true;
+        w->index = index;
+        replica__progress(r);
+    } else if (code == ERR_NO_QUORUM || code == ERR_CANCELED) {
+        *at = w->next;
+        finish_waiter(r, w, ERR_NO_QUORUM);
+    } /* else: not the leader any more; asked again on the next change or tick */
+}
+
+static void on_read(void *data, struct result result, uint64_t index) {
+    struct read_round *round = data;
+    struct replica *r = round->replica;
+    if (round->peer == 0) {
+        take_confirmation(r, round->number, result.code, index);
+    } else {
+        uint8_t body[24];
+        store_u64be(body, round->number);
+        store_u64be(body + 8, (uint64_t)result.code);
+        store_u64be(body + 16, index);
+        r->io.send(r->io.data, round->peer, REPLICA_READ_REPLY, SPAN(body));
+    }
+    mem_free(round);
+}
+
+static bool start_round(struct replica *r, uint64_t peer, uint64_t number) {
+    struct read_round *round = mem_alloc(sizeof *round);
+    *round = (struct read_round){r, peer, number};
+    if (!is_ok(node_read(r->node, on_read, round, NULL))) {
+        mem_free(round);
+        return false;
+    }
+    return true;
+}
+
+static void ask(struct replica *r, struct waiter *w) {
+    uint64_t leader = replica_leader(r);
+    w->asked_ms = 0;
+    if (replica_is_leader(r)) {
+        w->asked_ms = start_round(r, 0, w->number) ? replica_now(r) : 0;
+    } else if (leader != 0 && replica__is_linked(r, leader)) {
+        uint8_t body[8];
+        store_u64be(body, w->number);
+        r->io.send(r->io.data, leader, REPLICA_READ, SPAN(body));
+        w->asked_ms = replica_now(r);
+    }
+}
+
+static void wait_for(struct replica *r, uint64_t ticket, enum waiter_kind kind) {
+    struct waiter *w = mem_zalloc(sizeof *w);
+    *w = (struct waiter){.kind = kind,
+                         .ticket = ticket,
+                         .number = r->next_number++,
+                         .deadline_ms = replica_now(r) + REPLICA_READ_MS,
+                         .next = r->waiters};
+    r->waiters = w;
+    r->pending_count++;
+    ask(r, w);
+}
+
+void replica_confirm(struct replica *r, uint64_t ticket) {
+    if (admit_request(r, ticket)) {
+        wait_for(r, ticket, WAITER_CONFIRM);
+    }
+}
+
+void replica_status(struct replica *r, uint64_t ticket) {
+    if (r->node != NULL && r->state != REPLICA_FROZEN) {
+        if (admit_request(r, ticket)) {
+            wait_for(r, ticket, WAITER_STATUS);
+        }
+        return;
+    }
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_status_reply status;
+    replica__status_fill(r, false, &arena, &status);
+    struct replica_reply reply = {.code = ERR_OK, .status = &status};
+    r->io.reply(r->io.data, ticket, &reply);
+}
+
+void replica__read_asked(struct replica *r, uint64_t peer, struct span body) {
+    if (body.size != 8) {
+        log_warn("read request of %zu bytes from replica %llu", body.size,
+                 (unsigned long long)peer);
+        return;
+    }
+    if (!start_round(r, peer, load_u64be(body.data))) {
+        uint8_t reply[24];
+        memcpy(reply, body.data, 8);
+        store_u64be(reply + 8, (uint64_t)ERR_NOT_LEADER);
+        store_u64be(reply + 16, 0);
+        r->io.send(r->io.data, peer, REPLICA_READ_REPLY, SPAN(reply));
+    }
+}
+
+void replica__read_answered(struct replica *r, struct span body) {
+    if (body.size == 24) {
+        take_confirmation(r, load_u64be(body.data),
+                          err_from_wire((unsigned)(load_u64be(body.data + 8) & 0xffff)),
+                          load_u64be(body.data + 16));
+    }
+}
+
+void replica__progress(struct replica *r) {
+    uint64_t applied = replica_applied(r);
+    struct waiter **at = &r->waiters;
+    while (*at != NULL) {
+        struct waiter *w = *at;
+        if (w->is_confirmed && w->index <= applied) {
+            *at = w->next;
+            finish_waiter(r, w, ERR_OK);
+        } else {
+            at = &w->next;
+        }
+    }
+}
+
+/* --- Time */
+
+static void expire_pending(struct replica *r, uint64_t now) {
+    struct pending **at = &r->pending;
+    while (*at != NULL) {
+        struct pending *p = *at;
+        if (now >= p->deadline_ms) {
+            *at = p->next;
+            fail_pending(r, p, ERR_OUTCOME_UNKNOWN,
+                         "no quorum answered in time; it may or may not have happened");
+        } else {
+            at = &p->next;
+        }
+    }
+}
+
+static void tend_waiters(struct replica *r, uint64_t now) {
+    struct waiter **at = &r->waiters;
+    while (*at != NULL) {
+        struct waiter *w = *at;
+        if (now >= w->deadline_ms) {
+            *at = w->next;
+            finish_waiter(r, w, ERR_NO_QUORUM);
+            continue;
+        }
+        if (!w->is_confirmed && (w->asked_ms == 0 || now - w->asked_ms >= REPLICA_RESEND_MS)) {
+            ask(r, w);
+        }
+        at = &w->next;
+    }
+}
+
+void replica__propose_tick(struct replica *r) {
+    if (r->pending == NULL && r->waiters == NULL && r->issues == NULL) {
+        return;
+    }
+    uint64_t now = replica_now(r);
+    replica__progress(r);
+    expire_pending(r, now);
+    tend_waiters(r, now);
+    replica__resend(r, false);
+    flush_issues(r);
+}
+
+uint64_t replica__propose_deadline(const struct replica *r) {
+    bool waits = r->pending != NULL || r->waiters != NULL || r->issues != NULL;
+    return waits ? replica_now(r) + REPLICA_TEND_MS : UINT64_MAX;
+}
+
+void replica__fail_all(struct replica *r, enum err_code code, const char *text) {
+    while (r->pending != NULL) {
+        struct pending *p = r->pending;
+        r->pending = p->next;
+        fail_pending(r, p, code, text);
+    }
+    fail_issues(r, code, text);
+    while (r->waiters != NULL) {
+        struct waiter *w = r->waiters;
+        r->waiters = w->next;
+        finish_waiter(r, w, code);
+    }
+}
