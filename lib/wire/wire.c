@@ -222,8 +222,7 @@ static RESULT take_field(const struct wire_field *field, const msgpack_object *i
     case WIRE_KIND_LIST:
         return take_list(field, in, arena, at, err);
     }
-    CHECK(!"a field kind that exists");
-    return OK;
+    return err_set(err, ERR_INTERNAL, "a field of an unknown kind");
 }
 
 static RESULT take_message(const struct wire_type *type, const msgpack_object *in,

@@ -74,13 +74,13 @@ struct wire_type {
 #define WIRE_FIXED(s, f)                                                                           \
     { #f, WIRE_KIND_FIXED, offsetof(s, f), sizeof(((s *)0)->f), NULL }
 #define WIRE_BYTES(s, f, limit)                                                                    \
-    { #f, WIRE_KIND_BYTES, offsetof(s, f), (limit), NULL }
+    { #f, WIRE_KIND_BYTES, offsetof(s, f), (size_t)(limit), NULL }
 #define WIRE_STR(s, f, limit)                                                                      \
-    { #f, WIRE_KIND_STR, offsetof(s, f), (limit), NULL }
+    { #f, WIRE_KIND_STR, offsetof(s, f), (size_t)(limit), NULL }
 #define WIRE_MSG(s, f, t)                                                                          \
     { #f, WIRE_KIND_MSG, offsetof(s, f), 0, (t) }
 #define WIRE_LIST(s, f, limit, t)                                                                  \
-    { #f, WIRE_KIND_LIST, offsetof(s, f), (limit), (t) }
+    { #f, WIRE_KIND_LIST, offsetof(s, f), (size_t)(limit), (t) }
 #define WIRE_TYPE(s, table)                                                                        \
     { #s, sizeof(s), (table), sizeof(table) / sizeof((table)[0]) }
 
