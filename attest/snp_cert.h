@@ -72,8 +72,8 @@ RESULT snp_cert_check_dates(const struct snp_cert *cert, int64_t at, struct verd
 RESULT snp_crl_check(struct span der, const struct snp_cert *root, const struct snp_cert *ca,
                      int64_t at, struct verdict *verdict, struct err *err);
 
-/* Subject, issuer, dates and AMD's extensions as lines; appended to `out`. */
-void snp_cert_to_text(const struct snp_cert *cert, struct buf *out);
-json_t *snp_cert_to_json(const struct snp_cert *cert);
+/* The AlgorithmIdentifier is RSASSA-PSS with AMD's parameters; the trailer field may be left out.
+ */
+bool snp_cert__is_amd_pss(const X509_ALGOR *algorithm);
 
 #endif

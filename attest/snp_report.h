@@ -97,9 +97,4 @@ void snp_report_encode(const struct snp_report *report, uint8_t out[SNP_REPORT_S
 /* KEY_INFO bits 4:2. */
 enum snp_signing_key snp_report_signing_key(const struct snp_report *report);
 
-/* Every field by AMD's name; the caller owns the object. */
-json_t *snp_report_to_json(const struct snp_report *report);
-/* The same as "NAME value" lines; appended to `out`. */
-void snp_report_to_text(const struct snp_report *report, struct buf *out);
-
 #endif

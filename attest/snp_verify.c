@@ -1,0 +1,368 @@
+/* SNP verification: see snp_verify.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "attest/snp_verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/bn.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "attest/snp_policy.h"
+
+/* One verification. */
+struct work {
+    const struct snp_evidence *evidence;
+    const struct snp_options *options;
+    struct snp_report *report;
+    struct verdict *verdict;
+    struct err *err;
+    enum snp_signing_key kind;
+    enum snp_product product;
+    struct snp_cert vek;       /* owned, like the next two */
+    struct snp_cert authority; /* ASK or ASVK */
+    struct snp_cert root;
+    struct snp_vek claims; /* of the leaf */
+    struct snp_tcbs tcbs;
+    bool simulated;
+};
+
+static const char *vek_label(const struct work *w) {
+    return w->kind == SNP_KEY_VLEK ? "VLEK" : "VCEK";
+}
+
+static void passed(struct work *w, const char *check) {
+    verdict_add_check(w->verdict, check, true);
+}
+
+/* ---- certificates ---- */
+
+static struct result lack_vek(struct work *w, enum snp_product product) {
+    char url[260];
+    char remedy[480];
+    snp_kds_vcek_url(product, w->report, url, sizeof url);
+    if (w->kind == SNP_KEY_VLEK) {
+        snprintf(remedy, sizeof remedy,
+                 "pass the VLEK that the cloud provider hands to the guest with the report");
+    } else {
+        snprintf(remedy, sizeof remedy, "pass the chip's certificate, from %s", url);
+    }
+    const struct verdict_rule rule = {"leaf-present", "SNP-VEK-MISSING", vek_label(w), remedy};
+    return verdict_lack(w->verdict, w->err, &rule, "the certificate of the signing key", "none");
+}
+
+static struct result lack_ca(struct work *w, const char *field) {
+    char url[100];
+    char remedy[200];
+    snp_kds_chain_url(w->product, w->kind, url, sizeof url);
+    snprintf(remedy, sizeof remedy, "pass --chain with the certificates from %s", url);
+    const struct verdict_rule rule = {"chain-present", "SNP-CHAIN-MISSING", field, remedy};
+    return verdict_lack(w->verdict, w->err, &rule, "AMD's certificate", "none");
+}
+
+static struct result deny_product(struct work *w, const char *field, const char *actual) {
+    const struct verdict_rule rule = {
+        "product", "SNP-PRODUCT", field,
+        "report, certificate and root must be of one product that this version knows"};
+    return verdict_deny(w->verdict, w->err, &rule, "Milan, Genoa or Turin, the same everywhere",
+                        actual);
+}
+
+/* Rule A.5 (6): the report names the product where it can; the chain proves it. */
+static struct result settle_product(struct work *w) {
+    enum snp_product by_report = snp_product_of_report(w->report);
+    char actual[80];
+    if (by_report == SNP_PRODUCT_UNKNOWN && w->report->version >= 3) {
+        snprintf(actual, sizeof actual, "family 0x%02X model 0x%02X", w->report->cpuid_family,
+                 w->report->cpuid_model);
+        return deny_product(w, "CPUID", actual);
+    }
+    if (w->evidence->vek.size == 0) {
+        return lack_vek(w, by_report);
+    }
+    TRY(snp_cert_parse(w->evidence->vek, vek_label(w), &w->vek, w->verdict, w->err));
+    w->product = by_report == SNP_PRODUCT_UNKNOWN ? w->vek.product : by_report;
+    if (w->product == SNP_PRODUCT_UNKNOWN || w->vek.product != w->product) {
+        snprintf(actual, sizeof actual, "%s in the report, %s in the certificate",
+                 snp_product_line(by_report), snp_product_line(w->vek.product));
+        return deny_product(w, "product", actual);
+    }
+    passed(w, "product");
+    return OK;
+}
+
+/* The certificate of this kind and product in the chain; *out stays empty when there is none. */
+static struct result find_ca(struct work *w, enum snp_cert_kind kind, struct snp_cert *out) {
+    CHECK(w->evidence->chain_count <= SNP_CHAIN_MAX);
+    for (size_t i = 0; i < w->evidence->chain_count; i++) {
+        char label[24];
+        struct snp_cert cert = {0};
+        snprintf(label, sizeof label, "chain[%zu]", i);
+        TRY(snp_cert_parse(w->evidence->chain[i], label, &cert, w->verdict, w->err));
+        if (cert.kind == kind && cert.product == w->product) {
+            *out = cert;
+            return OK;
+        }
+        snp_cert_deinit(&cert);
+    }
+    return lack_ca(w, snp_cert_kind_name(kind));
+}
+
+static bool is_listed(const uint8_t (*digests)[32], size_t count, const uint8_t digest[32]) {
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(digests[i], digest, 32) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Permitted by the owner's configuration or by a reference value set of this product. */
+static bool is_permitted(const struct work *w, const uint8_t digest[32]) {
+    const struct snp_options *o = w->options;
+    if (is_listed(o->extra_roots, o->extra_root_count, digest)) {
+        return true;
+    }
+    for (size_t i = 0; i < o->reference_count; i++) {
+        const struct snp_reference *set = &o->references[i];
+        for (size_t k = 0; set->product == w->product && k < set->simulated_root_count; k++) {
+            if (memcmp(set->simulated_roots[k], digest, 32) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct result check_root(struct work *w) {
+    const uint8_t *pinned = snp_product_root(w->product);
+    const uint8_t *actual = w->root.spki_digest;
+    w->simulated = memcmp(pinned, actual, 32) != 0;
+    w->verdict->simulated = w->simulated && is_permitted(w, actual);
+    if (!w->simulated || w->verdict->simulated) {
+        passed(w, "root");
+        return OK;
+    }
+    char want[65];
+    char have[65];
+    hex_encode(span_of(pinned, 32), want);
+    hex_encode(span_of(actual, 32), have);
+    const struct verdict_rule rule = {
+        "root", "SNP-ROOT", "ARK.subjectPublicKeyInfo",
+        "this root is not AMD's: do not trust the machine, unless the root is your own simulator's "
+        "and your configuration names it"};
+    return verdict_deny(w->verdict, w->err, &rule, want, have);
+}
+
+static struct result check_chain(struct work *w) {
+    enum snp_cert_kind kind = w->kind == SNP_KEY_VLEK ? SNP_CERT_ASVK : SNP_CERT_ASK;
+    TRY(snp_vek_parse(&w->vek, w->kind, w->product, &w->claims, w->verdict, w->err));
+    passed(w, "leaf-profile");
+    TRY(find_ca(w, kind, &w->authority));
+    TRY(find_ca(w, SNP_CERT_ARK, &w->root));
+    TRY(check_root(w));
+    TRY(snp_cert_check_ca(&w->root, w->verdict, w->err));
+    TRY(snp_cert_check_ca(&w->authority, w->verdict, w->err));
+    TRY(snp_cert_signed_by(&w->root, &w->root, w->verdict, w->err));
+    TRY(snp_cert_signed_by(&w->authority, &w->root, w->verdict, w->err));
+    TRY(snp_cert_signed_by(&w->vek, &w->authority, w->verdict, w->err));
+    passed(w, "certificate-chain");
+    return OK;
+}
+
+static struct result check_dates(struct work *w) {
+    TRY(snp_cert_check_dates(&w->root, w->options->at, w->verdict, w->err));
+    TRY(snp_cert_check_dates(&w->authority, w->options->at, w->verdict, w->err));
+    TRY(snp_cert_check_dates(&w->vek, w->options->at, w->verdict, w->err));
+    passed(w, "certificate-dates");
+    if (w->evidence->crl.size > 0) {
+        TRY(snp_crl_check(w->evidence->crl, &w->root, &w->authority, w->options->at, w->verdict,
+                          w->err));
+        passed(w, "revocation");
+    }
+    return OK;
+}
+
+/* ---- binding ---- */
+
+/* DER Ecdsa-Sig-Value of R and S; NULL when memory is out. */
+static unsigned char *signature_der(const struct snp_report *report, int *size) {
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    BIGNUM *r = BN_lebin2bn(report->r, sizeof report->r, NULL);
+    BIGNUM *s = BN_lebin2bn(report->s, sizeof report->s, NULL);
+    CHECK(sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s) == 1);
+    unsigned char *der = NULL;
+    *size = i2d_ECDSA_SIG(sig, &der);
+    ECDSA_SIG_free(sig);
+    CHECK(*size > 0);
+    return der;
+}
+
+static bool is_signed(struct work *w) {
+    int size = 0;
+    unsigned char *der = signature_der(w->report, &size);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL);
+    bool good =
+        EVP_DigestVerifyInit(ctx, NULL, EVP_sha384(), NULL, X509_get0_pubkey(w->vek.x509)) == 1 &&
+        EVP_DigestVerify(ctx, der, (size_t)size, w->evidence->report.data,
+                         SNP_REPORT_SIGNED_SIZE) == 1;
+    EVP_MD_CTX_free(ctx);
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return good;
+}
+
+/* Rule A.5 (4): true also for a VLEK, whose reports carry no chip. */
+static bool is_same_chip(const struct work *w) {
+    const uint8_t *id = w->report->chip_id;
+    size_t used = w->claims.hwid_size;
+    return w->kind == SNP_KEY_VLEK ||
+           (memcmp(id, w->claims.hwid, used) == 0 &&
+            span_is_zero(span_of(id + used, sizeof w->report->chip_id - used)));
+}
+
+/* What an honest mistake behind a bad signature would be. */
+static const char *signature_remedy(const struct work *w) {
+    bool masked = span_is_zero(SPAN(w->report->chip_id));
+    if (!masked && !is_same_chip(w)) {
+        return "the certificate is of another chip: get the one for this report's CHIP_ID";
+    }
+    if (!snp_tcb_equal(&w->tcbs.reported, &w->claims.tcb, NULL)) {
+        return "the certificate is of another TCB: get the one for this report's REPORTED_TCB";
+    }
+    return "the report was changed after it was signed, or another machine signed it";
+}
+
+static struct result check_signature(struct work *w) {
+    if (is_signed(w)) {
+        passed(w, "report-signature");
+        return OK;
+    }
+    char expected[48];
+    snprintf(expected, sizeof expected, "valid under the key of the %s", vek_label(w));
+    const struct verdict_rule rule = {"report-signature", "SNP-SIGNATURE", "SIGNATURE",
+                                      signature_remedy(w)};
+    return verdict_deny(w->verdict, w->err, &rule, expected, "invalid");
+}
+
+static struct result decode_tcbs(struct work *w) {
+    const struct {
+        const char *field;
+        const uint8_t *raw;
+        struct snp_tcb *out;
+    } all[] = {
+        {"REPORTED_TCB", w->report->reported_tcb, &w->tcbs.reported},
+        {"COMMITTED_TCB", w->report->committed_tcb, &w->tcbs.committed},
+        {"CURRENT_TCB", w->report->current_tcb, &w->tcbs.current},
+        {"LAUNCH_TCB", w->report->launch_tcb, &w->tcbs.launch},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!is_ok(snp_tcb_decode(w->product, all[i].raw, all[i].out, NULL))) {
+            char raw[17];
+            hex_encode(span_of(all[i].raw, 8), raw);
+            const struct verdict_rule rule = {
+                "report-format", "SNP-TCB-RESERVED", all[i].field,
+                "take the report again, as the 1184 bytes that the firmware wrote"};
+            return verdict_deny(w->verdict, w->err, &rule, "reserved bytes zero", raw);
+        }
+    }
+    return OK;
+}
+
+static struct result deny_tcb(struct work *w, const struct verdict_rule *rule,
+                              const struct snp_tcb *expected, const struct snp_tcb *actual) {
+    char want[100];
+    char have[100];
+    snp_tcb_format(w->product, expected, want, sizeof want);
+    snp_tcb_format(w->product, actual, have, sizeof have);
+    return verdict_deny(w->verdict, w->err, rule, want, have);
+}
+
+/* Rules A.5 (3) and (7); the order that a sane machine keeps is REPORTED <= COMMITTED <= CURRENT.
+ */
+static struct result check_tcb(struct work *w) {
+    static const struct verdict_rule equal = {
+        "tcb-of-certificate", "SNP-TCB-CERT", "REPORTED_TCB",
+        "the certificate is of another TCB: get the one for this report's REPORTED_TCB"};
+    static const struct verdict_rule order = {
+        "tcb-order", "SNP-TCB-ORDER", "CURRENT_TCB",
+        "no firmware writes REPORTED above COMMITTED or COMMITTED above CURRENT: do not trust it"};
+    const struct snp_tcbs *t = &w->tcbs;
+    if (!snp_tcb_equal(&t->reported, &w->claims.tcb, NULL)) {
+        return deny_tcb(w, &equal, &w->claims.tcb, &t->reported);
+    }
+    passed(w, equal.check);
+    if (!snp_tcb_at_least(&t->committed, &t->reported, NULL)) {
+        return deny_tcb(w, &order, &t->reported, &t->committed);
+    }
+    if (!snp_tcb_at_least(&t->current, &t->committed, NULL)) {
+        return deny_tcb(w, &order, &t->committed, &t->current);
+    }
+    passed(w, order.check);
+    return OK;
+}
+
+/* Rules A.5 (4) and (5). A masked CHIP_ID under a VCEK is left to the policy rules. */
+static struct result check_chip(struct work *w) {
+    bool masked = span_is_zero(SPAN(w->report->chip_id));
+    char have[2 * 64 + 1];
+    char want[2 * 64 + 1];
+    hex_encode(SPAN(w->report->chip_id), have);
+    hex_encode(span_of(w->claims.hwid, w->claims.hwid_size), want);
+    if (w->kind == SNP_KEY_VLEK && !masked) {
+        const struct verdict_rule rule = {
+            "chip", "SNP-CHIP-ID", "CHIP_ID",
+            "a report under a VLEK names no chip: do not trust this one"};
+        return verdict_deny(w->verdict, w->err, &rule, "zero", have);
+    }
+    if (!masked && !is_same_chip(w)) {
+        const struct verdict_rule rule = {
+            "chip", "SNP-CHIP-ID", "CHIP_ID",
+            "the certificate is of another chip: get the one for this report's CHIP_ID"};
+        return verdict_deny(w->verdict, w->err, &rule, want, have);
+    }
+    passed(w, "chip");
+    return OK;
+}
+
+static struct result check_policy(struct work *w) {
+    const struct snp_subject subject = {.report = w->report,
+                                        .product = w->product,
+                                        .tcbs = w->tcbs,
+                                        .simulated_root =
+                                            w->simulated ? w->root.spki_digest : NULL};
+    return snp_policy_check(&subject, w->options, w->verdict, w->err);
+}
+
+static struct result run(struct work *w) {
+    TRY(snp_report_parse(w->evidence->report, w->report, w->verdict, w->err));
+    w->kind = snp_report_signing_key(w->report);
+    TRY(settle_product(w));
+    TRY(decode_tcbs(w));
+    TRY(check_chain(w));
+    TRY(check_dates(w));
+    TRY(check_signature(w));
+    TRY(check_tcb(w));
+    TRY(check_chip(w));
+    TRY(check_policy(w));
+    w->verdict->kind = VERDICT_ACCEPTED;
+    return OK;
+}
+
+struct result snp_verify(const struct snp_evidence *evidence, const struct snp_options *options,
+                         struct snp_report *report, struct verdict *verdict, struct err *err) {
+    struct work w = {
+        .evidence = evidence, .options = options, .report = report, .verdict = verdict, .err = err};
+    *report = (struct snp_report){0};
+    verdict_init(verdict);
+    struct result r = run(&w);
+    snp_cert_deinit(&w.vek);
+    snp_cert_deinit(&w.authority);
+    snp_cert_deinit(&w.root);
+    return r;
+}
