@@ -68,6 +68,7 @@
 
 /* State */
 #define LIMIT_HISTORY 1000                     /* manifests */
+#define LIMIT_CLIENT_HISTORY (256 * 1024 * 1024) /* bytes that a client reads of one */
 #define LIMIT_LEDGER 1000000                   /* leaves */
 #define LIMIT_ISSUE_BATCH 256                  /* requests in one ISSUE entry */
 #define LIMIT_LEAF_VALIDITY_S (7 * 24 * 3600)  /* seconds */
