@@ -1,0 +1,44 @@
+/* Pod server: the simulated machine at work: launches pods and signs their reports.
+ *
+ *   control socket S      one connection per pod; the pod lives as long as the connection
+ *     launch  "SNPL"  u32 version 1    host_data[32]
+ *     answer  "SNPP"  u32 status (0 ok, 2 refused)    after 0: u32 size, path of the pod's socket
+ *   pod socket S.pod-<16 hex>      reports of this pod alone, protocol of attest/issuer.h
+ *
+ * Integers big-endian. One libuv loop. One security processor: requests of all pods queue and are
+ * served one at a time, each after the latency of the options, while the sockets stay responsive; a
+ * part of the requests can be answered busy at once, as a throttling host does. Whoever breaks the
+ * protocol is answered "refused", or cut off when it sends out of turn. SIGTERM and SIGINT end the
+ * server and remove its sockets; sockets that a killed server left behind are replaced.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_PODSERVER_H
+#define CONTRAST_PODSERVER_H
+
+#include "chaos-tests/simulator/machine.h"
+
+#define PODSERVER_LAUNCH_MAGIC "SNPL"
+#define PODSERVER_POD_MAGIC "SNPP"
+#define PODSERVER_MAGIC_SIZE 4
+#define PODSERVER_VERSION 1
+#define PODSERVER_LAUNCH_SIZE (PODSERVER_MAGIC_SIZE + 4 + MACHINE_HOST_DATA_SIZE) /* bytes */
+#define PODSERVER_STATUS_OK 0
+#define PODSERVER_STATUS_REFUSED 2
+
+#define PODSERVER_LATENCY_MAX_MS 60000
+#define PODSERVER_LINKS_MAX 512 /* open connections; the rest is closed at once */
+#define PODSERVER_PODS_MAX 256
+#define PODSERVER_QUEUE_MAX 1024 /* requests at the processor; the rest is answered busy */
+
+struct podserver_options {
+    const char *socket;    /* path of the control socket */
+    uint64_t latency_ms;   /* of one report, 0..PODSERVER_LATENCY_MAX_MS */
+    uint64_t busy_percent; /* 0..100 of the requests are answered busy */
+};
+
+/* Serves until a signal. Prints "listening on SOCKET" on stdout once connections are taken. CONFIG
+ * when the socket cannot be made, EXISTS when another server answers on it. */
+RESULT podserver_run(const struct machine *machine, const struct podserver_options *options,
+                     struct err *err);
+
+#endif
