@@ -47,9 +47,8 @@ class Layers(Tree):
     HEADERS = ("lib/base/err.h", "lib/crypto/key.h", "lib/wire/wire.h", "lib/tls/tls.h",
                "lib/net/net.h", "lib/yaml/yaml.h", "lib/manifest/manifest.h", "attest/session.h",
                "attest/statement.h", "attest/test/snp_fixture.h", "meshca/ca.h",
-               "consensus/node.h", "consensus/link.h", "coordinator/rpc.h",
-               "coordinator/server.h", "coordinator/api/user.h", "coordinator/core/core.h",
-               "chaos-tests/sim/world.h", "consensus/test/fixture.h")
+               "consensus/node.h", "consensus/link.h", "coordinator/replica.h",
+               "coordinator/core/core.h", "lib/wire/api.h", "chaos-tests/sim/world.h", "consensus/test/fixture.h")
 
     def judge(self, path, *includes):
         self.put({h: "" for h in self.HEADERS})
@@ -66,8 +65,8 @@ class Layers(Tree):
             "coordinator/main.c": ('"coordinator/core/core.h"', '"consensus/node.h"',
                                    '"attest/session.h"', '"meshca/ca.h"'),
             "coordinator/core/a.c": ('"meshca/ca.h"', '"attest/statement.h"'),
-            "cli/a.c": ('"coordinator/rpc.h"', '"coordinator/api/user.h"', '"lib/yaml/yaml.h"'),
-            "chaos-tests/sim/a.c": ('"coordinator/server.h"', '"attest/test/snp_fixture.h"'),
+            "cli/a.c": ('"lib/wire/api.h"', '"attest/session.h"', '"lib/yaml/yaml.h"'),
+            "chaos-tests/sim/a.c": ('"coordinator/replica.h"', '"attest/test/snp_fixture.h"'),
             "meshca/test/test_a.c": ('"attest/test/snp_fixture.h"', "<cmocka.h>"),
             "consensus/test/test_a.c": ('"consensus/test/fixture.h"',),
         }
@@ -87,10 +86,10 @@ class Layers(Tree):
             ("consensus/test/test_a.c", '"attest/session.h"'),
             ("coordinator/core/a.c", '"consensus/node.h"'),
             ("coordinator/core/a.c", '"attest/session.h"'),
-            ("coordinator/core/a.c", '"coordinator/rpc.h"'),
+            ("coordinator/core/a.c", '"coordinator/replica.h"'),
             ("installer/a.c", '"lib/net/net.h"'),
             ("cli/a.c", '"coordinator/core/core.h"'),
-            ("cli/a.c", '"coordinator/server.h"'),
+            ("cli/a.c", '"coordinator/replica.h"'),
             ("coordinator/main.c", '"chaos-tests/sim/world.h"'),
             ("attest/a.c", '"attest/test/snp_fixture.h"'),
             ("meshca/test/test_a.c", '"consensus/test/fixture.h"'),
