@@ -55,7 +55,8 @@ static RESULT connect_to(int fd, const char *path, struct err *err) {
 
 static RESULT send_request(int fd, const uint8_t *report_data, struct err *err) {
     uint8_t request[ISSUER_REQUEST_SIZE];
-    memcpy(request, ISSUER_REQUEST_MAGIC, ISSUER_MAGIC_SIZE);
+    struct span magic = span_str(ISSUER_REQUEST_MAGIC);
+    memcpy(request, magic.data, magic.size);
     store_u32be(request + ISSUER_MAGIC_SIZE, ISSUER_VERSION);
     memcpy(request + ISSUER_MAGIC_SIZE + 4, report_data, ISSUER_DATA_SIZE);
     for (size_t at = 0; at < sizeof request;) {

@@ -9,7 +9,7 @@
 #include "lib/base/limits.h"
 
 #define GUID_SIZE 16
-#define ENTRY_SIZE 24 /* GUID, u32 offset, u32 length */
+#define ENTRY_SIZE ((size_t)24) /* GUID, u32 offset, u32 length */
 #define KNOWN_COUNT 5
 
 struct known {
@@ -46,7 +46,7 @@ static const struct known known[KNOWN_COUNT] = {
     {{0x92, 0xf8, 0x1b, 0xc3, 0x58, 0x11, 0x4d, 0x3d, 0x97, 0xff, 0xd1, 0x9f, 0x88, 0xdc, 0x67,
       0xea},
      offsetof(struct snp_certtable, crl),
-     LIMIT_CRL,
+     (size_t)LIMIT_CRL,
      "CRL"},
 };
 

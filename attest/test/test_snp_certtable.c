@@ -15,7 +15,7 @@
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
 
-#define ENTRY 24
+#define ENTRY ((size_t)24)
 
 static struct buf make_good(void) {
     struct snp_certtable table = {

@@ -313,7 +313,7 @@ static RESULT load_document(const char *dir, struct machine *m, uint8_t root[32]
 static RESULT load_key(const char *dir, struct key *out, struct err *err) {
     AUTO(buf_deinit)
     struct buf pem = {0};
-    TRY(load(dir, "vcek.key.pem", LIMIT_PEM, &pem, err));
+    TRY(load(dir, "vcek.key.pem", (size_t)LIMIT_PEM, &pem, err));
     struct result r = key_from_pem(buf_span(&pem), out, err);
     if (!is_ok(r)) {
         return err_wrap(r, err, "%s/vcek.key.pem", dir);

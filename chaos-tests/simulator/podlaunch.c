@@ -28,7 +28,8 @@ static RESULT hash_policy(const struct podlaunch_options *options, uint8_t *host
 
 static RESULT send_launch(int fd, const uint8_t *host_data, struct err *err) {
     uint8_t request[PODSERVER_LAUNCH_SIZE];
-    memcpy(request, PODSERVER_LAUNCH_MAGIC, PODSERVER_MAGIC_SIZE);
+    struct span magic = span_str(PODSERVER_LAUNCH_MAGIC);
+    memcpy(request, magic.data, magic.size);
     store_u32be(request + PODSERVER_MAGIC_SIZE, PODSERVER_VERSION);
     memcpy(request + HEADER_SIZE, host_data, MACHINE_HOST_DATA_SIZE);
     ssize_t n = send(fd, request, sizeof request, MSG_NOSIGNAL);

@@ -85,7 +85,7 @@ static RESULT decode(const struct yaml_file *file, const struct yaml_node *root,
     if (!is_ok(base64_decode(span_of(value->value, value->size), &bytes, &reason))) {
         return yaml_fail(file, value, err, PODPOLICY_ANNOTATION ": not base64: %s", reason.text);
     }
-    if (bytes.size == 0 || bytes.size > LIMIT_POLICY) {
+    if (bytes.size == 0 || bytes.size > (size_t)LIMIT_POLICY) {
         return yaml_fail(file, value, err,
                          PODPOLICY_ANNOTATION ": a policy of %zu bytes, want 1 to %d", bytes.size,
                          LIMIT_POLICY);
@@ -101,7 +101,7 @@ struct result podpolicy_find(const char *path, const char *name, struct buf *pol
     AUTO(buf_deinit)
     struct buf text = {0};
     const struct yaml_node *root = NULL;
-    TRY(file_read(path, LIMIT_YAML_FILE, &text, err));
+    TRY(file_read(path, (size_t)LIMIT_YAML_FILE, &text, err));
     TRY(yaml_parse(path, buf_span(&text), &file, err));
     TRY(choose(&file, name, &root, err));
     return decode(&file, root, policy, err);

@@ -24,7 +24,7 @@
 #define LIMIT_SNP_REPORT 1184
 #define LIMIT_EVIDENCE_CHAIN 3       /* certificates beside the VEK */
 #define LIMIT_ATTEST_RETRY_MS 10000  /* a throttling host is asked again for so long */
-#define LIMIT_SNP_CERTTABLE (16 * 1024) /* what the kernel takes from a host */
+#define LIMIT_SNP_CERTTABLE 16384 /* what the kernel takes from a host */
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
 #define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
 
