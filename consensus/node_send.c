@@ -1,0 +1,165 @@
+/* Node, to peers: libraft's messages become ours, field by field, with the entries from our log.
+ *
+ * One AppendEntries of the library may become several of ours, split by bytes: each with its own
+ * previous position. None is ever shortened: the library has counted all of it as sent.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "consensus/node_internal.h"
+#include "lib/base/mem.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+void node__send(struct node *node, uint64_t peer, struct node_message *message) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    message->sequence = ++node->sequence;
+    node_codec_encode(message, &bytes);
+    node->io->send(node->io->data, peer, buf_span(&bytes));
+}
+
+/* How many entries from `index` on, at most `most`, go into one message: at least one. */
+static size_t piece_count(const struct node *node, uint64_t index, size_t most) {
+    size_t bytes = 0;
+    size_t n = 0;
+    while (n < MIN(most, LIMIT_APPEND_ENTRIES)) {
+        const struct node_entry *e = node_log_get(&node->log, index + n);
+        CHECK(e != NULL);
+        bytes += e->payload->size;
+        if (n > 0 && bytes > LIMIT_APPEND_BYTES) {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+static void fill_entries(const struct node *node, uint64_t index, size_t count,
+                         struct wire_list *out) {
+    struct node_wire_entry *entries = mem_calloc(count, sizeof entries[0]);
+    for (size_t i = 0; i < count; i++) {
+        const struct node_entry *e = node_log_get(&node->log, index + i);
+        entries[i].term = e->term;
+        entries[i].type = (uint8_t)e->type;
+        entries[i].data = span_of(e->payload->data, e->payload->size);
+    }
+    *out = (struct wire_list){entries, count};
+}
+
+static void send_append(struct node *node, uint64_t peer, const struct raft_append_entries *a) {
+    size_t done = 0;
+    do {
+        size_t n = 0;
+        struct node_message m = {.kind = NODE_KIND_APPEND};
+        struct node_append *out = &m.body.append;
+        *out = (struct node_append){.term = a->term,
+                                    .prev_index = a->prev_log_index + done,
+                                    .prev_term = a->prev_log_term,
+                                    .commit = a->leader_commit,
+                                    .version = a->version};
+        if (done > 0) {
+            out->prev_term = node_log_term(&node->log, out->prev_index);
+        }
+        if (a->n_entries > 0) {
+            n = piece_count(node, out->prev_index + 1, a->n_entries - done);
+            fill_entries(node, out->prev_index + 1, n, &out->entries);
+        }
+        done += n;
+        if (done < a->n_entries) {
+            out->commit = MIN(out->commit, out->prev_index + n);
+        }
+        node__send(node, peer, &m);
+        mem_free(out->entries.items);
+    } while (done < a->n_entries);
+}
+
+static void send_vote(struct node *node, uint64_t peer, const struct raft_request_vote *v) {
+    struct node_message m = {.kind = NODE_KIND_VOTE};
+    m.body.vote = (struct node_vote){.term = v->term,
+                                     .last_index = v->last_log_index,
+                                     .last_term = v->last_log_term,
+                                     .version = v->version,
+                                     .disrupt_leader = v->disrupt_leader,
+                                     .pre_vote = v->pre_vote};
+    node__send(node, peer, &m);
+}
+
+/* Rule R4: a refused pre-vote tells our term. The library echoes the request's term, so the only
+ * electable server would never learn that its term is too old, and never be elected. */
+static uint64_t pre_vote_reply_term(const struct node *node,
+                                    const struct raft_request_vote_result *v) {
+    if (node_rule_is_off(NODE_RULE_R4) || !v->pre_vote || v->vote_granted) {
+        return v->term;
+    }
+    uint64_t current = raft_current_term(&node->raft);
+    return v->term < current ? current : v->term;
+}
+
+static void send_vote_result(struct node *node, uint64_t peer,
+                             const struct raft_request_vote_result *v) {
+    struct node_message m = {.kind = NODE_KIND_VOTE_RESULT};
+    m.body.vote_result = (struct node_vote_result){.term = pre_vote_reply_term(node, v),
+                                                   .features = v->features,
+                                                   .version = v->version,
+                                                   .granted = v->vote_granted,
+                                                   .pre_vote = v->pre_vote};
+    node__send(node, peer, &m);
+}
+
+/* Pitfall P7: in a reply to a stale term the library leaves last_log_index uninitialised: eight
+ * bytes of our stack for a peer. The receiver only looks at the term then. */
+static uint64_t reply_last_index(const struct node *node, uint64_t request_term,
+                                 const struct raft_append_entries_result *a) {
+    if (request_term < raft_current_term(&node->raft) && !node_rule_is_off(NODE_RULE_P7)) {
+        return 0;
+    }
+    return a->last_log_index;
+}
+
+static void send_append_result(struct node *node, uint64_t peer,
+                               const struct raft_append_entries_result *a) {
+    struct node_message m = {.kind = NODE_KIND_APPEND_RESULT};
+    node->rejected = node->rejected || a->rejected != 0;
+    m.body.append_result =
+        (struct node_append_result){.term = a->term,
+                                    .rejected = a->rejected,
+                                    .last_index = reply_last_index(node, node->append_term, a),
+                                    .features = a->features,
+                                    .version = a->version};
+    node__send(node, peer, &m);
+}
+
+static void send_timeout_now(struct node *node, uint64_t peer, const struct raft_timeout_now *t) {
+    struct node_message m = {.kind = NODE_KIND_TIMEOUT_NOW};
+    m.body.timeout_now = (struct node_timeout_now){.term = t->term,
+                                                   .last_index = t->last_log_index,
+                                                   .last_term = t->last_log_term,
+                                                   .version = t->version};
+    node__send(node, peer, &m);
+}
+
+void node__send_raft(struct node *node, const struct raft_message *message) {
+    switch (message->type) {
+    case RAFT_APPEND_ENTRIES:
+        send_append(node, message->server_id, &message->append_entries);
+        return;
+    case RAFT_APPEND_ENTRIES_RESULT:
+        send_append_result(node, message->server_id, &message->append_entries_result);
+        return;
+    case RAFT_REQUEST_VOTE:
+        send_vote(node, message->server_id, &message->request_vote);
+        return;
+    case RAFT_REQUEST_VOTE_RESULT:
+        send_vote_result(node, message->server_id, &message->request_vote_result);
+        return;
+    case RAFT_INSTALL_SNAPSHOT:
+        node__snapshot_start(node, message);
+        return;
+    case RAFT_TIMEOUT_NOW:
+        send_timeout_now(node, message->server_id, &message->timeout_now);
+        return;
+    default:
+        CHECK(!"a message kind that 0.22.1 does not have");
+    }
+}
