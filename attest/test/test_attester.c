@@ -1,0 +1,275 @@
+/* Attester over a source that the test opens and closes like a gate, counts, and makes fail.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <pthread.h>
+
+#include <cmocka.h>
+
+#include "attest/attester.h"
+#include "lib/base/limits.h"
+
+#define LEAVES (LIMIT_PENDING_REQUESTS + 8)
+
+struct world {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool is_open;        /* reports may be made */
+    unsigned calls;      /* of the source */
+    unsigned busy;       /* so many of the next calls answer BUSY */
+    enum err_code fails; /* ERR_OK: it works */
+    unsigned done;       /* callbacks */
+    unsigned failed;     /* of these, with an error */
+    enum err_code failed_with;
+    uint32_t largest; /* leaf count seen */
+    unsigned wrong;   /* callbacks whose evidence does not cover their leaf */
+    struct attester *attester;
+    uint8_t leaves[LEAVES][ATTEST_LEAF_SIZE];
+    int64_t clock_ms; /* of the host that jumps */
+};
+
+static struct world world;
+
+/* The "report" is REPORT_DATA itself. */
+static struct result on_report(void *data, const uint8_t report_data[ISSUER_DATA_SIZE],
+                               struct issuer_evidence *out, struct err *err) {
+    struct world *w = data;
+    pthread_mutex_lock(&w->mutex);
+    w->calls++;
+    pthread_cond_broadcast(&w->changed);
+    while (!w->is_open) {
+        pthread_cond_wait(&w->changed, &w->mutex);
+    }
+    bool is_busy = w->busy > 0;
+    w->busy -= is_busy;
+    enum err_code fails = is_busy ? ERR_BUSY : w->fails;
+    pthread_mutex_unlock(&w->mutex);
+    if (fails != ERR_OK) {
+        return err_set(err, fails, "the source was told to fail");
+    }
+    buf_append(&out->report, report_data, ISSUER_DATA_SIZE);
+    return OK;
+}
+
+static bool covers(const struct attested *a, const uint8_t leaf[ATTEST_LEAF_SIZE]) {
+    uint8_t root[MERKLE_HASH_SIZE];
+    uint8_t report_data[ATTEST_REPORT_DATA_SIZE];
+    struct result r =
+        merkle_path_root(leaf, a->place.leaf_index, a->place.leaf_count, a->place.path, root, NULL);
+    if (!is_ok(r)) {
+        return false;
+    }
+    attest_report_data(a->place.leaf_count, root, report_data);
+    return span_equal(a->evidence.report, SPAN(report_data));
+}
+
+/* `data` is the leaf. */
+static void on_attested(void *data, const struct attested *attested, const struct err *err) {
+    struct world *w = &world;
+    pthread_mutex_lock(&w->mutex);
+    w->done++;
+    if (attested == NULL) {
+        w->failed++;
+        w->failed_with = err->code;
+    } else {
+        w->wrong += !covers(attested, data);
+        w->largest =
+            attested->place.leaf_count > w->largest ? attested->place.leaf_count : w->largest;
+    }
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static uint64_t jumping_ms(void *data) {
+    struct world *w = data;
+    w->clock_ms += LIMIT_ATTEST_RETRY_MS / 2;
+    return (uint64_t)w->clock_ms;
+}
+
+static int64_t no_time(void *data) {
+    (void)data;
+    return 0;
+}
+
+static void no_random(void *data, void *out, size_t size) {
+    (void)data;
+    memset(out, 0, size);
+}
+
+static void start(struct world *w, bool jumps) {
+    static struct host jumping;
+    jumping = (struct host){w, jumping_ms, no_time, no_random};
+    struct attester_source source = {w, on_report};
+    assert_true(
+        is_ok(attester_new_from(&source, jumps ? &jumping : &host_system, &w->attester, NULL)));
+}
+
+static int set_up(void **state) {
+    world = (struct world){.is_open = true};
+    pthread_mutex_init(&world.mutex, NULL);
+    pthread_cond_init(&world.changed, NULL);
+    for (size_t i = 0; i < LEAVES; i++) {
+        store_u32be(world.leaves[i], (uint32_t)i);
+    }
+    *state = &world;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct world *w = *state;
+    attester_free(w->attester);
+    pthread_mutex_destroy(&w->mutex);
+    pthread_cond_destroy(&w->changed);
+    return 0;
+}
+
+static struct result submit(struct world *w, size_t index) {
+    return attester_submit(w->attester, w->leaves[index], on_attested, w->leaves[index], NULL);
+}
+
+static void submit_all(struct world *w, size_t first, size_t count) {
+    for (size_t i = first; i < first + count; i++) {
+        assert_true(is_ok(submit(w, i)));
+    }
+}
+
+static void open_gate(struct world *w, bool is_open) {
+    pthread_mutex_lock(&w->mutex);
+    w->is_open = is_open;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Until *what has reached `value`. */
+static void wait_for(struct world *w, const unsigned *what, unsigned value) {
+    pthread_mutex_lock(&w->mutex);
+    while (*what < value) {
+        pthread_cond_wait(&w->changed, &w->mutex);
+    }
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static void test_lone_request(void **state) {
+    struct world *w = *state;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->largest, 1);
+    assert_int_equal(w->wrong + w->failed, 0);
+}
+
+static void test_requests_during_a_report_share_the_next(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, 50);
+    open_gate(w, true);
+    wait_for(w, &w->done, 51);
+    assert_int_equal(w->calls, 2);
+    assert_int_equal(w->largest, 50);
+    assert_int_equal(w->wrong + w->failed, 0);
+}
+
+static void test_full_queue_is_busy(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, LIMIT_PENDING_REQUESTS);
+    assert_int_equal(submit(w, LIMIT_PENDING_REQUESTS + 1).code, ERR_BUSY);
+    open_gate(w, true);
+    wait_for(w, &w->done, LIMIT_PENDING_REQUESTS + 1);
+    assert_int_equal(w->largest, LIMIT_EVIDENCE_LEAVES);
+    assert_int_equal(w->wrong + w->failed, 0);
+}
+
+static void test_busy_host_is_asked_again(void **state) {
+    struct world *w = *state;
+    w->busy = 3;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->calls, 4);
+    assert_int_equal(w->wrong + w->failed, 0);
+}
+
+static void test_busy_host_is_given_up(void **state) {
+    struct world *w = *state;
+    w->busy = UINT32_MAX;
+    start(w, true);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->failed_with, ERR_BUSY);
+    assert_true(w->calls >= 2 && w->calls <= 3);
+}
+
+static void test_failure_reaches_each_and_the_next_round_works(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    w->fails = ERR_UNAVAILABLE;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, 4);
+    open_gate(w, true);
+    wait_for(w, &w->done, 5);
+    assert_int_equal(w->failed, 5);
+    assert_int_equal(w->failed_with, ERR_UNAVAILABLE);
+    pthread_mutex_lock(&w->mutex);
+    w->fails = ERR_OK;
+    pthread_mutex_unlock(&w->mutex);
+    submit_all(w, 5, 1);
+    wait_for(w, &w->done, 6);
+    assert_int_equal(w->failed, 5);
+}
+
+static void test_free_cancels_what_waits(void **state) {
+    struct world *w = *state;
+    w->busy = UINT32_MAX;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, 9);
+    attester_free(w->attester);
+    w->attester = NULL;
+    assert_int_equal(w->done, 10);
+    assert_int_equal(w->failed, 10);
+    assert_int_equal(w->failed_with, ERR_CANCELED);
+}
+
+static void test_issuer_errors_come_through(void **state) {
+    struct world *w = *state;
+    struct issuer *issuer = NULL;
+    assert_true(is_ok(issuer_open("unix:/nonexistent/pod.sock", &issuer, NULL)));
+    assert_true(is_ok(attester_new(issuer, &w->attester, NULL)));
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->failed_with, ERR_UNAVAILABLE);
+    attester_free(w->attester);
+    w->attester = NULL;
+    issuer_close(issuer);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(test_lone_request),
+        T(test_requests_during_a_report_share_the_next),
+        T(test_full_queue_is_busy),
+        T(test_busy_host_is_asked_again),
+        T(test_busy_host_is_given_up),
+        T(test_failure_reaches_each_and_the_next_round_works),
+        T(test_free_cancels_what_waits),
+        T(test_issuer_errors_come_through),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
