@@ -99,7 +99,7 @@ static struct result settle_product(struct work *w) {
 static struct result find_ca(struct work *w, enum snp_cert_kind kind, struct snp_cert *out) {
     CHECK(w->evidence->chain_count <= SNP_CHAIN_MAX);
     for (size_t i = 0; i < w->evidence->chain_count; i++) {
-        char label[24];
+        char label[32];
         struct snp_cert cert = {0};
         snprintf(label, sizeof label, "chain[%zu]", i);
         TRY(snp_cert_parse(w->evidence->chain[i], label, &cert, w->verdict, w->err));
