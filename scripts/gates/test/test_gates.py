@@ -46,7 +46,7 @@ class Tree(unittest.TestCase):
 class Layers(Tree):
     HEADERS = ("lib/base/err.h", "lib/crypto/key.h", "lib/wire/wire.h", "lib/tls/tls.h",
                "lib/net/net.h", "lib/yaml/yaml.h", "lib/manifest/manifest.h", "attest/session.h",
-               "attest/statement.h", "attest/test/snp_fixture.h", "meshca/ca.h",
+               "attest/statement.h", "attest/client/client.h", "attest/test/snp_fixture.h", "meshca/ca.h",
                "consensus/node.h", "consensus/link.h", "coordinator/replica.h",
                "coordinator/core/core.h", "lib/wire/api.h", "chaos-tests/sim/world.h", "consensus/test/fixture.h")
 
@@ -60,6 +60,8 @@ class Layers(Tree):
             "lib/wire/a.c": ('"lib/base/err.h"', "<msgpack.h>", "<string.h>", "<sys/stat.h>"),
             "lib/net/a.c": ('"lib/tls/tls.h"', "<uv.h>"),
             "attest/a.c": ('"lib/manifest/manifest.h"', "<openssl/evp.h>"),
+            "attest/client/a.c": ('"attest/session.h"', '"lib/net/net.h"'),
+            "cli/b.c": ('"attest/client/client.h"',),
             "consensus/link.c": ('"lib/net/net.h"', "<uv.h>", '"consensus/node.h"'),
             "consensus/node.c": ("<raft.h>",),
             "coordinator/main.c": ('"coordinator/core/core.h"', '"consensus/node.h"',
@@ -80,6 +82,9 @@ class Layers(Tree):
             ("lib/wire/a.c", '"lib/crypto/key.h"'),
             ("lib/tls/a.c", '"lib/net/net.h"'),
             ("attest/a.c", '"meshca/ca.h"'),
+            ("attest/a.c", '"attest/client/client.h"'),
+            ("attest/a.c", '"lib/net/net.h"'),
+            ("coordinator/core/a.c", '"attest/client/client.h"'),
             ("attest/a.c", '"consensus/node.h"'),
             ("meshca/a.c", '"attest/session.h"'),
             ("consensus/a.c", '"attest/session.h"'),
