@@ -56,6 +56,7 @@ RESULT attest_leaf_for(const struct attest_channel *channel, enum attest_kind ki
                        const struct attest_request *request, struct span statement,
                        uint8_t out[ATTEST_LEAF_SIZE], struct err *err) {
     if (request->purpose == ATTEST_SESSION) {
+        ENSURE(channel != NULL, err, PROTOCOL, "a session is attested on its own connection only");
         attest_session_leaf(channel, ATTEST_BY_US, kind, request->nonce, statement, out);
         return OK;
     }

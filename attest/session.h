@@ -52,7 +52,8 @@ extern const struct wire_type evidence_type;
 RESULT attest_request_decode(struct span bytes, struct attest_request *out, struct err *err);
 
 /* The leaf that answers a request on this channel. For a document the statement must decode (it
- * names the key); `channel` is not used then and may be NULL. */
+ * names the key); `channel` is not used then. Where there is no attested connection (HTTP) it is
+ * NULL, and a request for a session is PROTOCOL. */
 RESULT attest_leaf_for(const struct attest_channel *channel, enum attest_kind kind,
                        const struct attest_request *request, struct span statement,
                        uint8_t out[ATTEST_LEAF_SIZE], struct err *err);

@@ -93,9 +93,12 @@ static void add_amd_integer(X509 *x, const char *arc, uint8_t value) {
 
 static void add_product_name(X509 *x, enum snp_product product) {
     const char *name = product == SNP_MILAN ? "Milan-B0" : snp_product_line(product);
-    uint8_t der[32] = {0x16, (uint8_t)strlen(name)};
-    memcpy(der + 2, name, strlen(name));
-    add_amd_extension(x, "2", der, 2 + strlen(name));
+    AUTO(buf_deinit)
+    struct buf der = {0};
+    buf_append_u8(&der, 0x16);
+    buf_append_u8(&der, (uint8_t)strlen(name));
+    buf_append_str(&der, name);
+    add_amd_extension(x, "2", der.data, der.size);
 }
 
 /* AMD 57230 section 3: eleven extensions. */

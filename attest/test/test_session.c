@@ -739,6 +739,10 @@ static void test_requests(void **state) {
     buf_clear(&bytes);
     wire_encode(&attest_request_type, &odd, &bytes);
     assert_int_equal(attest_request_decode(buf_span(&bytes), &out, NULL).code, ERR_MALFORMED);
+    uint8_t leaf[48];
+    struct span s = buf_span(&w->replica);
+    assert_int_equal(attest_leaf_for(NULL, ATTEST_REPLICA, &w->request, s, leaf, NULL).code,
+                     ERR_PROTOCOL);
 }
 
 /* Not a test: writes the fuzz target's seed, evidence that is accepted there (fuzz_session.c). */

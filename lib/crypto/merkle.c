@@ -45,15 +45,14 @@ static void push(struct merkle_level *level, const uint8_t hash[HASH]) {
 void merkle_log_append(struct merkle_log *log, const uint8_t leaf[HASH]) {
     uint8_t hash[HASH];
     memcpy(hash, leaf, HASH);
-    for (size_t i = 0; i < MERKLE_LEVELS; i++) {
-        struct merkle_level *level = &log->levels[i];
-        push(level, hash);
-        if (level->count % 2 != 0) {
-            return;
-        }
+    struct merkle_level *level = log->levels;
+    push(level, hash);
+    while (level->count % 2 == 0) {
         merkle_node(level->hashes[level->count - 2], level->hashes[level->count - 1], hash);
+        level++;
+        CHECK(level < log->levels + MERKLE_LEVELS);
+        push(level, hash);
     }
-    CHECK(!"a merkle log is full");
 }
 
 size_t merkle_log_size(const struct merkle_log *log) {
@@ -81,7 +80,9 @@ static size_t split(size_t n) {
 /* MTH of the `n` > 0 leaves from `first`, which is a multiple of every power of two < n. */
 static void subtree(const struct merkle_log *log, size_t first, size_t n, uint8_t out[HASH]) {
     if (is_power_of_two(n)) {
-        memcpy(out, log->levels[log2_of(n)].hashes[first / n], HASH);
+        const struct merkle_level *level = &log->levels[log2_of(n)];
+        CHECK(level->hashes != NULL && first / n < level->count);
+        memcpy(out, level->hashes[first / n], HASH);
         return;
     }
     size_t k = split(n);
