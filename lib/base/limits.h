@@ -12,7 +12,7 @@
 #define LIMIT_CONN_WRITE_QUEUE (4 * 1024 * 1024) /* high-water mark: then the link is cut */
 #define LIMIT_TLS_READ_CHUNK (64 * 1024)
 #define LIMIT_TLS_INPUT (256 * 1024) /* ciphertext fed and not read yet */
-#define LIMIT_CLOSE_MS 1000          /* an orderly close, before it is cut */
+#define LIMIT_CLOSE_MS 5000          /* an orderly close, before it is cut */
 
 /* Attestation (ARCHITECTURE section 4) */
 #define LIMIT_EVIDENCE_LEAVES 1024 /* leaf count of one report */

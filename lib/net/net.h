@@ -10,7 +10,8 @@
  * on_ready calls only the listener's on_refused.
  *
  * Writes leave at once when the socket takes them; frames sent inside one on_frame round, or while
- * the socket is full, leave together. One thread: everything on the thread of the loop.
+ * the socket is full, leave together. One thread: everything on the thread of the loop. The process
+ * must ignore SIGPIPE (process_harden does).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NET_H
@@ -49,7 +50,7 @@ struct net_listen_config {
     struct tls_context *tls;    /* server side; referenced */
     size_t max_connections;     /* live ones; further ones are accepted and closed at once */
     uint64_t handshake_ms;      /* from accept to ready */
-    uint64_t idle_ms;           /* without a whole frame in or a finished write out; 0: for ever */
+    uint64_t idle_ms;           /* without a whole frame in or a frame sent; 0: for ever */
     size_t frame_limit;         /* first body limit; 0: LIMIT_FRAME_BODY_UNAUTHENTICATED */
     struct net_callbacks calls; /* all three */
     void *data;                 /* first data of each connection (net_conn_set_data) */

@@ -265,6 +265,7 @@ static RESULT send_bytes(struct net_conn *conn, struct span bytes, struct err *e
         return err_set(err, r.code, "%s", why.text);
     }
     TRY(tls_write(conn->tls, bytes, err));
+    rearm_idle(conn);
     flush(conn);
     return OK;
 }

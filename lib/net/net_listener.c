@@ -214,8 +214,8 @@ static RESULT resolve(uv_loop_t *loop, const struct net_listen_config *config,
     uv_getaddrinfo_t request;
     snprintf(service, sizeof service, "%u", config->port);
     int status = uv_getaddrinfo(loop, &request, NULL, config->host, service, &hints);
-    ENSURE(status == 0, err, CONFIG, "cannot listen: name does not resolve: %s",
-           uv_strerror(status));
+    ENSURE(status == 0 && request.addrinfo != NULL, err, CONFIG,
+           "cannot listen: name does not resolve: %s", uv_strerror(status));
     *addresses = request.addrinfo;
     return OK;
 }

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -410,6 +411,7 @@ static void test_a_key_that_is_not_wanted(void **state) {
     assert_int_equal(w->client[0].ready_count, 0);
     assert_int_equal(w->server.ready_count, 0);
     assert_int_equal(w->server.close_count, 0);
+    assert_int_equal(w->server.refused_why.code, ERR_TLS); /* the alert */
 }
 
 /* --- Nobody there */
@@ -615,6 +617,7 @@ static void test_addresses(void **state) {
 }
 
 int main(void) {
+    signal(SIGPIPE, SIG_IGN);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_frames_of_all_sizes_come_back),
