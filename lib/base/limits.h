@@ -22,9 +22,9 @@
 #define LIMIT_STATEMENT 2048
 #define LIMIT_EVIDENCE (32 * 1024) /* all of it, without the CRL */
 #define LIMIT_SNP_REPORT 1184
-#define LIMIT_EVIDENCE_CHAIN 3       /* certificates beside the VEK */
-#define LIMIT_ATTEST_RETRY_MS 10000  /* a throttling host is asked again for so long */
-#define LIMIT_SNP_CERTTABLE 16384 /* what the kernel takes from a host */
+#define LIMIT_EVIDENCE_CHAIN 3      /* certificates beside the VEK */
+#define LIMIT_ATTEST_RETRY_MS 10000 /* a throttling host is asked again for so long */
+#define LIMIT_SNP_CERTTABLE 16384   /* what the kernel takes from a host */
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
 #define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
 
@@ -67,16 +67,16 @@
 #define LIMIT_PENDING_READS 4096
 
 /* State */
-#define LIMIT_HISTORY 1000                     /* manifests */
+#define LIMIT_HISTORY 1000                       /* manifests */
 #define LIMIT_CLIENT_HISTORY (256 * 1024 * 1024) /* bytes that a client reads of one */
-#define LIMIT_LEDGER 1000000                   /* leaves */
-#define LIMIT_ISSUE_BATCH 256                  /* requests in one ISSUE entry */
-#define LIMIT_LEAF_VALIDITY_S (7 * 24 * 3600)  /* seconds */
-#define LIMIT_BLOBS 16384                      /* policies, of all manifests */
-#define LIMIT_BLOB_BYTES (64 * 1024 * 1024)    /* all policies together */
-#define LIMIT_HISTORY_BYTES (64 * 1024 * 1024) /* all manifests together */
-#define LIMIT_REQUEST_WINDOW 1024              /* remembered requests per member */
-#define LIMIT_PENDING_REQUESTS 4096            /* of all session threads at the core thread */
+#define LIMIT_LEDGER 1000000                     /* leaves */
+#define LIMIT_ISSUE_BATCH 256                    /* requests in one ISSUE entry */
+#define LIMIT_LEAF_VALIDITY_S (7 * 24 * 3600)    /* seconds */
+#define LIMIT_BLOBS 16384                        /* policies, of all manifests */
+#define LIMIT_BLOB_BYTES (64 * 1024 * 1024)      /* all policies together */
+#define LIMIT_HISTORY_BYTES (64 * 1024 * 1024)   /* all manifests together */
+#define LIMIT_REQUEST_WINDOW 1024                /* remembered requests per member */
+#define LIMIT_PENDING_REQUESTS 4096              /* of all session threads at the core thread */
 
 /* Sessions of unauthenticated peers */
 #define LIMIT_CONNECTIONS 1024
