@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "coordinator/core/test/core_world.h"
+
+/* --- Fixture */
+
+static int setup(void **state) {
+    struct world *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return -1;
+    }
+    world_init(w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state) {
+    world_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+static void assert_applied(struct world *w, enum entry_type type, const void *body) {
+    if (world_apply(w, type, body) != ERR_OK) {
+        fail_msg("%s: %s", err_name(w->result.code), w->result.text);
+    }
+}
+
+/* --- Random logs: determinism, snapshots */
+
+static uint64_t next_random(uint64_t *seed) {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+static void append_random(struct world *w, uint64_t *seed, struct buf *out) {
+    unsigned r = (unsigned)(next_random(seed) % 1000);
+    unsigned low = r % 4;
+    size_t count = 0;
+    const struct core_member *members = core_members(w->core, &count);
+    uint64_t id = members[next_random(seed) % count].member.id;
+    id += id == w->founders[0].id; /* it proposes everything: it stays */
+    char name[32];
+    snprintf(name, sizeof name, "coordinator-%u", r % 7);
+    struct entry_blob b = world_blob(w, low);
+    struct entry_set_manifest s = world_set(w, (r % 16) | (r % 3 != 0), r);
+    struct entry_admit a = world_admit(w, r, name, low == 0 ? id : 0);
+    struct entry_retire t = world_retire(w, id, 1 + low % 3);
+    struct entry_issue i = world_issue(w, 1 + low, low);
+    const void *bodies[] = {&b, &s, &a, &t, &i};
+    static const enum entry_type types[] = {ENTRY_BLOB, ENTRY_SET_MANIFEST, ENTRY_ADMIT,
+                                            ENTRY_RETIRE, ENTRY_ISSUE};
+    size_t pick = next_random(seed) % 5;
+    entry_encode(types[pick], bodies[pick], out);
+}
+
+static struct core *reload(const struct core *c) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    struct err err;
+    struct core *copy = NULL;
+    core_save(c, &bytes);
+    if (!is_ok(core_load(buf_span(&bytes), &copy, &err))) {
+        fail_msg("%s", err.text);
+    }
+    return copy;
+}
+
+static void assert_same(const struct core *a, const struct core *b) {
+    uint8_t left[32];
+    uint8_t right[32];
+    core_state_hash(a, left);
+    core_state_hash(b, right);
+    assert_memory_equal(left, right, 32);
+}
+
+/* At every step: what was loaded from a snapshot goes on exactly like what never stopped. */
+static void test_snapshots_of_a_random_log(void **state) {
+    struct world *w = *state;
+    uint64_t seed = 88172645463325252U;
+    unsigned refused = 0;
+    struct core *copy = reload(w->core);
+    assert_same(w->core, copy);
+    core_free(copy);
+    world_start(w);
+    for (unsigned step = 0; step < 400; step++) {
+        AUTO(buf_deinit)
+        struct buf entry = {0};
+        append_random(w, &seed, &entry);
+        copy = reload(w->core);
+        assert_same(w->core, copy);
+        refused += world_apply_bytes(w, buf_span(&entry)) != ERR_OK;
+        struct core_result result;
+        core_apply(copy, w->index, 1, buf_span(&entry), &result);
+        assert_memory_equal(&result, &w->result, sizeof result);
+        assert_same(w->core, copy);
+        core_free(copy);
+    }
+    assert_in_range(refused, 50, 350);
+    assert_in_range(core_generation(w->core), 3, 400);
+}
+
+static void test_two_replicas_agree(void **state) {
+    struct world *w = *state;
+    uint64_t seed = 12345;
+    world_start(w);
+    for (unsigned step = 0; step < 200; step++) {
+        AUTO(buf_deinit)
+        struct buf entry = {0};
+        append_random(w, &seed, &entry);
+        (void)world_apply_bytes(w, buf_span(&entry));
+    }
+    struct core *other = core_new();
+    uint64_t index = 0;
+    for (size_t at = 0; at < w->log.size;) {
+        uint32_t size = load_u32be(w->log.data + at);
+        struct core_result result;
+        core_apply(other, ++index, 1, span_of(w->log.data + at + 4, size), &result);
+        at += 4 + size;
+    }
+    assert_same(w->core, other);
+    core_free(other);
+}
+
+/* Flips one byte after another: a snapshot that still loads is a consistent state of its own. */
+static void test_damaged_snapshots_never_pass_for_the_original(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    core_save(w->core, &bytes);
+    unsigned refused = 0;
+    size_t step = 3;
+    for (size_t at = 0; at < bytes.size; at += step) {
+        struct core *copy = NULL;
+        bytes.data[at] ^= 0x41;
+        if (is_ok(core_load(buf_span(&bytes), &copy, NULL))) {
+            AUTO(buf_deinit)
+            struct buf again = {0};
+            core_save(copy, &again);
+            assert_true(span_equal(buf_span(&again), buf_span(&bytes)));
+            core_free(copy);
+        } else {
+            refused++;
+        }
+        bytes.data[at] ^= 0x41;
+    }
+    assert_true(refused > 100);
+    for (size_t size = 0; size < bytes.size; size += 7) {
+        struct core *copy = NULL;
+        assert_false(is_ok(core_load(span_of(bytes.data, size), &copy, NULL)));
+    }
+}
+
+/* Changes the last byte of `what` where it stands for the `nth` time. */
+static void assert_damage_is_seen(const struct buf *snapshot, struct span what, unsigned nth,
+                                  const char *text) {
+    uint8_t *at = snapshot->data;
+    for (unsigned i = 0; at != NULL && i < nth; i++) {
+        size_t left = snapshot->size - (size_t)(at - snapshot->data);
+        at = memmem(at + (i > 0), left - (i > 0), what.data, what.size);
+    }
+    CHECK(at != NULL);
+    struct core *copy = NULL;
+    struct err err;
+    at[what.size - 1] ^= 1;
+    struct result r = core_load(buf_span(snapshot), &copy, &err);
+    at[what.size - 1] ^= 1;
+    if (is_ok(r) || strstr(err.text, text) == NULL) {
+        fail_msg("want '%s', got '%s'", text, is_ok(r) ? "success" : err.text);
+    }
+}
+
+static void test_snapshot_damage_has_a_name(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    struct entry_set_manifest s = world_set(w, 1, 1);
+    assert_applied(w, ENTRY_SET_MANIFEST, &s);
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    core_save(w->core, &bytes);
+    size_t count = 0;
+    const struct core_record *records = core_records(w->core, &count);
+    struct span spki = w->founders[1].spki;
+    assert_damage_is_seen(&bytes, span_str("contrast"), 1, "not a snapshot");
+    assert_damage_is_seen(&bytes, span_of(core_cluster(w->core), 32), 1, "cluster id");
+    assert_damage_is_seen(&bytes, spki, 1, "does not belong to its key");
+    assert_damage_is_seen(&bytes, spki, 2, "does not belong to its key");
+    assert_damage_is_seen(&bytes, SPAN(records[0].transition), 1, "generation 1: transition");
+    assert_damage_is_seen(&bytes, SPAN(records[1].transition), 1, "generation 2: transition");
+    assert_damage_is_seen(&bytes, world_owner(), 2, "generation 2: generation 1 does not name");
+    const uint8_t first[] = {0x9a, 1}; /* array of 10, generation */
+    const uint8_t second[] = {0x9a, 2, (uint8_t)records[1].index};
+    assert_damage_is_seen(&bytes, SPAN(first), 1, "generation 1: wrong number");
+    assert_damage_is_seen(&bytes, SPAN(second), 1, "generation 2: index does not rise");
+    assert_damage_is_seen(&bytes, w->policies[1], 1, "does not have its hash");
+}
+
+/* --- Secrets */
+
+#define SCAN_CHUNK (1 << 20)
+#define PATTERN_SIZE 64
+#define REGION_MAX (1UL << 30) /* what is larger is a sanitizer's shadow */
+
+static size_t count_matches(const uint8_t *data, size_t size, uint64_t generation) {
+    uint8_t first = world_key_byte(WORLD_MESH_KEY, generation, 32);
+    size_t matches = 0;
+    for (size_t i = 0; i + PATTERN_SIZE <= size; i++) {
+        size_t n = 0;
+        while (data[i] == first && n < PATTERN_SIZE &&
+               data[i + n] == world_key_byte(WORLD_MESH_KEY, generation, 32 + n)) {
+            n++;
+        }
+        matches += n == PATTERN_SIZE;
+    }
+    return matches;
+}
+
+static size_t scan_region(int memory, size_t start, size_t end, uint8_t *chunk,
+                          uint64_t generation) {
+    size_t matches = 0;
+    for (size_t at = start; at < end; at += SCAN_CHUNK - PATTERN_SIZE) {
+        size_t want = end - at < SCAN_CHUNK ? end - at : SCAN_CHUNK;
+        ssize_t n = pread(memory, chunk, want, (off_t)at);
+        matches += n > 0 ? count_matches(chunk, (size_t)n, generation) : 0;
+    }
+    memset(chunk, 0, SCAN_CHUNK);
+    return matches;
+}
+
+/* How often the middle of the mesh key of `generation` stands in writable memory. */
+static size_t count_key(uint64_t generation) {
+    uint8_t *chunk =
+        mmap(NULL, SCAN_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_true(chunk != MAP_FAILED && memory >= 0 && maps != NULL);
+    size_t matches = 0;
+    char line[512];
+    while (fgets(line, sizeof line, maps) != NULL) {
+        char *rest = NULL;
+        size_t start = strtoull(line, &rest, 16);
+        size_t end = strtoull(rest + 1, &rest, 16);
+        bool is_own = (uintptr_t)chunk >= start && (uintptr_t)chunk < end;
+        if (strncmp(rest, " rw", 3) == 0 && end - start < REGION_MAX && !is_own) {
+            matches += scan_region(memory, start, end, chunk, generation);
+        }
+    }
+    fclose(maps);
+    close(memory);
+    munmap(chunk, SCAN_CHUNK);
+    return matches;
+}
+
+/* Applies the next generation and leaves no copy of the entry behind. */
+static void set_and_forget(struct world *w, unsigned number) {
+    struct entry_set_manifest s = world_set(w, 1, number);
+    assert_applied(w, ENTRY_SET_MANIFEST, &s);
+    arena_deinit(&w->arena);
+    buf_clear(&w->log);
+}
+
+static void test_the_old_mesh_key_leaves_memory(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    set_and_forget(w, 1);
+    assert_int_equal(count_key(2), 1);
+    set_and_forget(w, 2);
+    assert_int_equal(count_key(2), 0);
+    assert_int_equal(count_key(3), 1);
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    core_save(w->core, &bytes);
+    struct core *copy = reload(w->core);
+    assert_int_equal(count_key(3), 3);
+    buf_deinit(&bytes);
+    core_free(copy);
+    assert_int_equal(count_key(3), 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_snapshots_of_a_random_log),
+        TEST(test_two_replicas_agree),
+        TEST(test_damaged_snapshots_never_pass_for_the_original),
+        TEST(test_snapshot_damage_has_a_name),
+        TEST(test_the_old_mesh_key_leaves_memory),
+    };
+    return cmocka_run_group_tests_name("core_snapshot", tests, NULL, NULL);
+}
