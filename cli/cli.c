@@ -150,10 +150,8 @@ struct result cli_parse(struct cli *cli, const struct cli_option *options, size_
 /* ---- output ---- */
 
 void cli_print_json(struct cli *cli, json_t *document) {
-    char *text = json_dumps(document, JSON_INDENT(2));
-    CHECK(text != NULL);
-    puts(text);
-    free(text);
+    CHECK(json_dumpf(document, stdout, JSON_INDENT(2)) == 0);
+    putchar('\n');
     json_decref(document);
     cli->printed = true;
 }
