@@ -46,9 +46,10 @@ class Tree(unittest.TestCase):
 class Layers(Tree):
     HEADERS = ("lib/base/err.h", "lib/crypto/key.h", "lib/wire/wire.h", "lib/tls/tls.h",
                "lib/net/net.h", "lib/yaml/yaml.h", "lib/manifest/manifest.h", "attest/session.h",
-               "attest/statement.h", "attest/client/client.h", "attest/test/snp_fixture.h", "meshca/ca.h",
-               "consensus/node.h", "consensus/link.h", "coordinator/replica.h",
-               "coordinator/core/core.h", "lib/wire/api.h", "chaos-tests/sim/world.h", "consensus/test/fixture.h")
+               "attest/statement.h", "attest/client/client.h", "attest/test/snp_fixture.h",
+               "meshca/ca.h", "consensus/node.h", "consensus/link.h", "coordinator/replica.h",
+               "coordinator/core/core.h", "lib/wire/api.h", "chaos-tests/sim/world.h",
+               "consensus/test/fixture.h")
 
     def judge(self, path, *includes):
         self.put({h: "" for h in self.HEADERS})
@@ -193,6 +194,12 @@ class Tally(unittest.TestCase):
         lines = ["1: [==========] Running 1 test(s).", "1: [       OK ] a",
                  "1/1 Test #1: x ...Subprocess aborted***Exception:   0.02 sec"]
         self.assertEqual(self.count(lines), [(1, 1, 0)])
+
+    def test_a_failed_program_shows_its_last_words(self):
+        lines = ["1: a.c:3: bad", "1: 1 offender", "1/1 Test #1: x ...***Failed   0.02 sec"]
+        report = "\n".join(tally.report(tally.parse(lines)[0]))
+        self.assertIn("FAILED  x", report)
+        self.assertIn("a.c:3: bad", report)
 
     def test_skip_not_run_timeout(self):
         for text, want in (("***Skipped", (0, 0, 1)), ("***Not Run", (0, 1, 0)),
