@@ -210,7 +210,7 @@ static void note_state(struct node *node) {
  * count them as stored. */
 static void persist(struct node *node, uint64_t index) {
     if (node_rule_is_off(NODE_RULE_R5)) {
-        node->deferred_persist = index;
+        node->deferred_persist = MAX(node->deferred_persist, index);
         return;
     }
     struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
@@ -518,13 +518,13 @@ uint64_t node_term(const struct node *node) {
     return raft_current_term(&node->raft);
 }
 
+/* The library keeps the leader of an earlier term until it hears the next one: ours is exact. */
 uint64_t node_leader(const struct node *node) {
-    raft_id id = 0;
-    const char *address = NULL;
-    if (node->started) {
-        raft_leader(mutable_raft(node), &id, &address);
+    if (node__is_leader(node)) {
+        return node->id;
     }
-    return id;
+    bool heard = node->heard_term == node_term(node) && node_role(node) == NODE_FOLLOWER;
+    return heard ? node->heard_leader : 0;
 }
 
 uint64_t node_commit_index(const struct node *node) {

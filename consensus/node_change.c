@@ -93,12 +93,24 @@ static RESULT ensure_may_catch_up(const struct node *node, const struct node_mem
     return ensure_no_catch_up(node, err);
 }
 
+/* The library looks at a standby's progress only when it acknowledges something new: a log at rest
+ * gets a barrier for it to acknowledge. */
+static void nudge(struct node *node, uint64_t id) {
+    static const uint8_t zero[8];
+    raft_index match = 0;
+    if (raft_match_index(&node->raft, id, &match) == 0 && match == node_last_index(node)) {
+        node__clock(node);
+        node__submit_entry(node, RAFT_BARRIER, node_payload_new(SPAN(zero)));
+    }
+}
+
 static RESULT start_catch_up(struct node *node, uint64_t id, struct err *err) {
     struct raft_event event = {.type = RAFT_CATCH_UP};
     event.catch_up.server_id = id;
     node__clock(node);
     int rv = node__turn(node, &event);
     ENSURE(rv == 0, err, UNAVAILABLE, "catch-up: %s", raft_strerror(rv));
+    nudge(node, id);
     return err_set(err, ERR_UNAVAILABLE, "%" PRIu64 " starts to catch up, retry", id);
 }
 
@@ -110,6 +122,9 @@ RESULT node_promote(struct node *node, uint64_t id, struct err *err) {
     const struct node_member *member = node_config_find(&config, id);
     ENSURE(member != NULL, err, NOT_FOUND, "%" PRIu64 " is not a member", id);
     ENSURE(raft_catch_up(&node->raft, id, &status) == 0, err, UNAVAILABLE, "no progress known");
+    if (status == RAFT_CATCH_UP_RUNNING) {
+        nudge(node, id);
+    }
     if (status != RAFT_CATCH_UP_FINISHED) {
         TRY(ensure_may_catch_up(node, member, err));
         return start_catch_up(node, id, err);

@@ -139,14 +139,17 @@ static RESULT receive_split(struct node *node, const struct incoming *in, struct
 
 /* Pitfall P8, with our state: a term has one leader. The library asserts this, and its release
  * build goes on without. */
-static RESULT check_leader(const struct node *node, uint64_t peer, uint64_t term, struct err *err) {
-    if (term != node_term(node) || node_rule_is_off(NODE_RULE_P8)) {
-        return OK;
+static RESULT check_leader(struct node *node, uint64_t peer, uint64_t term, struct err *err) {
+    if (!node_rule_is_off(NODE_RULE_P8)) {
+        ENSURE(term != node_term(node) || !node__is_leader(node), err, PROTOCOL,
+               "a second leader in term %" PRIu64, term);
+        ENSURE(term != node->heard_term || peer == node->heard_leader, err, PROTOCOL,
+               "a second leader in term %" PRIu64 ": %" PRIu64 " leads", term, node->heard_leader);
     }
-    uint64_t leader = node_leader(node);
-    ENSURE(!node__is_leader(node), err, PROTOCOL, "a second leader in term %" PRIu64, term);
-    ENSURE(leader == 0 || leader == peer, err, PROTOCOL,
-           "a second leader in term %" PRIu64 ": %" PRIu64 " leads", term, leader);
+    if (term >= node_term(node)) {
+        node->heard_leader = peer;
+        node->heard_term = term;
+    }
     return OK;
 }
 
