@@ -435,11 +435,61 @@ static void test_transition(void **state) {
     check_or_write("transition", &json);
 }
 
+/* --- The committed evidence: what verified once verifies for ever */
+
+#define EVIDENCE_NOW INT64_C(1767225600) /* 2026-01-01, inside the certificates' dates */
+
+static enum err_code verify_committed(struct span bytes, const uint8_t (*root)[32]) {
+    const uint8_t nonce[ATTEST_NONCE_SIZE] = {0};
+    struct attest_policy policy = {.kinds = ATTEST_KIND_BIT(ATTEST_REPLICA),
+                                   .extra_roots = root,
+                                   .extra_root_count = 1,
+                                   .at = EVIDENCE_NOW};
+    struct attest_peer peer = {0};
+    struct err err = {0};
+    struct result r = attest_document_verify(nonce, bytes, &policy, &peer, &err);
+    assert_int_equal(is_ok(r), peer.verdict.kind == VERDICT_ACCEPTED);
+    attest_peer_deinit(&peer);
+    return r.code;
+}
+
+static void digest_of_root(struct span bytes, uint8_t out[32]) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct evidence e;
+    struct snp_cert ark = {0};
+    assert_true(is_ok(wire_decode(&evidence_type, bytes, &arena, &e, NULL)));
+    assert_int_equal(e.chain.count, 2);
+    const struct evidence_certificate *chain = e.chain.items;
+    assert_true(is_ok(snp_cert_parse(chain[1].der, "ARK", &ark, NULL, NULL)));
+    memcpy(out, ark.spki_digest, 32);
+    snp_cert_deinit(&ark);
+}
+
+static void test_committed_evidence(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    uint8_t root[1][32];
+    assert_true(
+        is_ok(file_read("attest/fuzz/corpus/session/document", FILE_MAX_SIZE, &bytes, NULL)));
+    digest_of_root(buf_span(&bytes), root[0]);
+    assert_int_equal(verify_committed(buf_span(&bytes), (const uint8_t(*)[32])root), ERR_OK);
+    /* no single changed byte is accepted */
+    for (size_t i = 0; i < bytes.size; i += 31) {
+        bytes.data[i] ^= 0x04;
+        assert_int_not_equal(verify_committed(buf_span(&bytes), (const uint8_t(*)[32])root),
+                             ERR_OK);
+        bytes.data[i] ^= 0x04;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_merkle),
         cmocka_unit_test(test_attest),
         cmocka_unit_test(test_transition),
+        cmocka_unit_test(test_committed_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
