@@ -101,11 +101,13 @@ static void configure(SSL_CTX *ctx, const struct tls_config *config) {
     if (!config->is_server || config->require_peer_certificate) {
         mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
+    char groups[] = GROUPS; /* the OpenSSL macros below drop const */
+    char signatures[] = SIGNATURES;
     CHECK(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1);
     CHECK(SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1);
     CHECK(SSL_CTX_set_ciphersuites(ctx, CIPHERSUITES) == 1);
-    CHECK(SSL_CTX_set1_groups_list(ctx, GROUPS) == 1);
-    CHECK(SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == 1);
+    CHECK(SSL_CTX_set1_groups_list(ctx, groups) == 1);
+    CHECK(SSL_CTX_set1_sigalgs_list(ctx, signatures) == 1);
     CHECK(SSL_CTX_set_num_tickets(ctx, 0) == 1);
     CHECK(SSL_CTX_set_max_early_data(ctx, 0) == 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

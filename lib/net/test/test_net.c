@@ -401,10 +401,19 @@ static void test_close_right_after_connect(void **state) {
     }
 }
 
+static void close_listener_when_refused(void *data, const char *peer, const struct err *why) {
+    struct side *side = data;
+    on_refused(data, peer, why);
+    net_listener_close(side->world->listener, NULL, NULL);
+}
+
 static void test_a_key_that_is_not_wanted(void **state) {
     struct world *w = *state;
     w->client[0].is_pinned_away = true;
-    listen_here(w);
+    w->open_clients = 1; /* the listener closes when it has seen the alert */
+    struct net_listen_config config = listen_config(w);
+    config.on_refused = close_listener_when_refused;
+    assert_true(is_ok(net_listen(&w->loop, &config, &w->listener, NULL)));
     dial(w, 0, "127.0.0.1");
     run(w);
     assert_int_equal(w->client[0].why.code, ERR_TLS);
@@ -496,12 +505,6 @@ static void test_a_silent_server_times_out(void **state) {
     assert_non_null(strstr(w->client[0].why.text, "no connection within 50 ms (handshake)"));
     uv_close((uv_handle_t *)&silent.tcp, NULL);
     run(w);
-}
-
-static void close_listener_when_refused(void *data, const char *peer, const struct err *why) {
-    struct side *side = data;
-    on_refused(data, peer, why);
-    net_listener_close(side->world->listener, NULL, NULL);
 }
 
 static void on_silent_connected(uv_connect_t *request, int status) {

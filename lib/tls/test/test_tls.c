@@ -279,7 +279,12 @@ struct foreign {
     SSL *ssl;
 };
 
-static struct foreign foreign_client(int version, const char *groups) {
+static char both_groups[] = "X25519:P-256";
+static char x25519[] = "X25519";
+static char p256[] = "P-256";
+static char p521[] = "P-521";
+
+static struct foreign foreign_client(int version, char *groups) {
     struct foreign c = {.ctx = SSL_CTX_new(TLS_client_method())};
     SSL_CTX_set_min_proto_version(c.ctx, version);
     SSL_CTX_set_max_proto_version(c.ctx, version);
@@ -319,7 +324,7 @@ static struct result shake_foreign(struct foreign *c, struct tls *server, struct
 static void test_tls_1_2_is_refused_with_an_alert(void **state) {
     struct fixture *f = *state;
     AUTO(free_foreign)
-    struct foreign c = foreign_client(TLS1_2_VERSION, "X25519:P-256");
+    struct foreign c = foreign_client(TLS1_2_VERSION, both_groups);
     struct err err;
     assert_int_equal(shake_foreign(&c, f->server.tls, &err).code, ERR_TLS);
     assert_string_equal(err.text, "TLS handshake: unsupported protocol");
@@ -330,15 +335,17 @@ static void test_tls_1_2_is_refused_with_an_alert(void **state) {
 static void test_other_groups_are_refused(void **state) {
     struct fixture *f = *state;
     AUTO(free_foreign)
-    struct foreign c = foreign_client(TLS1_3_VERSION, "P-521");
-    assert_int_equal(shake_foreign(&c, f->server.tls, NULL).code, ERR_TLS);
+    struct foreign c = foreign_client(TLS1_3_VERSION, p521);
+    struct err err;
+    assert_int_equal(shake_foreign(&c, f->server.tls, &err).code, ERR_TLS);
+    assert_string_equal(err.text, "TLS handshake: no suitable key share");
     ERR_clear_error();
 }
 
 static void test_no_certificate_is_refused_with_an_alert(void **state) {
     struct fixture *f = *state;
     AUTO(free_foreign)
-    struct foreign c = foreign_client(TLS1_3_VERSION, "P-256");
+    struct foreign c = foreign_client(TLS1_3_VERSION, p256);
     struct err err;
     assert_int_equal(shake_foreign(&c, f->server.tls, &err).code, ERR_TLS);
     assert_string_equal(err.text, "TLS handshake: peer did not return a certificate");
@@ -350,7 +357,7 @@ static void test_no_certificate_is_refused_with_an_alert(void **state) {
 static void test_no_tickets_are_sent(void **state) {
     struct fixture *f = *state;
     AUTO(free_foreign)
-    struct foreign c = foreign_client(TLS1_3_VERSION, "X25519");
+    struct foreign c = foreign_client(TLS1_3_VERSION, x25519);
     SSL_use_certificate_ASN1(c.ssl, f->client.certificate.data, (int)f->client.certificate.size);
     SSL_use_PrivateKey(c.ssl, f->client.key.pkey);
     assert_true(is_ok(shake_foreign(&c, f->server.tls, NULL)));
@@ -372,7 +379,7 @@ static void test_an_issued_certificate_is_refused(void **state) {
                                    .not_after = 4000000000};
     assert_true(is_ok(cert_build(&spec, &f->client.key, &f->server.key, &issued, NULL)));
     AUTO(free_foreign)
-    struct foreign c = foreign_client(TLS1_3_VERSION, "X25519");
+    struct foreign c = foreign_client(TLS1_3_VERSION, x25519);
     SSL_use_certificate_ASN1(c.ssl, issued.data, (int)issued.size);
     SSL_use_PrivateKey(c.ssl, f->client.key.pkey);
     assert_int_equal(shake_foreign(&c, f->server.tls, NULL).code, ERR_TLS);
