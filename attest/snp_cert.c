@@ -105,7 +105,7 @@ static struct result malformed(const char *label, const char *actual, struct ver
     return verdict_deny(v, err, &rule, "one X.509 certificate in DER", actual);
 }
 
-/* The only encoding: what we would write is what we read. */
+/* The only encoding, and nothing behind it: what we would write is what we read. */
 static bool is_exact(X509 *x509, struct span der) {
     unsigned char *again = NULL;
     int n = i2d_X509(x509, &again);
@@ -137,8 +137,7 @@ struct result snp_cert_parse(struct span der, const char *label, struct snp_cert
     if (cert.x509 == NULL) {
         return malformed(label, "other bytes", verdict, err);
     }
-    if (at != der.data + der.size || !is_exact(cert.x509, der) ||
-        !digest_spki(cert.x509, cert.spki_digest)) {
+    if (!is_exact(cert.x509, der) || !digest_spki(cert.x509, cert.spki_digest)) {
         snp_cert_deinit(&cert);
         return malformed(label, "bytes behind it or another encoding than DER", verdict, err);
     }
