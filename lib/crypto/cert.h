@@ -73,7 +73,7 @@ RESULT cert_self_signed(const struct key *key, struct buf *der, struct err *err)
 /* One "CERTIFICATE" block with 64-column base64 (RFC 7468); appended to `pem`. */
 void cert_to_pem(struct span der, struct buf *pem);
 
-/* Reads exactly `count` blocks, each a canonical X.509 certificate of at most LIMIT_CERT bytes;
+/* Reads exactly `count` blocks, each one X.509 certificate in DER of at most LIMIT_CERT bytes;
  * nothing but white space may stand between or around them. der[i] are appended to. CONFIG names
  * the block. */
 RESULT cert_from_pem(struct span pem, size_t count, struct buf *der, struct err *err);

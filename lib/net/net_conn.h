@@ -11,7 +11,7 @@
 #define NET_USER_TIMEOUT_MS 5000 /* unacknowledged data ends a connection, RFC 5482 */
 #define NET_KEEPALIVE_S 5
 #define NET_BACKLOG 1024
-#define NET_KEEP_CAPACITY (256 * 1024) /* bytes: larger buffers are given back once empty */
+#define NET_KEEP_CAPACITY (64 * 1024) /* bytes: larger buffers are given back once empty */
 
 enum net__state {
     NET_RESOLVING,  /* outgoing: the name's addresses are asked for */

@@ -241,6 +241,7 @@ struct result net_listen(uv_loop_t *loop, const struct net_listen_config *config
     if (!is_ok(r)) {
         return err_wrap(r, err, "%s", text);
     }
+    CHECK(addresses != NULL);
     struct net_listener *listener = new_listener(loop, config, addresses->ai_family);
     r = bind_tcp(listener, addresses->ai_addr, err);
     uv_freeaddrinfo(addresses);
