@@ -339,10 +339,12 @@ size_t cluster_wait_leader(struct cluster *c) {
 bool cluster_elect(struct cluster *c, size_t at, unsigned mask) {
     bool won = false;
     cluster_flush(c);
+    cluster_connect(c, 0); /* until everybody has given up the old leader, and it itself */
+    cluster_run(c, 3ULL * c->options.election_timeout_ms);
+    cluster_flush(c);
     cluster_connect(c, mask);
     for (size_t i = 0; i < c->count; i++) {
-        struct machine *m = &c->machines[i];
-        m->deaf_to_time = i != at && m->node != NULL && node_role(m->node) != NODE_LEADER;
+        c->machines[i].deaf_to_time = i != at;
     }
     for (int i = 0; i < 60000 && !won && c->violation[0] == '\0'; i++) {
         cluster_run(c, 1);
