@@ -29,6 +29,8 @@ struct side {
     struct err refused_why;
     void (*ready)(struct side *side, struct net_conn *conn);
     void (*frame)(struct side *side, struct net_conn *conn, const struct frame *frame);
+    void (*closed)(struct side *side);
+    struct net_conn *conn; /* of the hook above; set where a test needs it */
     size_t step;
     bool is_pinned_away;
 };
@@ -69,6 +71,9 @@ static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     side->close_count++;
     side->why = *why;
     struct world *w = side->world;
+    if (side->closed != NULL) {
+        side->closed(side);
+    }
     if (side != &w->server && --w->open_clients == 0) {
         net_listener_close(w->listener, NULL, NULL);
     }
@@ -290,12 +295,15 @@ static void test_a_full_write_queue_cuts_the_link(void **state) {
     assert_int_equal(w->client[0].why.code, ERR_BUSY);
 }
 
-static void close_first(struct side *side, struct net_conn *conn) {
-    (void)side;
+static void dial_second(struct side *side, struct net_conn *conn) {
     struct world *w = side->world;
     assert_int_equal(net_listener_connection_count(w->listener), 1);
+    side->conn = conn;
     dial(w, 1, "127.0.0.1");
-    net_conn_set_idle_timeout(conn, 200);
+}
+
+static void let_first_idle(struct side *side) {
+    net_conn_set_idle_timeout(side->world->client[0].conn, 20);
 }
 
 static void test_connections_over_the_maximum_are_turned_away(void **state) {
@@ -303,7 +311,8 @@ static void test_connections_over_the_maximum_are_turned_away(void **state) {
     struct net_listen_config config = listen_config(w);
     config.max_connections = 1;
     assert_true(is_ok(net_listen(&w->loop, &config, &w->listener, NULL)));
-    w->client[0].ready = close_first;
+    w->client[0].ready = dial_second;
+    w->client[1].closed = let_first_idle;
     dial(w, 0, "127.0.0.1");
     run(w);
     assert_int_equal(w->client[0].ready_count, 1);
@@ -313,7 +322,7 @@ static void test_connections_over_the_maximum_are_turned_away(void **state) {
     assert_int_equal(w->server.refused_why.code, ERR_BUSY);
     assert_memory_equal(w->server.refused, "127.0.0.1:", 10);
     assert_int_equal(w->client[0].why.code, ERR_TIMEOUT); /* the idle timeout */
-    assert_non_null(strstr(w->client[0].why.text, "nothing moved for 200 ms"));
+    assert_non_null(strstr(w->client[0].why.text, "nothing moved for 20 ms"));
 }
 
 /* --- Ends of every kind */
