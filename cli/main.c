@@ -3,8 +3,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "cli/cmd_evidence.h"
+#include "cli/cmd_generate.h"
+#include "cli/cmd_policy.h"
 
 static const struct cli_command COMMANDS[] = {
+    {"generate", cmd_generate, "policies, initializer and manifest for Kubernetes resources",
+     CMD_GENERATE_HELP},
+    {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
+    {"policy hash", cmd_policy_hash, "the hashes of the policies in a file", CMD_POLICY_HASH_HELP},
+    {"policy show", cmd_policy_show, "the policies in a file", CMD_POLICY_SHOW_HELP},
     {"evidence verify", cmd_evidence_verify, "verdict on one SEV-SNP report",
      CMD_EVIDENCE_VERIFY_HELP},
     {"evidence show", cmd_evidence_show, "every field of a report, certificate or CRL",

@@ -1,0 +1,272 @@
+/* The manifest under construction: see the header.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/gen_manifest.h"
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/base/limits.h"
+#include "lib/crypto/key.h"
+#include "lib/manifest/manifest.h"
+
+void gen_manifest_init(struct gen_manifest *m) {
+    *m = (struct gen_manifest){json_array(), json_array(), json_array(), json_object()};
+}
+
+void gen_manifest_deinit(struct gen_manifest *m) {
+    json_decref(m->references);
+    json_decref(m->owners);
+    json_decref(m->shares);
+    json_decref(m->policies);
+    *m = (struct gen_manifest){0};
+}
+
+/* --- Sorted lists of unique strings */
+
+static void insert(json_t *list, const char *text) {
+    size_t i = 0;
+    for (; i < json_array_size(list); i++) {
+        int order = strcmp(json_string_value(json_array_get(list, i)), text);
+        if (order == 0) {
+            return;
+        }
+        if (order > 0) {
+            break;
+        }
+    }
+    json_array_insert_new(list, i, json_string(text));
+}
+
+static void insert_hex(json_t *list, struct span bytes) {
+    char *hex = mem_alloc(2 * bytes.size + 1);
+    hex_encode(bytes, hex);
+    insert(list, hex);
+    mem_free(hex);
+}
+
+static void insert_all(json_t *list, const json_t *items) {
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        insert(list, json_string_value(json_array_get(items, i)));
+    }
+}
+
+static void join(const json_t *list, struct buf *out) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        buf_appendf(out, "%s%s", i > 0 ? "," : "", json_string_value(json_array_get(list, i)));
+    }
+}
+
+/* --- The manifest before */
+
+RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *err) {
+    if (access(path, F_OK) != 0) {
+        return OK;
+    }
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    TRY(file_read(path, LIMIT_MANIFEST, &text, err));
+    AUTO(manifest_deinit)
+    struct manifest checked = {0};
+    struct result r = manifest_parse(buf_span(&text), &checked, err);
+    if (!is_ok(r)) {
+        return err_wrap(r, err, "%s", path);
+    }
+    json_t *root = json_loadb((const char *)text.data, text.size, 0, NULL);
+    json_array_extend(m->references,
+                      json_object_get(json_object_get(root, "ReferenceValues"), "snp"));
+    insert_all(m->owners, json_object_get(root, "WorkloadOwnerKeyDigests"));
+    insert_all(m->shares, json_object_get(root, "SeedshareOwnerPubKeys"));
+    json_decref(root);
+    return OK;
+}
+
+/* --- Reference values */
+
+static RESULT read_references(json_t *list, const char *path, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    TRY(file_read(path, LIMIT_MANIFEST, &text, err));
+    json_error_t e;
+    json_t *items = json_loadb((const char *)text.data, text.size,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    ENSURE(items != NULL, err, INVALID, "%s:%d:%d: %s", path, e.line, e.column, e.text);
+    bool is_list = json_is_array(items) && json_array_size(items) > 0;
+    if (is_list) {
+        json_array_extend(list, items);
+    }
+    json_decref(items);
+    ENSURE(is_list, err, INVALID, "%s: must be a JSON list of SEV-SNP reference values", path);
+    return OK;
+}
+
+RESULT gen_manifest_read_references(struct gen_manifest *m, const struct cli_list *paths,
+                                    struct err *err) {
+    if (paths->count > 0) {
+        json_array_clear(m->references);
+    }
+    for (size_t i = 0; i < paths->count; i++) {
+        TRY(read_references(m->references, paths->items[i], err));
+    }
+    ENSURE(json_array_size(m->references) > 0, err, USAGE,
+           "no reference values: name a file of them with --reference-values");
+    return OK;
+}
+
+/* --- Keys */
+
+static RESULT read_key(const char *path, struct key *key, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf pem = {0};
+    TRY(file_read(path, LIMIT_PEM, &pem, err));
+    struct result r = key_from_pem(buf_span(&pem), key, err);
+    return is_ok(r) ? r : err_wrap(r, err, "%s", path);
+}
+
+static RESULT make_key(const char *path, enum key_kind kind, struct gen_files *outputs,
+                       struct key *key, struct err *err) {
+    TRY(key_generate(kind, key, err));
+    AUTO(buf_deinit)
+    struct buf pem = {0};
+    key_to_pem(key, true, &pem);
+    return gen_files_add(outputs, path, buf_span(&pem), 0600, err);
+}
+
+static RESULT insert_owner(struct gen_manifest *m, const char *path, const struct key *key,
+                           struct err *err) {
+    enum key_kind kind = key_kind_of(key);
+    ENSURE(kind == KEY_P384 || kind == KEY_P256 || kind == KEY_ED25519, err, INVALID,
+           "%s: an owner key must be P-384, P-256 or Ed25519", path);
+    uint8_t digest[32];
+    key_digest(key, digest);
+    insert_hex(m->owners, SPAN(digest));
+    return OK;
+}
+
+/* i2d_PublicKey of an RSA key is RFC 8017's RSAPublicKey. */
+static RESULT insert_share(struct gen_manifest *m, const char *path, const struct key *key,
+                           struct err *err) {
+    ENSURE(key_kind_of(key) == KEY_RSA, err, INVALID, "%s: a share owner's key must be RSA", path);
+    unsigned char *der = NULL;
+    int size = i2d_PublicKey(key->pkey, &der);
+    CHECK(size > 0);
+    insert_hex(m->shares, span_of(der, (size_t)size));
+    OPENSSL_free(der);
+    return OK;
+}
+
+struct key_role {
+    enum key_kind kind;
+    RESULT (*insert)
+    (struct gen_manifest *m, const char *path, const struct key *key, struct err *err);
+};
+
+static RESULT add_keys(struct gen_manifest *m, const struct key_role *role, bool has_kept,
+                       const struct cli_list *paths, const char *fallback,
+                       struct gen_files *outputs, struct err *err) {
+    for (size_t i = 0; i < paths->count; i++) {
+        AUTO(key_deinit)
+        struct key key = {0};
+        TRY(read_key(paths->items[i], &key, err));
+        TRY(role->insert(m, paths->items[i], &key, err));
+    }
+    if (paths->count > 0 || has_kept) {
+        return OK;
+    }
+    AUTO(key_deinit)
+    struct key key = {0};
+    TRY(access(fallback, F_OK) == 0 ? read_key(fallback, &key, err)
+                                    : make_key(fallback, role->kind, outputs, &key, err));
+    return role->insert(m, fallback, &key, err);
+}
+
+RESULT gen_manifest_add_owners(struct gen_manifest *m, const struct cli_list *paths,
+                               const char *fallback, struct gen_files *outputs, struct err *err) {
+    static const struct key_role role = {KEY_P384, insert_owner};
+    return add_keys(m, &role, json_array_size(m->owners) > 0, paths, fallback, outputs, err);
+}
+
+RESULT gen_manifest_add_shares(struct gen_manifest *m, const struct cli_list *paths,
+                               const char *fallback, struct gen_files *outputs, struct err *err) {
+    static const struct key_role role = {KEY_RSA, insert_share};
+    return add_keys(m, &role, json_array_size(m->shares) > 0, paths, fallback, outputs, err);
+}
+
+void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out) {
+    join(m->owners, out);
+}
+
+void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out) {
+    json_t *roots = json_array();
+    for (size_t i = 0; i < json_array_size(m->references); i++) {
+        const json_t *list = json_object_get(json_array_get(m->references, i), "SimulatedRoots");
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            if (json_is_string(json_array_get(list, k))) {
+                insert(roots, json_string_value(json_array_get(list, k)));
+            }
+        }
+    }
+    join(roots, out);
+    json_decref(roots);
+}
+
+/* --- Policies and the text */
+
+static json_t *make_secret_id(const struct workload *w) {
+    return w->secret_id != NULL ? json_string(w->secret_id)
+                                : json_sprintf("%s/%s/%s", w->namespace, w->kind, w->name);
+}
+
+RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
+                               struct err *err) {
+    if (json_object_get(m->policies, hash) != NULL) {
+        return yaml_fail(w->file, w->pod, err, "%s/%s in namespace %s stands twice in the files",
+                         w->kind, w->name, w->namespace);
+    }
+    json_t *entry =
+        json_pack("{s:[s, s], s:o}", "SANs", w->name, "*", "WorkloadSecretID", make_secret_id(w));
+    CHECK(entry != NULL);
+    if (w->is_coordinator) {
+        json_object_set_new(entry, "Role", json_string("coordinator"));
+    }
+    json_object_set_new(m->policies, hash, entry);
+    return OK;
+}
+
+static json_t *sort_policies(const struct gen_manifest *m) {
+    json_t *hashes = json_array();
+    for (void *it = json_object_iter(m->policies); it != NULL;
+         it = json_object_iter_next(m->policies, it)) {
+        insert(hashes, json_object_iter_key(it));
+    }
+    json_t *sorted = json_object();
+    for (size_t i = 0; i < json_array_size(hashes); i++) {
+        const char *hash = json_string_value(json_array_get(hashes, i));
+        json_object_set(sorted, hash, json_object_get(m->policies, hash));
+    }
+    json_decref(hashes);
+    return sorted;
+}
+
+RESULT gen_manifest_print(const struct gen_manifest *m, struct buf *out, struct err *err) {
+    json_t *root = json_pack("{s:o, s:{s:O}, s:O, s:O}", "Policies", sort_policies(m),
+                             "ReferenceValues", "snp", m->references, "WorkloadOwnerKeyDigests",
+                             m->owners, "SeedshareOwnerPubKeys", m->shares);
+    CHECK(root != NULL);
+    char *text = json_dumps(root, JSON_INDENT(2));
+    json_decref(root);
+    CHECK(text != NULL);
+    AUTO(buf_deinit)
+    struct buf lines = {0};
+    buf_appendf(&lines, "%s\n", text);
+    free(text);
+    AUTO(manifest_deinit)
+    struct manifest checked = {0};
+    TRY(manifest_parse(buf_span(&lines), &checked, err));
+    buf_append_span(out, buf_span(&lines));
+    return OK;
+}

@@ -1,0 +1,45 @@
+/* The manifest under construction: what is kept of the old one, keys, reference values, policies.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_GEN_MANIFEST_H
+#define CONTRAST_GEN_MANIFEST_H
+
+#include <jansson.h>
+
+#include "cli/cli.h"
+#include "cli/gen_files.h"
+#include "cli/policy/workload.h"
+
+struct gen_manifest {
+    json_t *references; /* owned: the snp list */
+    json_t *owners;     /* owned: sorted list of digests */
+    json_t *shares;     /* owned: sorted list of share owner keys */
+    json_t *policies;   /* owned: hash -> entry */
+};
+
+void gen_manifest_init(struct gen_manifest *m);
+void gen_manifest_deinit(struct gen_manifest *m);
+
+/* Keeps reference values and keys of the manifest at `path`, if there is one. It must be valid. */
+RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *err);
+/* Reference values from files, in place of what was kept. */
+RESULT gen_manifest_read_references(struct gen_manifest *m, const struct cli_list *paths,
+                                    struct err *err);
+/* Adds the keys in `paths`; none given and none kept: that of `fallback`, which is made (put into
+ * `outputs`, not yet written) when absent. */
+RESULT gen_manifest_add_owners(struct gen_manifest *m, const struct cli_list *paths,
+                               const char *fallback, struct gen_files *outputs, struct err *err);
+RESULT gen_manifest_add_shares(struct gen_manifest *m, const struct cli_list *paths,
+                               const char *fallback, struct gen_files *outputs, struct err *err);
+
+/* Comma separated, sorted, unique; appended to `out`. */
+void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out);
+void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out);
+
+/* INVALID when another pod has the same policy. `hash` is 64 hex digits. */
+RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
+                               struct err *err);
+/* Appends the JSON text, indented by two, with a line feed; checked by manifest_parse. */
+RESULT gen_manifest_print(const struct gen_manifest *m, struct buf *out, struct err *err);
+
+#endif

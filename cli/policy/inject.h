@@ -1,0 +1,29 @@
+/* Injection: what a confidential pod needs, put into its YAML by splicing.
+ *
+ * A workload gets the init container contrast-initializer (first), the volume contrast-secrets, its
+ * mount at /contrast in every container, and a runtime class. A Coordinator gets the verifier's
+ * environment in its container and a runtime class. Pieces that are there already are replaced, so
+ * that a second run changes nothing.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_INJECT_H
+#define CONTRAST_INJECT_H
+
+#include "cli/policy/workload.h"
+#include "lib/yaml/yaml_edit.h"
+
+struct inject_config {
+    const char *initializer_image;
+    const char *owner_digests;   /* comma separated hex: CONTRAST_OWNER_KEY_DIGESTS */
+    const char *permitted_roots; /* comma separated hex, may be empty: CONTRAST_PERMITTED_ROOTS */
+};
+
+/* Adds the edits of everything but the policy. INVALID with the position. */
+RESULT inject_pod(const struct workload *w, const struct inject_config *config,
+                  struct yaml_edits *edits, struct err *err);
+
+/* Adds the edit of the annotation: `policy` in base64. */
+RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,
+                     struct err *err);
+
+#endif

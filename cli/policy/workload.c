@@ -1,0 +1,144 @@
+/* Workloads: kinds as a table of where their pod is.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/policy/workload.h"
+
+#include <string.h>
+
+#include "lib/base/limits.h"
+
+struct kind {
+    const char *name;
+    const char *pod; /* path below the resource, "" = the resource itself */
+};
+
+static const struct kind kinds[] = {
+    {"Pod", ""},
+    {"Deployment", "spec.template"},
+    {"StatefulSet", "spec.template"},
+    {"DaemonSet", "spec.template"},
+    {"ReplicaSet", "spec.template"},
+    {"ReplicationController", "spec.template"},
+    {"Job", "spec.template"},
+    {"CronJob", "spec.jobTemplate.spec.template"},
+};
+
+static const char *text_of(const struct yaml_node *node) {
+    return node != NULL && node->kind == YAML_KIND_SCALAR && !yaml_is_null(node) ? node->value
+                                                                                 : NULL;
+}
+
+static const struct kind *find_kind(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(kinds[i].name, name) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_ours(const char *runtime_class) {
+    return runtime_class == NULL || strncmp(runtime_class, "contrast-cc", 11) == 0 ||
+           strcmp(runtime_class, "kata-cc-isolation") == 0;
+}
+
+static RESULT read_name(const struct yaml_node *resource, struct workload *w, struct err *err) {
+    w->name = text_of(yaml_get(resource, "metadata.name"));
+    if (w->name == NULL) {
+        w->name = text_of(yaml_get(resource, "metadata.generateName"));
+        w->is_name_prefix = true;
+    }
+    if (w->name == NULL || w->name[0] == '\0') {
+        return yaml_fail(w->file, resource, err, "metadata.name: this %s has none", w->kind);
+    }
+    w->namespace = text_of(yaml_get(resource, "metadata.namespace"));
+    if (w->namespace == NULL) {
+        w->namespace = "default";
+    }
+    return OK;
+}
+
+static bool has_text(const struct yaml_node *node, const char *want) {
+    const char *text = text_of(node);
+    return text != NULL && strcmp(text, want) == 0;
+}
+
+static RESULT read_annotations(struct workload *w, struct err *err) {
+    const struct yaml_node *a = yaml_get(w->pod, "metadata.annotations");
+    const struct yaml_node *role = yaml_key(a, "contrast.edgeless.systems/pod-role");
+    w->policy = yaml_key(a, WORKLOAD_POLICY_ANNOTATION);
+    w->secret_id = text_of(yaml_key(a, "contrast.edgeless.systems/workload-secret-id"));
+    w->is_coordinator = has_text(role, "coordinator");
+    w->is_skipping_initializer =
+        has_text(yaml_key(a, "contrast.edgeless.systems/skip-initializer"), "true");
+    if (!yaml_is_null(role) && !w->is_coordinator) {
+        return yaml_fail(w->file, role, err, "pod-role: must be \"coordinator\" or absent");
+    }
+    return OK;
+}
+
+static RESULT add(const struct yaml_file *file, const struct yaml_node *resource,
+                  const struct kind *kind, struct workload_list *list, struct err *err) {
+    struct workload w = {.file = file, .kind = kind->name};
+    TRY(read_name(resource, &w, err));
+    w.pod = kind->pod[0] == '\0' ? resource : yaml_get(resource, kind->pod);
+    w.spec = yaml_key(w.pod, "spec");
+    if (w.spec == NULL || w.spec->kind != YAML_KIND_MAPPING || w.spec->count == 0) {
+        return yaml_fail(file, resource, err, "%s%sspec: %s/%s has no pod spec", kind->pod,
+                         kind->pod[0] != '\0' ? "." : "", w.kind, w.name);
+    }
+    TRY(read_annotations(&w, err));
+    w.is_confidential = is_ours(text_of(yaml_key(w.spec, "runtimeClassName")));
+    list->items = mem_realloc(list->items, (list->count + 1) * sizeof *list->items);
+    list->items[list->count++] = w;
+    return OK;
+}
+
+static RESULT find_in(const struct yaml_file *file, const struct yaml_node *resource,
+                      struct workload_list *list, struct err *err) {
+    const char *name = text_of(yaml_key(resource, "kind"));
+    if (name == NULL) {
+        return OK;
+    }
+    const struct kind *kind = find_kind(name);
+    return kind != NULL ? add(file, resource, kind, list, err) : OK;
+}
+
+static RESULT find_in_document(const struct yaml_file *file, const struct yaml_node *root,
+                               struct workload_list *list, struct err *err) {
+    const struct yaml_node *items = yaml_key(root, "items");
+    if (!has_text(yaml_key(root, "kind"), "List") || items == NULL ||
+        items->kind != YAML_KIND_SEQUENCE) {
+        return find_in(file, root, list, err);
+    }
+    for (size_t i = 0; i < items->count; i++) {
+        TRY(find_in(file, items->items[i], list, err));
+    }
+    return OK;
+}
+
+void workload_list_deinit(struct workload_list *list) {
+    mem_free(list->items);
+    *list = (struct workload_list){0};
+}
+
+RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err) {
+    for (size_t i = 0; i < file->count; i++) {
+        TRY(find_in_document(file, file->documents[i].root, list, err));
+    }
+    return OK;
+}
+
+const struct yaml_node *workload_container(const struct workload *w, const char *list,
+                                           const char *name) {
+    const struct yaml_node *items = yaml_key(w->spec, list);
+    if (items == NULL || items->kind != YAML_KIND_SEQUENCE) {
+        return NULL;
+    }
+    for (size_t i = 0; i < items->count; i++) {
+        if (has_text(yaml_key(items->items[i], "name"), name)) {
+            return items->items[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* Workloads: the pods that a file of Kubernetes resources describes.
+ *
+ *   Pod                                          -> metadata, spec
+ *   Deployment, StatefulSet, DaemonSet, Job,
+ *   ReplicaSet, ReplicationController            -> spec.template
+ *   CronJob                                      -> spec.jobTemplate.spec.template
+ *   List                                         -> each of its items
+ *
+ * Other kinds are no workloads and stay untouched. Pure; everything borrows from the yaml_file.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_WORKLOAD_H
+#define CONTRAST_WORKLOAD_H
+
+#include "lib/yaml/yaml.h"
+
+#define WORKLOAD_POLICY_ANNOTATION "io.katacontainers.config.agent.policy"
+
+struct workload {
+    const struct yaml_file *file;
+    const char *kind;
+    const char *name; /* of the resource; a Pod's generateName when it has no name */
+    bool is_name_prefix;
+    const char *namespace;          /* "default" when the file names none */
+    const struct yaml_node *pod;    /* what holds metadata and spec of the pod */
+    const struct yaml_node *spec;   /* of the pod; a mapping */
+    const struct yaml_node *policy; /* the policy annotation's value; NULL = none */
+    const char *secret_id;          /* annotation; NULL = none */
+    bool is_coordinator;            /* annotation pod-role: coordinator */
+    bool is_skipping_initializer;
+    bool is_confidential; /* runtimeClassName absent, contrast-cc* or kata-cc-isolation */
+};
+
+struct workload_list {
+    struct workload *items; /* owned */
+    size_t count;
+};
+
+void workload_list_deinit(struct workload_list *list);
+
+/* Appends the workloads of all documents. INVALID with the position for a workload kind without
+ * name or pod spec. */
+RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err);
+
+/* A container of the pod: list is "initContainers" or "containers"; NULL = none with this name. */
+const struct yaml_node *workload_container(const struct workload *w, const char *list,
+                                           const char *name);
+
+#endif
