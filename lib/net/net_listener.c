@@ -204,8 +204,8 @@ static RESULT bind_tcp(struct net_listener *listener, const struct sockaddr *add
     return read_port(listener, err);
 }
 
-static RESULT resolve(uv_loop_t *loop, const struct net_listen_config *config,
-                      struct addrinfo **addresses, struct err *err) {
+/* The addresses of the configured host, the caller's (uv_freeaddrinfo); NULL if there are none. */
+static struct addrinfo *resolve(uv_loop_t *loop, const struct net_listen_config *config) {
     char service[8];
     const struct addrinfo hints = {.ai_flags = AI_PASSIVE,
                                    .ai_family = AF_UNSPEC,
@@ -214,10 +214,7 @@ static RESULT resolve(uv_loop_t *loop, const struct net_listen_config *config,
     uv_getaddrinfo_t request;
     snprintf(service, sizeof service, "%u", config->port);
     int status = uv_getaddrinfo(loop, &request, NULL, config->host, service, &hints);
-    ENSURE(status == 0 && request.addrinfo != NULL, err, CONFIG,
-           "cannot listen: name does not resolve: %s", uv_strerror(status));
-    *addresses = request.addrinfo;
-    return OK;
+    return status == 0 ? request.addrinfo : NULL;
 }
 
 static struct net_listener *new_listener(uv_loop_t *loop, const struct net_listen_config *config,
@@ -234,16 +231,12 @@ static struct net_listener *new_listener(uv_loop_t *loop, const struct net_liste
 
 struct result net_listen(uv_loop_t *loop, const struct net_listen_config *config,
                          struct net_listener **out, struct err *err) {
-    struct addrinfo *addresses = NULL;
     char text[NET_ADDRESS_SIZE];
     net__address_format(config->host, config->port, text);
-    struct result r = resolve(loop, config, &addresses, err);
-    if (!is_ok(r)) {
-        return err_wrap(r, err, "%s", text);
-    }
-    CHECK(addresses != NULL);
+    struct addrinfo *addresses = resolve(loop, config);
+    ENSURE(addresses != NULL, err, CONFIG, "%s: cannot listen: the name does not resolve", text);
     struct net_listener *listener = new_listener(loop, config, addresses->ai_family);
-    r = bind_tcp(listener, addresses->ai_addr, err);
+    struct result r = bind_tcp(listener, addresses->ai_addr, err);
     uv_freeaddrinfo(addresses);
     if (!is_ok(r)) {
         net_listener_close(listener, NULL, NULL);
