@@ -15,6 +15,33 @@
 
 struct view;
 
+/* Where the replicated state stood when a reply was made; zero before founding. */
+struct position {
+    uint8_t cluster[32];
+    uint64_t epoch;
+    uint64_t term;
+    uint64_t commit_index;
+    uint64_t ledger_size;
+    uint8_t ledger_root[48];
+    uint8_t head[32];
+    uint64_t generation;
+    uint8_t state; /* enum replica_state */
+    bool is_confirmed;
+    uint64_t confirmed_index;
+};
+
+/* What became of a proposal (core.h, struct core_result). */
+struct outcome {
+    bool duplicate;
+    bool already;
+    uint64_t generation;
+    uint8_t transition[32];
+    int64_t time;
+    uint64_t issue_index;
+    uint8_t serial[16];
+    uint64_t validity_s;
+};
+
 struct letter {
     struct letter *next; /* the mailbox's */
     int kind;            /* the two ends' own meaning */
@@ -24,6 +51,8 @@ struct letter {
     char *text;          /* of a reply that failed; owned, may be NULL */
     struct buf bytes;    /* owned; wiped */
     struct view *view;   /* one reference, or NULL */
+    struct position position;
+    struct outcome outcome;
 };
 
 struct letter *letter_new(int kind, uint64_t ticket);

@@ -121,6 +121,9 @@ RESULT replica_join(struct replica *r, const struct replica_admission *admission
 
 /* Replicates one entry (entry.h, with its key zeroed: it is stamped here). */
 void replica_propose(struct replica *r, uint64_t ticket, struct span entry);
+/* An ADMIT entry whose `replaces` is filled in here: EXISTS when the name belongs to a member that
+ * is alive as far as this replica knows. */
+void replica_admit(struct replica *r, uint64_t ticket, struct span entry);
 /* One certificate request; many travel in one entry. */
 void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
                    const struct entry_issue_request *request);

@@ -12,6 +12,7 @@
 #define REPLICA_MEMBERS_MS 100 /* pace of the membership planner */
 #define REPLICA_ISSUES_IN_FLIGHT 2
 #define REPLICA_CONFIRM_MS 500     /* a leader confirms itself before it calls members dead */
+#define REPLICA_CAUGHT_UP 64       /* entries behind which a standby may be promoted */
 #define REPLICA_HASH_INTERVAL 1024 /* entries between two comparisons of state hashes */
 #define REPLICA_HASHES 4           /* comparisons remembered */
 #define REPLICA_READ_MS 2000       /* a confirmation without a quorum ends */

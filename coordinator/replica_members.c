@@ -140,16 +140,26 @@ static size_t voter_target(const struct replica *r) {
     return entry.found.founders.count;
 }
 
-static size_t fill_wanted(const struct replica *r, struct membership_member *out) {
+/* Holds the log up to what is hardly more than one round trip behind. */
+static bool is_caught_up(const struct replica *r, uint64_t id) {
+    struct node_progress progress = {0, 0};
+    return node_peer_progress(r->node, id, &progress) &&
+           progress.match + REPLICA_CAUGHT_UP >= node_last_index(r->node);
+}
+
+static size_t fill_wishes(const struct replica *r, struct membership_wish *out) {
     size_t count = 0;
     const struct core_member *members = core_members(r->core, &count);
     CHECK(count <= LIMIT_MEMBERS);
     for (size_t i = 0; i < count; i++) {
-        out[i] = (struct membership_member){
-            .id = members[i].member.id,
+        uint64_t id = members[i].member.id;
+        bool is_leaving = members[i].state == CORE_LEAVING;
+        out[i] = (struct membership_wish){
+            .id = id,
+            .want = is_leaving ? MEMBERSHIP_GONE : MEMBERSHIP_VOTER,
+            .is_reachable = !is_silent(r, id),
+            .is_caught_up = is_caught_up(r, id),
             .joined = members[i].admitted_index,
-            .is_leaving = members[i].state == CORE_LEAVING,
-            .is_reachable = !is_silent(r, members[i].member.id),
         };
     }
     return count;
@@ -172,32 +182,45 @@ static void drop_removed(struct replica *r) {
     }
 }
 
-static void take_step(struct replica *r, const struct membership_step *step) {
+static void take_step(struct replica *r, struct membership_step step) {
     struct err err;
     struct result taken = OK;
-    switch (step->kind) {
+    switch (step.action) {
     case MEMBERSHIP_NONE:
         return;
     case MEMBERSHIP_ADD:
-        taken = node_add_standby(r->node, step->id, &err);
+        taken = node_add_standby(r->node, step.id, &err);
         break;
     case MEMBERSHIP_PROMOTE:
-        taken = node_promote(r->node, step->id, &err);
+        taken = node_promote(r->node, step.id, &err);
         break;
     case MEMBERSHIP_REMOVE:
-        taken = node_remove(r->node, step->id, &err);
+        taken = node_remove(r->node, step.id, &err);
         break;
     case MEMBERSHIP_TRANSFER:
-        taken = node_transfer(r->node, step->id, &err);
+        taken = node_transfer(r->node, step.id, &err);
         break;
     }
+    const char *name = membership_action_name(step.action);
     if (is_ok(taken)) {
-        log_info("membership: %s %llu", membership_step_name(step->kind),
-                 (unsigned long long)step->id);
+        log_info("membership: %s %llu", name, (unsigned long long)step.id);
     } else if (taken.code != ERR_UNAVAILABLE) {
-        log_warn("membership: %s %llu: %s", membership_step_name(step->kind),
-                 (unsigned long long)step->id, err.text);
+        log_warn("membership: %s %llu: %s", name, (unsigned long long)step.id, err.text);
     }
+}
+
+static struct membership_step plan(const struct replica *r) {
+    struct membership_wish wishes[LIMIT_MEMBERS];
+    struct node_member members[LIMIT_MEMBERS];
+    struct membership_input input = {
+        .wishes = wishes,
+        .wish_count = fill_wishes(r, wishes),
+        .members = members,
+        .member_count = node_members(r->node, members),
+        .voters = voter_target(r),
+        .leader = r->options.id,
+    };
+    return membership_next(&input);
 }
 
 void replica__members_tick(struct replica *r) {
@@ -214,15 +237,9 @@ void replica__members_tick(struct replica *r) {
     if (r->confirmed_ms == 0) {
         return;
     }
-    struct membership_member wanted[LIMIT_MEMBERS];
-    struct node_member configured[LIMIT_MEMBERS];
-    size_t wanted_count = fill_wanted(r, wanted);
-    size_t configured_count = node_members(r->node, configured);
-    struct membership_step step;
-    membership_next(wanted, wanted_count, configured, configured_count, voter_target(r),
-                    r->options.id, &step);
-    take_step(r, &step);
-    if (step.kind == MEMBERSHIP_NONE && r->pending == NULL) {
+    struct membership_step step = plan(r);
+    take_step(r, step);
+    if (step.action == MEMBERSHIP_NONE && r->pending == NULL) {
         drop_removed(r);
     }
 }

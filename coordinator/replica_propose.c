@@ -156,6 +156,29 @@ void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
     enqueue(r, decoded.type, &decoded, tickets, 1);
 }
 
+void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
+    if (!admit_request(r, ticket)) {
+        return;
+    }
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry decoded;
+    struct err err;
+    struct result r2 = entry_decode(entry, &arena, &decoded, &err);
+    if (!is_ok(r2) || decoded.type != ENTRY_ADMIT) {
+        reply_error(r, ticket, ERR_MALFORMED, is_ok(r2) ? "not an ADMIT entry" : err.text);
+        return;
+    }
+    if (!replica_name_is_free(r, decoded.admit.member.name, &decoded.admit.replaces)) {
+        reply_error(r, ticket, ERR_EXISTS, "the name belongs to a member that is alive");
+        return;
+    }
+    uint64_t *tickets = mem_alloc(sizeof *tickets);
+    tickets[0] = ticket;
+    r->pending_count++;
+    enqueue(r, ENTRY_ADMIT, &decoded, tickets, 1);
+}
+
 void replica__propose_own(struct replica *r, enum entry_type type, void *body) {
     struct entry entry = {.type = type};
     if (type == ENTRY_RETIRE) {

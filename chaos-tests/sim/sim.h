@@ -1,0 +1,151 @@
+/* Sim: whole clusters of real replicas in one process, in virtual time, from one seed.
+ *
+ *   seed -> faults, delays, operations -> replicas (coordinator/replica.h: consensus, core,
+ *   membership, the queue of session requests) -> checks after every step, and at rest
+ *
+ * What is real: everything behind replica.h. What is played: time, randomness, links (first in
+ * first out, delayed, cut, reset), the sessions that ask, and who was attested. A replica that
+ * crashes loses all memory; its pod comes back as a new replica and is admitted under its old name.
+ *
+ * One seed is one run, bit for bit: sim_run twice gives the same trace digest.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_SIM_H
+#define CONTRAST_SIM_H
+
+#include "coordinator/replica.h"
+
+#define SIM_SLOTS 6 /* pods: up to five founders and a standby */
+#define SIM_TEXT 512
+
+struct sim_options {
+    uint64_t seed;
+    bool is_verbose;   /* log lines of all replicas on stderr */
+    uint64_t chaos_ms; /* virtual time with faults */
+    uint64_t rest_ms;  /* virtual time to recover and drain */
+};
+
+struct sim_result {
+    bool is_good;
+    char why[SIM_TEXT]; /* the first check that failed */
+    uint8_t trace[32];  /* digest over everything that happened */
+    uint64_t steps;
+    uint64_t sets; /* acknowledged */
+    uint64_t issues;
+    uint64_t confirms;
+    uint64_t crashes;
+    uint64_t joins;
+    uint64_t cuts;
+    uint64_t pauses;
+    uint64_t elections;
+};
+
+void sim_run(const struct sim_options *options, struct sim_result *out);
+
+/* --- Inside: sim.c (loop, faults, operations), sim_net.c (links), sim_check.c (checks) */
+
+struct sim;
+
+struct sim_message {
+    struct sim_message *next;
+    uint64_t at_ms;
+    uint8_t type;
+    struct buf body;
+};
+
+/* From one slot to another. */
+struct sim_link {
+    bool is_up;       /* as both ends were told */
+    bool is_cut;      /* by a fault, this direction */
+    uint64_t up_ms;   /* comes up then; 0 = not under way */
+    uint64_t last_ms; /* delivery of the newest message: first in first out */
+    struct sim_message *first;
+    struct sim_message *last;
+};
+
+struct sim_pod {
+    struct sim *sim;
+    unsigned slot;
+    char name[16];
+    char address[32];
+    struct host host;
+    int64_t clock_skew_s;
+    struct replica *replica; /* NULL while the pod is down */
+    uint64_t id;
+    uint8_t spki[32];
+    uint8_t host_data[32];
+    uint64_t incarnation;
+    bool is_gone;       /* io.gone came: the pod restarts */
+    bool is_admitting;  /* an ADMIT for it is on its way */
+    uint64_t paused_ms; /* handles nothing before that */
+    uint64_t restart_ms;
+    uint64_t wanted[LIMIT_MEMBERS];
+    size_t wanted_count;
+    uint64_t checked_leaves; /* of its ledger */
+    uint64_t checked_records;
+};
+
+enum sim_op_kind { SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_ADMIT };
+
+struct sim_op {
+    struct sim_op *next;
+    uint64_t ticket;
+    enum sim_op_kind kind;
+    unsigned slot;             /* asked there */
+    uint64_t generation;       /* SET: wanted; ISSUE: verified against */
+    uint64_t floor_generation; /* acknowledged when it began */
+    uint64_t floor_ledger;
+    unsigned joiner; /* ADMIT: slot */
+    uint64_t joiner_id;
+};
+
+struct sim {
+    const struct sim_options *options;
+    struct sim_result *result;
+    uint64_t random[4];
+    uint64_t now_ms;
+    bool is_quiet; /* no new faults or operations */
+    struct sim_pod pods[SIM_SLOTS];
+    unsigned pod_count;
+    unsigned founder_count;
+    struct sim_link links[SIM_SLOTS][SIM_SLOTS];
+    struct buf found;
+    struct sim_op *ops;
+    uint64_t next_ticket;
+    uint64_t next_fault_ms;
+    uint64_t next_op_ms;
+    uint64_t heal_ms;
+    uint8_t policy_hash[2][32]; /* coordinator, workload */
+    struct buf trace;
+    /* sim_check.c */
+    uint8_t (*roots)[48]; /* ledger root at each size, as first seen */
+    size_t root_count;
+    uint8_t (*heads)[32]; /* transition of each generation, as first seen */
+    size_t head_count;
+    uint64_t acked_generation;
+    uint64_t acked_ledger;
+    uint8_t *issued; /* issue index -> 1 when a client got it */
+    size_t issued_count;
+    uint64_t terms[4096]; /* leader of each term */
+};
+
+uint64_t sim_random(struct sim *s);
+uint64_t sim_below(struct sim *s, uint64_t bound);
+void sim_trace(struct sim *s, const char *what, uint64_t a, uint64_t b);
+void sim_fail(struct sim *s, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* sim_net.c */
+void sim_net_send(struct sim *s, unsigned from, uint64_t to_id, uint8_t type, struct span body);
+void sim_net_update(struct sim *s); /* after wishes, crashes or cuts changed */
+uint64_t sim_net_next(const struct sim *s);
+bool sim_net_deliver(struct sim *s);             /* one event that is due; false when none is */
+void sim_net_drop(struct sim *s, unsigned slot); /* all links of a pod */
+void sim_net_deinit(struct sim *s);
+
+/* sim_check.c */
+void sim_check_step(struct sim *s);
+void sim_check_rest(struct sim *s);
+void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply);
+void sim_check_deinit(struct sim *s);
+
+#endif

@@ -1,0 +1,233 @@
+/* Checks of the simulation.
+ *
+ *   after each step   one leader a term; every ledger and every manifest history is a prefix of one
+ *                     and the same
+ *   at each reply     nothing acknowledged is missing or came twice: a set's transition stands in
+ *                     the one history; no issue index twice, none before its entry was applied; a
+ *                     confirmation shows all that was acknowledged before it was asked for
+ *   at rest           all members are equal, hold everything acknowledged, and take a new command
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "chaos-tests/sim/sim.h"
+#include "coordinator/replica_internal.h"
+
+/* --- One history */
+
+static void check_ledger(struct sim *s, struct sim_pod *p, const struct core *core) {
+    const struct merkle_log *log = core_ledger(core);
+    size_t size = merkle_log_size(log);
+    if (size < p->checked_leaves) {
+        sim_fail(s, "pod %u: the ledger shrank from %llu to %zu", p->slot,
+                 (unsigned long long)p->checked_leaves, size);
+    }
+    for (size_t n = p->checked_leaves + 1; n <= size; n++) {
+        uint8_t root[48];
+        merkle_log_root_at(log, n, root);
+        if (n > s->root_count) {
+            s->roots = mem_realloc(s->roots, n * sizeof *s->roots);
+            memcpy(s->roots[s->root_count++], root, sizeof root);
+        } else if (memcmp(s->roots[n - 1], root, sizeof root) != 0) {
+            sim_fail(s, "pod %u: another ledger at size %zu", p->slot, n);
+        }
+    }
+    p->checked_leaves = size;
+}
+
+static void check_history(struct sim *s, struct sim_pod *p, const struct core *core) {
+    size_t count = 0;
+    const struct core_record *records = core_records(core, &count);
+    if (count < p->checked_records) {
+        sim_fail(s, "pod %u: the history shrank", p->slot);
+    }
+    for (size_t i = p->checked_records; i < count; i++) {
+        if (i >= s->head_count) {
+            s->heads = mem_realloc(s->heads, (i + 1) * sizeof *s->heads);
+            memcpy(s->heads[s->head_count++], records[i].transition, 32);
+        } else if (memcmp(s->heads[i], records[i].transition, 32) != 0) {
+            sim_fail(s, "pod %u: another manifest in generation %zu", p->slot, i + 1);
+        }
+    }
+    p->checked_records = count;
+}
+
+static void check_leader(struct sim *s, const struct sim_pod *p) {
+    if (!replica_is_leader(p->replica)) {
+        return;
+    }
+    uint64_t term = replica_term(p->replica);
+    uint64_t *leader = &s->terms[term % 4096];
+    if (*leader == 0) {
+        *leader = p->id;
+        s->result->elections++;
+    } else if (*leader != p->id) {
+        sim_fail(s, "two leaders in term %llu", (unsigned long long)term);
+    }
+}
+
+void sim_check_step(struct sim *s) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        struct sim_pod *p = &s->pods[i];
+        if (p->replica != NULL) {
+            const struct core *core = replica_core(p->replica);
+            check_leader(s, p);
+            check_ledger(s, p, core);
+            check_history(s, p, core);
+        }
+    }
+}
+
+/* --- Replies */
+
+static void check_set(struct sim *s, const struct sim_op *op, const struct core_result *r) {
+    uint64_t generation = r->duplicate ? 0 : r->generation;
+    if (r->duplicate) {
+        return; /* known to be applied; which generation, the reply does not say */
+    }
+    if (generation == 0 || generation > s->head_count ||
+        memcmp(s->heads[generation - 1], r->transition, 32) != 0) {
+        sim_fail(s, "acknowledged generation %llu is not in the history",
+                 (unsigned long long)generation);
+    }
+    if (generation != op->generation && !r->already) {
+        sim_fail(s, "set of generation %llu acknowledged as %llu",
+                 (unsigned long long)op->generation, (unsigned long long)generation);
+    }
+    if (generation > s->acked_generation) {
+        s->acked_generation = generation;
+    }
+    s->result->sets++;
+}
+
+static void check_issue(struct sim *s, const struct sim_op *op, const struct replica_reply *reply) {
+    const struct core_issued *issued = &reply->result->issued[reply->issue];
+    if (issued->code != ERR_OK) {
+        return;
+    }
+    const struct core *core = replica_core(s->pods[op->slot].replica);
+    if (issued->index == 0 || issued->index > core_issue_count(core)) {
+        sim_fail(s, "certificate %llu before its entry was applied",
+                 (unsigned long long)issued->index);
+    }
+    if (reply->result->generation != op->generation || op->generation < op->floor_generation) {
+        sim_fail(s, "certificate under generation %llu, %llu was acknowledged before",
+                 (unsigned long long)op->generation, (unsigned long long)op->floor_generation);
+    }
+    if (issued->index >= s->issued_count) {
+        size_t count = issued->index + 256;
+        s->issued = mem_realloc(s->issued, count);
+        memset(s->issued + s->issued_count, 0, count - s->issued_count);
+        s->issued_count = count;
+    }
+    if (s->issued[issued->index]++ != 0) {
+        sim_fail(s, "issue index %llu was given twice", (unsigned long long)issued->index);
+    }
+    s->result->issues++;
+}
+
+static void check_confirm(struct sim *s, const struct sim_op *op) {
+    const struct core *core = replica_core(s->pods[op->slot].replica);
+    if (core_generation(core) < op->floor_generation ||
+        merkle_log_size(core_ledger(core)) < op->floor_ledger) {
+        sim_fail(s,
+                 "stale read at pod %u: generation %llu, ledger %zu; acknowledged before: %llu, "
+                 "%llu",
+                 op->slot, (unsigned long long)core_generation(core),
+                 merkle_log_size(core_ledger(core)), (unsigned long long)op->floor_generation,
+                 (unsigned long long)op->floor_ledger);
+    }
+    s->result->confirms++;
+}
+
+void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply) {
+    sim_check_step(s); /* what was applied on the way to this reply is known first */
+    if (reply->code != ERR_OK) {
+        return;
+    }
+    switch (op->kind) {
+    case SIM_SET:
+        check_set(s, op, reply->result);
+        break;
+    case SIM_ISSUE:
+        check_issue(s, op, reply);
+        break;
+    case SIM_CONFIRM:
+        check_confirm(s, op);
+        break;
+    case SIM_ADMIT:
+        break;
+    }
+    size_t ledger = merkle_log_size(core_ledger(replica_core(s->pods[op->slot].replica)));
+    if (ledger > s->acked_ledger) {
+        s->acked_ledger = ledger;
+    }
+}
+
+/* --- At rest */
+
+static void check_equal(struct sim *s, const struct sim_pod *p, const struct sim_pod *q) {
+    const struct core *a = replica_core(p->replica);
+    const struct core *b = replica_core(q->replica);
+    uint8_t x[32];
+    uint8_t y[32];
+    core_state_hash(a, x);
+    core_state_hash(b, y);
+    if (core_applied_index(a) != core_applied_index(b) || memcmp(x, y, sizeof x) != 0) {
+        sim_fail(s, "pods %u and %u differ at rest: applied %llu and %llu", p->slot, q->slot,
+                 (unsigned long long)core_applied_index(a),
+                 (unsigned long long)core_applied_index(b));
+    }
+}
+
+static void check_durable(struct sim *s, const struct sim_pod *p) {
+    const struct core *core = replica_core(p->replica);
+    if (core_generation(core) < s->acked_generation ||
+        merkle_log_size(core_ledger(core)) < s->acked_ledger) {
+        sim_fail(s, "pod %u lost what was acknowledged: generation %llu of %llu", p->slot,
+                 (unsigned long long)core_generation(core),
+                 (unsigned long long)s->acked_generation);
+    }
+}
+
+static void check_voters(struct sim *s, const struct sim_pod *p) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(p->replica->node, members);
+    size_t voters = 0;
+    for (size_t i = 0; i < count; i++) {
+        voters += members[i].role == NODE_VOTER ? 1 : 0;
+    }
+    if (voters != s->founder_count) {
+        sim_fail(s, "%zu voters at rest, want %u", voters, s->founder_count);
+    }
+}
+
+void sim_check_rest(struct sim *s) {
+    const struct sim_pod *first = NULL;
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        if (p->replica == NULL || replica_state_of(p->replica) != REPLICA_MEMBER) {
+            sim_fail(s, "pod %u is %s at rest", i,
+                     p->replica == NULL ? "down"
+                                        : replica_state_name(replica_state_of(p->replica)));
+            return;
+        }
+        if (replica_leader(p->replica) == 0) {
+            sim_fail(s, "pod %u knows no leader at rest", i);
+            return;
+        }
+        check_durable(s, p);
+        check_voters(s, p);
+        if (first == NULL) {
+            first = p;
+        } else {
+            check_equal(s, first, p);
+        }
+    }
+}
+
+void sim_check_deinit(struct sim *s) {
+    mem_free(s->roots);
+    mem_free(s->heads);
+    mem_free(s->issued);
+}

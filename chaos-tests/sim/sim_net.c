@@ -1,0 +1,157 @@
+/* Links of the simulation: a pair is linked while both ends want each other, both live, and no
+ * fault cuts it. What is on the way when a link breaks is lost (rule R6: never late, never twice).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "chaos-tests/sim/sim.h"
+
+#define CONNECT_MS 5
+
+static bool wants(const struct sim_pod *p, uint64_t id) {
+    for (size_t i = 0; i < p->wanted_count; i++) {
+        if (p->wanted[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_possible(const struct sim *s, unsigned a, unsigned b) {
+    const struct sim_pod *x = &s->pods[a];
+    const struct sim_pod *y = &s->pods[b];
+    return x->replica != NULL && y->replica != NULL && wants(x, y->id) && wants(y, x->id) &&
+           !s->links[a][b].is_cut && !s->links[b][a].is_cut;
+}
+
+static void clear(struct sim_link *l) {
+    while (l->first != NULL) {
+        struct sim_message *m = l->first;
+        l->first = m->next;
+        buf_deinit(&m->body);
+        mem_free(m);
+    }
+    l->last = NULL;
+}
+
+static void take_down(struct sim *s, unsigned a, unsigned b) {
+    struct sim_link *l = &s->links[a][b];
+    bool was_up = l->is_up;
+    l->is_up = false;
+    l->up_ms = 0;
+    clear(l);
+    if (was_up && s->pods[a].replica != NULL) {
+        replica_link(s->pods[a].replica, s->pods[b].id, false);
+    }
+}
+
+void sim_net_drop(struct sim *s, unsigned slot) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        take_down(s, slot, i);
+        take_down(s, i, slot);
+    }
+}
+
+void sim_net_update(struct sim *s) {
+    for (unsigned a = 0; a < s->pod_count; a++) {
+        for (unsigned b = a + 1; b < s->pod_count; b++) {
+            bool is_up = s->links[a][b].is_up || s->links[a][b].up_ms != 0;
+            bool can = is_possible(s, a, b);
+            if (!can && is_up) {
+                take_down(s, a, b);
+                take_down(s, b, a);
+            } else if (can && !is_up) {
+                s->links[a][b].up_ms = s->now_ms + CONNECT_MS + sim_below(s, CONNECT_MS);
+            }
+        }
+    }
+}
+
+void sim_net_send(struct sim *s, unsigned from, uint64_t to_id, uint8_t type, struct span body) {
+    for (unsigned to = 0; to < s->pod_count; to++) {
+        struct sim_link *l = &s->links[from][to];
+        if (s->pods[to].id != to_id || !l->is_up || s->pods[to].replica == NULL) {
+            continue;
+        }
+        uint64_t delay = 1 + sim_below(s, 4) + (sim_below(s, 50) == 0 ? sim_below(s, 300) : 0);
+        uint64_t at = s->now_ms + delay;
+        struct sim_message *m = mem_zalloc(sizeof *m);
+        m->at_ms = at > l->last_ms ? at : l->last_ms;
+        m->type = type;
+        buf_append_span(&m->body, body);
+        l->last_ms = m->at_ms;
+        if (l->last == NULL) {
+            l->first = m;
+        } else {
+            l->last->next = m;
+        }
+        l->last = m;
+    }
+}
+
+static uint64_t due_at(const struct sim *s, unsigned from, unsigned to) {
+    const struct sim_link *l = &s->links[from][to];
+    uint64_t at = l->up_ms != 0 ? l->up_ms : UINT64_MAX;
+    if (l->first != NULL) {
+        uint64_t awake = s->pods[to].paused_ms;
+        uint64_t message = l->first->at_ms > awake ? l->first->at_ms : awake;
+        at = message < at ? message : at;
+    }
+    return at;
+}
+
+uint64_t sim_net_next(const struct sim *s) {
+    uint64_t next = UINT64_MAX;
+    for (unsigned a = 0; a < s->pod_count; a++) {
+        for (unsigned b = 0; b < s->pod_count; b++) {
+            uint64_t at = due_at(s, a, b);
+            next = at < next ? at : next;
+        }
+    }
+    return next;
+}
+
+static void bring_up(struct sim *s, unsigned a, unsigned b) {
+    s->links[a][b].up_ms = 0;
+    s->links[a][b].is_up = true;
+    s->links[b][a].is_up = true;
+    sim_trace(s, "link", s->pods[a].id, s->pods[b].id);
+    replica_link(s->pods[a].replica, s->pods[b].id, true);
+    if (s->pods[b].replica != NULL) {
+        replica_link(s->pods[b].replica, s->pods[a].id, true);
+    }
+}
+
+static void deliver(struct sim *s, unsigned from, unsigned to) {
+    struct sim_link *l = &s->links[from][to];
+    struct sim_message *m = l->first;
+    l->first = m->next;
+    l->last = l->first == NULL ? NULL : l->last;
+    sim_trace(s, "message", s->pods[from].id ^ s->pods[to].id, m->body.size);
+    replica_receive(s->pods[to].replica, s->pods[from].id, m->type, buf_span(&m->body));
+    buf_deinit(&m->body);
+    mem_free(m);
+}
+
+bool sim_net_deliver(struct sim *s) {
+    for (unsigned a = 0; a < s->pod_count; a++) {
+        for (unsigned b = 0; b < s->pod_count; b++) {
+            if (due_at(s, a, b) > s->now_ms) {
+                continue;
+            }
+            if (s->links[a][b].up_ms != 0 && s->links[a][b].up_ms <= s->now_ms) {
+                bring_up(s, a, b);
+            } else {
+                deliver(s, a, b);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+void sim_net_deinit(struct sim *s) {
+    for (unsigned a = 0; a < s->pod_count; a++) {
+        for (unsigned b = 0; b < s->pod_count; b++) {
+            clear(&s->links[a][b]);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+/* Joiner: see joiner.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/joiner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "attest/client/client.h"
+#include "lib/base/log.h"
+
+#define JOIN_PAUSE_MS 200  /* least time between two tries */
+#define JOIN_JITTER_MS 400 /* on top, at random */
+#define JOIN_TIMEOUT_MS 20000
+
+struct joiner {
+    struct worker *worker;
+    uv_timer_t timer;
+    size_t next_peer;
+    struct client *client;
+    struct attest_request asked;
+    struct buf statement;
+    uint64_t generation; /* of the history that was judged */
+    uint8_t head[32];
+    bool is_joined; /* the core thread has it */
+    bool is_over;
+    bool is_timer_closed;
+    char why[256]; /* last reason that was logged */
+};
+
+static void wait_next(struct joiner *j);
+
+static const struct server_identity *self(const struct joiner *j) {
+    return worker_identity(j->worker);
+}
+
+static void free_if_done(struct joiner *j) {
+    if (j->is_over && j->is_timer_closed && j->client == NULL) {
+        buf_deinit(&j->statement);
+        mem_free(j);
+    }
+}
+
+static void say(struct joiner *j, const struct err *why) {
+    const struct config_peer *peer = &self(j)->config->peers[j->next_peer];
+    char text[sizeof j->why];
+    snprintf(text, sizeof text, "%.100s:%u: %.120s", peer->host, peer->port, why->text);
+    if (strcmp(text, j->why) != 0) {
+        log_info("not joined yet: %s", text);
+        memcpy(j->why, text, sizeof text);
+    }
+}
+
+static void drop(struct joiner *j, const struct err *why) {
+    if (j->client != NULL) {
+        client_abort(j->client, why);
+    }
+}
+
+/* --- One try, last step first */
+
+static void on_installed(void *owner, const struct letter *reply) {
+    struct joiner *j = owner;
+    if (reply->code == ERR_OK) {
+        j->is_joined = true;
+        log_info("admitted: catching up");
+    } else {
+        log_warn("admitted, but could not join: %s", reply->text == NULL ? "" : reply->text);
+    }
+    if (j->client != NULL) {
+        client_close(j->client);
+    }
+}
+
+static RESULT take_reply(struct joiner *j, struct span body, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    buf_append_u64be(&bytes, j->generation);
+    buf_append(&bytes, j->head, sizeof j->head);
+    buf_append_span(&bytes, body);
+    return worker_ask(j->worker, CORE_JOIN, buf_span(&bytes), j, on_installed, err);
+}
+
+static void on_evidence(void *owner, const struct letter *reply) {
+    struct joiner *j = owner;
+    struct err err;
+    struct result r =
+        reply->code == ERR_OK
+            ? client_send_bytes(j->client, API_EVIDENCE, buf_span(&reply->bytes), &err)
+            : err_set(&err, reply->code, "own evidence: %s", reply->text);
+    if (!is_ok(r)) {
+        drop(j, &err);
+    }
+}
+
+static void on_position(void *owner, const struct letter *reply) {
+    struct joiner *j = owner;
+    struct attest_channel channel = client_channel(j->client);
+    uint8_t leaf[ATTEST_LEAF_SIZE];
+    struct err err;
+    buf_clear(&j->statement);
+    worker_statement(j->worker, &reply->position, &j->statement);
+    struct span statement = buf_span(&j->statement);
+    struct result r = attest_leaf_for(&channel, ATTEST_REPLICA, &j->asked, statement, leaf, &err);
+    r = is_ok(r) ? worker_attest(j->worker, leaf, ATTEST_REPLICA, statement, j, on_evidence, &err)
+                 : r;
+    if (!is_ok(r)) {
+        drop(j, &err);
+    }
+}
+
+static RESULT take_frame(struct joiner *j, const struct frame *frame, struct err *err) {
+    switch (frame->type) {
+    case API_ATTEST_REQUEST:
+        TRY(attest_request_decode(frame->body, &j->asked, err));
+        return worker_ask(j->worker, CORE_CONFIRM, (struct span){0}, j, on_position, err);
+    case API_JOIN_REPLY:
+        return take_reply(j, frame->body, err);
+    default:
+        return client_error(frame, err);
+    }
+}
+
+static void on_frame(struct client *c, void *data, const struct frame *frame) {
+    struct joiner *j = data;
+    struct err err;
+    (void)c;
+    if (!j->is_over && !is_ok(take_frame(j, frame, &err))) {
+        drop(j, &err);
+    }
+}
+
+static void on_document(void *owner, const struct letter *reply) {
+    struct joiner *j = owner;
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    const struct config *config = self(j)->config;
+    struct api_join join = {
+        .name = arena_strndup(&arena, config->name, strlen(config->name)),
+        .address = arena_strndup(&arena, config->address, strlen(config->address)),
+        .evidence = buf_span(&reply->bytes),
+    };
+    struct err err;
+    struct result r = reply->code == ERR_OK
+                          ? client_send(j->client, API_JOIN, &api_join_type, &join, &err)
+                          : err_set(&err, reply->code, "own evidence: %s", reply->text);
+    if (!is_ok(r)) {
+        drop(j, &err);
+    }
+}
+
+static RESULT judge(struct joiner *j, struct err *err) {
+    const struct config *config = self(j)->config;
+    struct client_trust trust = {
+        .owner_digests = config->owner_digests,
+        .owner_count = config->owner_count,
+        .permitted_roots = config->permitted_roots,
+        .permitted_root_count = config->permitted_root_count,
+        .must_have_manifest = true,
+        .at = worker_now(j->worker),
+    };
+    struct client_verdict verdict = {0};
+    struct result r = client_judge(j->client, &trust, &verdict, err);
+    j->generation = client_history(j->client)->generation;
+    memcpy(j->head, verdict.head, sizeof j->head);
+    client_verdict_deinit(&verdict);
+    return r;
+}
+
+static void on_open(struct client *c, void *data) {
+    struct joiner *j = data;
+    struct position nowhere = {.state = REPLICA_EMPTY};
+    struct err err;
+    if (j->is_over) {
+        client_close(c);
+        return;
+    }
+    struct result r = judge(j, &err);
+    r = is_ok(r)
+            ? worker_document(j->worker, client_history(c)->cluster, &nowhere, j, on_document, &err)
+            : r;
+    if (!is_ok(r)) {
+        drop(j, &err);
+    }
+}
+
+static void on_close(struct client *c, void *data, const struct err *why) {
+    struct joiner *j = data;
+    (void)c;
+    j->client = NULL;
+    worker_cancel(j->worker, j);
+    if (j->is_over) {
+        free_if_done(j);
+        return;
+    }
+    if (!j->is_joined) {
+        say(j, why);
+    }
+    wait_next(j);
+}
+
+static void call(struct joiner *j) {
+    const struct config *config = self(j)->config;
+    j->next_peer = (j->next_peer + 1) % config->peer_count;
+    struct client_config connect = {
+        .host = config->peers[j->next_peer].host,
+        .port = config->peers[j->next_peer].port,
+        .tls = self(j)->client_tls,
+        .clock = self(j)->host,
+        .timeout_ms = JOIN_TIMEOUT_MS,
+        .calls = {on_open, on_frame, on_close},
+        .data = j,
+    };
+    struct err err;
+    struct result r = client_open(worker_loop(j->worker), &connect, &j->client, &err);
+    if (!is_ok(r)) {
+        say(j, &err);
+        wait_next(j);
+    }
+}
+
+/* Only an empty replica looks around; a prepared one may lapse back to empty later. */
+static void on_state(void *owner, const struct letter *reply) {
+    struct joiner *j = owner;
+    if (reply->position.state == REPLICA_EMPTY) {
+        call(j);
+    } else {
+        wait_next(j);
+    }
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct joiner *j = timer->data;
+    struct err err;
+    if (!is_ok(worker_ask(j->worker, CORE_CONFIRM, (struct span){0}, j, on_state, &err))) {
+        wait_next(j);
+    }
+}
+
+static void wait_next(struct joiner *j) {
+    if (!j->is_joined) {
+        uint64_t jitter = host_random_below(self(j)->host, JOIN_JITTER_MS);
+        uv_timer_start(&j->timer, on_timer, JOIN_PAUSE_MS + jitter, 0);
+    }
+}
+
+struct joiner *joiner_start(struct worker *w) {
+    if (worker_identity(w)->config->peer_count == 0) {
+        log_info("CONTRAST_PEERS is empty: this replica joins nobody, it can only be founded");
+        return NULL;
+    }
+    struct joiner *j = mem_zalloc(sizeof *j);
+    j->worker = w;
+    uv_timer_init(worker_loop(w), &j->timer);
+    j->timer.data = j;
+    wait_next(j);
+    return j;
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    struct joiner *j = handle->data;
+    j->is_timer_closed = true;
+    free_if_done(j);
+}
+
+void joiner_stop(struct joiner *j) {
+    j->is_over = true;
+    worker_cancel(j->worker, j);
+    if (j->client != NULL) {
+        client_close(j->client);
+    }
+    uv_close((uv_handle_t *)&j->timer, on_timer_closed);
+}

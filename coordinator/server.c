@@ -1,0 +1,445 @@
+/* Server: see server.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/server.h"
+
+#include <string.h>
+
+#include <uv.h>
+
+#include "attest/attester.h"
+#include "consensus/link.h"
+#include "coordinator/replica.h"
+#include "coordinator/worker.h"
+#include "lib/base/log.h"
+#include "lib/crypto/cert.h"
+
+#define SERVER_WORKERS 64
+
+struct server {
+    const struct config *config;
+    struct server_identity identity;
+    struct issuer *issuer;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    struct mailbox *box;
+    struct replica *replica;
+    struct links *links;
+    struct worker *workers[SERVER_WORKERS];
+    unsigned worker_count;
+    uint64_t wanted[LIMIT_MEMBERS]; /* peers that the replica wants linked */
+    size_t wanted_count;
+    uint64_t judged[LIMIT_MEMBERS]; /* peers whose evidence this process judged, or was judged */
+    size_t judged_count;
+    bool is_gone;
+    struct err why;
+};
+
+static void arm(struct server *s);
+
+/* --- Replies: core thread to session threads */
+
+static void fill_position(const struct server *s, struct position *p) {
+    const struct core *core = replica_core(s->replica);
+    memcpy(p->cluster, core_cluster(core), sizeof p->cluster);
+    memcpy(p->head, core_head(core), sizeof p->head);
+    p->epoch = core_is_founded(core) ? core_epoch(core) : 0;
+    p->term = replica_term(s->replica);
+    p->commit_index = replica_applied(s->replica);
+    p->ledger_size = merkle_log_size(core_ledger(core));
+    merkle_log_root(core_ledger(core), p->ledger_root);
+    p->generation = core_generation(core);
+    p->state = (uint8_t)replica_state_of(s->replica);
+}
+
+static void fill_outcome(const struct replica_reply *reply, struct outcome *o) {
+    const struct core_result *r = reply->result;
+    o->duplicate = r->duplicate;
+    o->already = r->already;
+    o->generation = r->generation;
+    memcpy(o->transition, r->transition, sizeof o->transition);
+    o->time = r->time;
+    if (r->type == ENTRY_ISSUE && reply->issue < r->issued_count) {
+        const struct core_issued *issued = &r->issued[reply->issue];
+        o->issue_index = issued->index;
+        memcpy(o->serial, issued->serial, sizeof o->serial);
+        o->validity_s = issued->validity_s;
+    }
+}
+
+/* The worker's index stands in the upper bits of its tickets. */
+static void post_reply(struct server *s, struct letter *l) {
+    unsigned index = (unsigned)(l->ticket >> 48);
+    CHECK(index < s->worker_count);
+    if (!worker_post(s->workers[index], l)) {
+        log_warn("session thread %u does not take a reply", index);
+    }
+}
+
+static void on_reply(void *data, uint64_t ticket, const struct replica_reply *reply) {
+    struct server *s = data;
+    struct letter *l = letter_new(WORKER_REPLY, ticket);
+    l->code = reply->code;
+    fill_position(s, &l->position);
+    if (reply->result != NULL) {
+        fill_outcome(reply, &l->outcome);
+        if (reply->code == ERR_OK && reply->result->type == ENTRY_ISSUE &&
+            reply->issue < reply->result->issued_count) {
+            l->code = reply->result->issued[reply->issue].code;
+        }
+    } else if (reply->code == ERR_OK) {
+        l->position.is_confirmed = true;
+        l->position.confirmed_index = reply->index;
+    }
+    if (reply->status != NULL) {
+        wire_encode(&api_status_reply_type, reply->status, &l->bytes);
+    }
+    if (l->code != ERR_OK) {
+        l->text = mem_strdup(reply->text == NULL ? err_text(l->code) : reply->text);
+    }
+    post_reply(s, l);
+}
+
+static void answer(struct server *s, const struct letter *request, struct result r,
+                   const struct err *err) {
+    struct letter *l = letter_new(WORKER_REPLY, request->ticket);
+    l->code = r.code;
+    l->text = is_ok(r) ? NULL : mem_strdup(err->text);
+    fill_position(s, &l->position);
+    post_reply(s, l);
+}
+
+static void on_publish(void *data, struct view *view) {
+    struct server *s = data;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct letter *l = letter_new(WORKER_VIEW, 0);
+        l->view = view_ref(view);
+        if (!worker_post(s->workers[i], l)) {
+            log_error("session thread %u does not take the new view", i);
+        }
+    }
+    view_unref(view);
+}
+
+/* --- Links */
+
+static bool is_among(const uint64_t *ids, size_t count, uint64_t id) {
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void remember_judged(struct server *s, uint64_t id) {
+    if (is_among(s->judged, s->judged_count, id)) {
+        return;
+    }
+    if (s->judged_count == LIMIT_MEMBERS) { /* the oldest is long gone */
+        memmove(s->judged, s->judged + 1, (LIMIT_MEMBERS - 1) * sizeof s->judged[0]);
+        s->judged_count--;
+    }
+    s->judged[s->judged_count++] = id;
+}
+
+static void open_link(struct server *s, uint64_t id, const char *address, struct span spki) {
+    struct err err;
+    if (!is_ok(links_set_peer(s->links, id, address, spki, &err))) {
+        log_error("link to replica %llu at %s: %s", (unsigned long long)id, address, err.text);
+    }
+}
+
+/* A member that was admitted after this replica began is judged by a session thread first. */
+static bool needs_judgement(const struct server *s, uint64_t id) {
+    const struct core_member *m = core_find_member(replica_core(s->replica), id);
+    return m != NULL && core_generation(replica_core(s->replica)) > 0 && m->admitted_index > 1 &&
+           replica_state_of(s->replica) == REPLICA_MEMBER &&
+           !is_among(s->judged, s->judged_count, id);
+}
+
+static void ask_judgement(struct server *s, uint64_t id) {
+    const struct core_member *m = core_find_member(replica_core(s->replica), id);
+    struct letter *l = letter_new(WORKER_JUDGE, 0);
+    buf_append_u64be(&l->bytes, id);
+    buf_append_span(&l->bytes, m->member.evidence);
+    if (!worker_post(s->workers[0], l)) {
+        log_warn("member %llu is judged later", (unsigned long long)id);
+    }
+}
+
+static void on_peers(void *data, const uint8_t cluster[32], const struct replica_peer *peers,
+                     size_t count) {
+    struct server *s = data;
+    links_set_cluster(s->links, cluster);
+    for (size_t i = 0; i < s->wanted_count; i++) {
+        bool is_kept = false;
+        for (size_t k = 0; k < count; k++) {
+            is_kept = is_kept || peers[k].id == s->wanted[i];
+        }
+        if (!is_kept) {
+            links_remove_peer(s->links, s->wanted[i]);
+        }
+    }
+    s->wanted_count = 0;
+    for (size_t i = 0; i < count && s->wanted_count < LIMIT_MEMBERS; i++) {
+        s->wanted[s->wanted_count++] = peers[i].id;
+        if (needs_judgement(s, peers[i].id)) {
+            ask_judgement(s, peers[i].id);
+        } else {
+            remember_judged(s, peers[i].id);
+            open_link(s, peers[i].id, peers[i].address, peers[i].spki);
+        }
+    }
+}
+
+static void take_judgement(struct server *s, const struct letter *l) {
+    uint64_t id = load_u64be(l->bytes.data);
+    const struct core_member *m = core_find_member(replica_core(s->replica), id);
+    if (m == NULL) {
+        return;
+    }
+    if (l->code != ERR_OK) {
+        log_error("ALARM: member %s id=%llu was admitted, but its evidence is refused here: %s",
+                  m->member.name, (unsigned long long)id, l->text);
+        return;
+    }
+    remember_judged(s, id);
+    open_link(s, id, m->member.address, m->member.spki);
+}
+
+static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
+    struct server *s = data;
+    err_ignore(links_send(s->links, peer, type, body, NULL), "consensus sends it again");
+}
+
+static void on_link_frame(void *data, uint64_t peer, uint8_t type, struct span body) {
+    struct server *s = data;
+    replica_receive(s->replica, peer, type, body);
+    arm(s);
+}
+
+static void on_link_up(void *data, uint64_t peer) {
+    struct server *s = data;
+    log_info("link to replica %llu is up", (unsigned long long)peer);
+    replica_link(s->replica, peer, true);
+    arm(s);
+}
+
+static void on_link_down(void *data, uint64_t peer) {
+    struct server *s = data;
+    log_info("link to replica %llu is down", (unsigned long long)peer);
+    replica_link(s->replica, peer, false);
+    arm(s);
+}
+
+static void on_gone(void *data, const struct err *why) {
+    struct server *s = data;
+    s->is_gone = true;
+    s->why = *why;
+    uv_stop(&s->loop);
+}
+
+/* --- Requests of session threads */
+
+static RESULT join(struct server *s, const struct letter *l, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_join_reply reply;
+    struct replica_peer peers[LIMIT_MEMBERS];
+    size_t count = 0;
+    CHECK(l->bytes.size >= 40);
+    TRY(wire_decode(&api_join_reply_type, span_of(l->bytes.data + 40, l->bytes.size - 40), &arena,
+                    &reply, err));
+    const struct api_founder *members = reply.members.items;
+    for (size_t i = 0; i < reply.members.count; i++) {
+        if (members[i].id != s->identity.id) {
+            ENSURE(members[i].id == replica_id_of(members[i].spki), err, MALFORMED,
+                   "member %zu: the id is not of its key", i);
+            peers[count++] =
+                (struct replica_peer){members[i].id, members[i].address, members[i].spki};
+        }
+    }
+    struct replica_admission admission = {.found = reply.found,
+                                          .members = peers,
+                                          .member_count = count,
+                                          .generation = load_u64be(l->bytes.data)};
+    memcpy(admission.head, l->bytes.data + 8, sizeof admission.head);
+    return replica_join(s->replica, &admission, err);
+}
+
+static void issue(struct server *s, const struct letter *l) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    CHECK(is_ok(entry_decode(buf_span(&l->bytes), &arena, &entry, NULL))); /* our own encoding */
+    CHECK(entry.type == ENTRY_ISSUE && entry.issue.requests.count == 1);
+    replica_issue(s->replica, l->ticket, entry.issue.generation, entry.issue.requests.items);
+}
+
+static void on_letter(void *data, struct letter *l) {
+    struct server *s = data;
+    struct err err;
+    switch ((enum core_letter)l->kind) {
+    case CORE_PROPOSE:
+        replica_propose(s->replica, l->ticket, buf_span(&l->bytes));
+        break;
+    case CORE_ADMIT:
+        replica_admit(s->replica, l->ticket, buf_span(&l->bytes));
+        break;
+    case CORE_ISSUE:
+        issue(s, l);
+        break;
+    case CORE_CONFIRM:
+        replica_confirm(s->replica, l->ticket);
+        break;
+    case CORE_STATUS:
+        replica_status(s->replica, l->ticket);
+        break;
+    case CORE_PREPARE:
+        answer(s, l, replica_prepare(s->replica, &err), &err);
+        break;
+    case CORE_FOUND:
+        answer(s, l, replica_found(s->replica, buf_span(&l->bytes), &err), &err);
+        break;
+    case CORE_JOIN:
+        answer(s, l, join(s, l, &err), &err);
+        break;
+    case CORE_JUDGED:
+        take_judgement(s, l);
+        break;
+    }
+    letter_free(l);
+    arm(s);
+}
+
+/* --- Time and signals */
+
+static void on_timer(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    replica_tick(s->replica);
+    arm(s);
+}
+
+static void arm(struct server *s) {
+    uint64_t at = replica_deadline(s->replica);
+    if (at == UINT64_MAX) {
+        uv_timer_stop(&s->timer);
+        return;
+    }
+    uv_update_time(&s->loop);
+    uint64_t now = host_monotonic_ms(s->identity.host);
+    uv_timer_start(&s->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    struct server *s = handle->data;
+    log_info("signal %d: stopping", number);
+    uv_stop(&s->loop);
+}
+
+/* --- Start and end */
+
+static RESULT make_identity(struct server *s, struct err *err) {
+    struct server_identity *id = &s->identity;
+    AUTO(buf_deinit)
+    struct buf certificate = {0};
+    id->config = s->config;
+    id->host = &host_system;
+    TRY(key_generate(KEY_P256, &id->key, err));
+    key_spki(&id->key, &id->spki);
+    id->id = replica_id_of(buf_span(&id->spki));
+    TRY(cert_self_signed(&id->key, &certificate, err));
+    struct tls_config tls = {.is_server = true,
+                             .key = &id->key,
+                             .certificate = buf_span(&certificate),
+                             .require_peer_certificate = true};
+    TRY(tls_context_new(&tls, &id->server_tls, err));
+    tls.is_server = false;
+    TRY(tls_context_new(&tls, &id->client_tls, err));
+    TRY(issuer_open(s->config->issuer, &s->issuer, err));
+    return attester_new(s->issuer, &id->attester, err);
+}
+
+static RESULT start_links(struct server *s, struct err *err) {
+    struct links_config config = {
+        .id = s->identity.id,
+        .host = s->identity.host,
+        .server_tls = s->identity.server_tls,
+        .client_tls = s->identity.client_tls,
+        .listen_host = s->config->listen,
+        .listen_port = s->config->raft_port,
+        .data = s,
+        .on_frame = on_link_frame,
+        .on_up = on_link_up,
+        .on_down = on_link_down,
+    };
+    return links_new(&s->loop, &config, &s->links, err);
+}
+
+static void start_replica(struct server *s) {
+    struct replica_options options;
+    replica_default_options(&options);
+    options.id = s->identity.id;
+    options.name = s->config->name;
+    options.address = s->config->address;
+    options.spki = buf_span(&s->identity.spki);
+    options.owner_digests = s->config->owner_digests;
+    options.owner_count = s->config->owner_count;
+    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone};
+    s->replica = replica_new(&options, s->identity.host, &io);
+}
+
+static RESULT start(struct server *s, struct err *err) {
+    CHECK(uv_loop_init(&s->loop) == 0);
+    CHECK(uv_timer_init(&s->loop, &s->timer) == 0);
+    CHECK(uv_signal_init(&s->loop, &s->sigterm) == 0 && uv_signal_init(&s->loop, &s->sigint) == 0);
+    s->timer.data = s;
+    s->sigterm.data = s;
+    s->sigint.data = s;
+    uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+    uv_signal_start(&s->sigint, on_signal, SIGINT);
+    s->box = mailbox_open(&s->loop, LIMIT_PENDING_REQUESTS, on_letter, s);
+    TRY(make_identity(s, err));
+    TRY(start_links(s, err));
+    start_replica(s);
+    for (unsigned i = 0; i < s->config->session_threads && i < SERVER_WORKERS; i++) {
+        TRY(worker_start(i, &s->identity, s->box, &s->workers[i], err));
+        s->worker_count++;
+    }
+    return OK;
+}
+
+/* Ends the threads in the order in which they post to each other, then wipes what is secret. The
+ * loops' sockets end with the process. */
+static void stop(struct server *s) {
+    attester_free(s->identity.attester);
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        worker_stop(s->workers[i]);
+    }
+    s->worker_count = 0;
+    key_deinit(&s->identity.key);
+    buf_deinit(&s->identity.spki);
+    issuer_close(s->issuer);
+}
+
+struct result server_run(const struct config *config, struct err *err) {
+    static struct server server; /* one process, one server: it outlives every callback */
+    struct server *s = &server;
+    s->config = config;
+    struct result r = start(s, err);
+    if (is_ok(r)) {
+        log_info("replica %s id=%llu: user API :%u, mesh API :%u, raft :%u", config->name,
+                 (unsigned long long)s->identity.id, config->user_port, config->mesh_port,
+                 config->raft_port);
+        arm(s);
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+    }
+    stop(s);
+    if (is_ok(r) && s->is_gone) {
+        r = err_set(err, s->why.code, "%s", s->why.text);
+    }
+    return r;
+}

@@ -1,0 +1,99 @@
+/* Session: the serving end of one connection of the user API or the mesh API.
+ *
+ *   IDLE --request--> BUSY --reply or error--> IDLE
+ *     |                 ^
+ *     '--request that needs the peer's evidence--> AWAIT_EVIDENCE --accepted--'
+ *     '--signed set with unknown policies--------> AWAIT_POLICIES --all here--'
+ *
+ * One request at a time: another one meanwhile breaks the protocol and ends the connection. A
+ * request that fails is answered by API_ERROR with code, text and the verdict's fields; the
+ * connection stays. Everything here runs on a worker's thread; what the peer sent is copied before
+ * the thread is left.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_COORDINATOR_SESSION_H
+#define CONTRAST_COORDINATOR_SESSION_H
+
+#include "attest/session.h"
+#include "coordinator/worker.h"
+#include "lib/wire/api.h"
+
+extern const struct net_callbacks session_user_calls;
+extern const struct net_callbacks session_mesh_calls;
+
+enum session_phase { SESSION_IDLE, SESSION_BUSY, SESSION_AWAIT_EVIDENCE, SESSION_AWAIT_POLICIES };
+
+struct set_job;
+struct founding;
+
+struct session {
+    struct worker *worker;
+    struct net_conn *conn;
+    bool is_mesh;
+    bool is_closed;
+    enum session_phase phase;
+    uint8_t request_type;
+    uint16_t request_id;
+    struct buf request;          /* body of the request that is served */
+    struct attest_request asked; /* by the peer */
+    struct attest_verifier verifier;
+    struct attest_peer peer; /* the peer's evidence, once accepted */
+    bool is_peer_known;
+    struct manifest candidate; /* FOUND_PREPARE: what the peer was judged by */
+    struct set_job *set;       /* session_set.c */
+    struct founding *founding; /* founding.h */
+};
+
+/* Ends the request: one reply, back to IDLE. */
+void session_reply(struct session *s, uint8_t type, const struct wire_type *wire_type,
+                   const void *message);
+void session_fail(struct session *s, const struct err *err);
+/* With the fields of a verdict. */
+void session_fail_verdict(struct session *s, const struct err *err, const struct verdict *verdict);
+/* Fails the request unless `r` is OK; returns whether it is. */
+bool session_try(struct session *s, struct result r, const struct err *err);
+/* Turns a failed reply of the core thread into *err; OK when it did not fail. */
+RESULT session_check(const struct letter *reply, struct err *err);
+
+/* The handlers: each answers exactly once, now or later. The request is in s->request. */
+void session_attest(struct session *s);  /* API_ATTEST_REQUEST */
+void session_history(struct session *s); /* session_read.c */
+void session_policy(struct session *s);
+void session_status(struct session *s);
+void session_set(struct session *s); /* session_set.c */
+void session_put_policy(struct session *s, struct span body);
+void session_set_free(struct session *s);
+void session_prepare(struct session *s); /* session_found.c */
+void session_commit(struct session *s);
+void session_founding_free(struct session *s);
+/* With the peer's evidence: first what it is judged by, then the work. */
+RESULT session_certificate_policy(struct session *s, struct attest_policy *policy,
+                                  struct err *err); /* session_mesh.c */
+void session_certificate(struct session *s);
+RESULT session_join_policy(struct session *s, struct attest_policy *policy, struct err *err);
+void session_join(struct session *s);
+RESULT session_found_prepare_policy(struct session *s, struct attest_policy *policy,
+                                    struct err *err);
+void session_found_prepare(struct session *s);
+RESULT session_found_start_policy(struct session *s, struct attest_policy *policy, struct err *err);
+void session_found_start(struct session *s);
+
+/* --- session_set.c, also for founding */
+
+/* A signed manifest on its way into the log. All copied. */
+struct set_request {
+    struct span manifest;
+    uint8_t previous[32];
+    uint64_t generation;
+    struct span spki;
+    struct span signature;
+};
+/* Checks the signature by `authority` over the transition in this cluster, asks the client for the
+ * policies that the active manifest does not have, then proposes. Answers the request. */
+void session_set_start(struct session *s, const struct set_request *request,
+                       const uint8_t cluster[32], uint64_t epoch, const struct manifest *authority,
+                       void (*before_propose)(struct session *s));
+/* Goes on after before_propose did its work. */
+void session_set_propose(struct session *s);
+
+#endif

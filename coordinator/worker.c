@@ -1,0 +1,360 @@
+/* Worker: see worker.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/worker.h"
+
+#include <string.h>
+
+#include "attest/session.h"
+#include "coordinator/joiner.h"
+#include "coordinator/session.h"
+#include "lib/base/log.h"
+
+#define WORKER_MAILBOX (2 * LIMIT_PENDING_REQUESTS)
+
+struct op {
+    struct op *next;
+    uint64_t ticket;
+    void *owner; /* NULL: nobody waits any more */
+    op_cb done;
+};
+
+struct worker {
+    const struct server_identity *identity;
+    unsigned index;
+    uv_loop_t loop;
+    uv_thread_t thread;
+    struct mailbox *box;  /* of this worker */
+    struct mailbox *core; /* of the core thread */
+    struct view *view;
+    struct ca_mesh mesh;
+    uint64_t mesh_generation; /* of `mesh`; 0 = none loaded */
+    struct net_listener *user;
+    struct net_listener *mesh_api;
+    struct joiner *joiner; /* first worker only */
+    struct op *ops;
+    uint64_t next_ticket;
+};
+
+const struct server_identity *worker_identity(const struct worker *w) {
+    return w->identity;
+}
+
+uv_loop_t *worker_loop(struct worker *w) {
+    return &w->loop;
+}
+
+struct view *worker_view(struct worker *w) {
+    return w->view;
+}
+
+int64_t worker_now(const struct worker *w) {
+    int64_t now = host_unix_s(w->identity->host);
+    return w->view != NULL && w->view->time > now ? w->view->time : now;
+}
+
+struct result worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err) {
+    ENSURE(w->view != NULL && w->view->generation > 0, err, NOT_FOUNDED, "no manifest is set yet");
+    if (w->mesh_generation != w->view->generation) {
+        ca_mesh_deinit(&w->mesh);
+        w->mesh = (struct ca_mesh){0};
+        w->mesh_generation = 0;
+        TRY(ca_mesh_load(secret_span(w->view->mesh_key), buf_span(&w->view->mesh_cert),
+                         buf_span(&w->view->intermediate), &w->mesh, err));
+        w->mesh_generation = w->view->generation;
+    }
+    *out = &w->mesh;
+    return OK;
+}
+
+/* --- Ops */
+
+static struct op *start_op(struct worker *w, void *owner, op_cb done) {
+    struct op *op = mem_zalloc(sizeof *op);
+    op->ticket = (uint64_t)w->index << 48 | ++w->next_ticket;
+    op->owner = owner;
+    op->done = done;
+    op->next = w->ops;
+    w->ops = op;
+    return op;
+}
+
+static struct op *take_op(struct worker *w, uint64_t ticket) {
+    struct op **at = &w->ops;
+    while (*at != NULL && (*at)->ticket != ticket) {
+        at = &(*at)->next;
+    }
+    struct op *op = *at;
+    if (op != NULL) {
+        *at = op->next;
+    }
+    return op;
+}
+
+static void finish_op(struct worker *w, const struct letter *reply) {
+    struct op *op = take_op(w, reply->ticket);
+    if (op == NULL) {
+        return;
+    }
+    if (op->owner != NULL) {
+        op->done(op->owner, reply);
+    }
+    mem_free(op);
+}
+
+void worker_cancel(struct worker *w, const void *owner) {
+    for (struct op *op = w->ops; op != NULL; op = op->next) {
+        if (op->owner == owner) {
+            op->owner = NULL;
+        }
+    }
+}
+
+struct result worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
+                         op_cb done, struct err *err) {
+    struct op *op = start_op(w, owner, done);
+    struct letter *l = letter_new(kind, op->ticket);
+    l->thread = w->index;
+    buf_append_span(&l->bytes, bytes);
+    uint64_t ticket = op->ticket;
+    if (!mailbox_post(w->core, l)) {
+        mem_free(take_op(w, ticket));
+        return err_set(err, ERR_BUSY, "too many requests wait");
+    }
+    return OK;
+}
+
+/* --- Attesting */
+
+/* What the attester's thread needs to answer this worker. */
+struct attest_job {
+    struct worker *worker;
+    uint64_t ticket;
+    enum attest_kind kind;
+    struct buf statement;
+};
+
+static void on_attested(void *data, const struct attested *attested, const struct err *why) {
+    struct attest_job *job = data;
+    struct letter *l = letter_new(WORKER_REPLY, job->ticket);
+    struct err err;
+    struct result made = OK;
+    if (attested == NULL) {
+        err = *why;
+        made.code = why->code;
+    } else {
+        made =
+            attest_evidence_encode(attested, job->kind, buf_span(&job->statement), &l->bytes, &err);
+    }
+    if (!is_ok(made)) {
+        l->code = made.code;
+        l->text = mem_strdup(err.text);
+    }
+    mailbox_post(job->worker->box, l);
+    buf_deinit(&job->statement);
+    mem_free(job);
+}
+
+struct result worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE],
+                            enum attest_kind kind, struct span statement, void *owner, op_cb done,
+                            struct err *err) {
+    struct op *op = start_op(w, owner, done);
+    struct attest_job *job = mem_zalloc(sizeof *job);
+    job->worker = w;
+    job->ticket = op->ticket;
+    job->kind = kind;
+    buf_append_span(&job->statement, statement);
+    struct result r = attester_submit(w->identity->attester, leaf, on_attested, job, err);
+    if (!is_ok(r)) {
+        mem_free(take_op(w, job->ticket));
+        buf_deinit(&job->statement);
+        mem_free(job);
+    }
+    return r;
+}
+
+static void digest_pem(const struct buf *pem, uint8_t out[48]) {
+    sha384(buf_span(pem), out);
+}
+
+void worker_statement(const struct worker *w, const struct position *position, struct buf *out) {
+    struct replica_statement s = {
+        .epoch = position->epoch,
+        .replica_id = w->identity->id,
+        .public_key = buf_span(&w->identity->spki),
+        .term = position->term,
+        .commit_index = position->commit_index,
+        .ledger_size = position->ledger_size,
+        .generation = position->generation,
+        .state = position->state,
+        .has_confirmed = position->is_confirmed,
+        .confirmed_index = position->confirmed_index,
+    };
+    memcpy(s.cluster, position->cluster, sizeof s.cluster);
+    memcpy(s.ledger_root, position->ledger_root, sizeof s.ledger_root);
+    memcpy(s.head, position->head, sizeof s.head);
+    if (w->view != NULL && w->view->generation > 0) {
+        digest_pem(&w->view->root_cert, s.root_ca_digest);
+        digest_pem(&w->view->mesh_cert, s.mesh_ca_digest);
+    }
+    wire_encode(&replica_statement_type, &s, out);
+}
+
+struct result worker_document(struct worker *w, const uint8_t nonce[ATTEST_NONCE_SIZE],
+                              const struct position *position, void *owner, op_cb done,
+                              struct err *err) {
+    AUTO(buf_deinit)
+    struct buf statement = {0};
+    struct attest_request request = {.purpose = ATTEST_DOCUMENT};
+    memcpy(request.nonce, nonce, sizeof request.nonce);
+    worker_statement(w, position, &statement);
+    uint8_t leaf[ATTEST_LEAF_SIZE];
+    TRY(attest_leaf_for(NULL, ATTEST_REPLICA, &request, buf_span(&statement), leaf, err));
+    return worker_attest(w, leaf, ATTEST_REPLICA, buf_span(&statement), owner, done, err);
+}
+
+void worker_attest_policy(const struct worker *w, const struct manifest *manifest,
+                          enum attest_kind kind, enum policy_role role, struct attest_policy *out) {
+    const struct config *config = w->identity->config;
+    *out = (struct attest_policy){
+        .kinds = ATTEST_KIND_BIT(kind),
+        .manifest = manifest,
+        .role = role,
+        .extra_roots = config->permitted_roots,
+        .extra_root_count = config->permitted_root_count,
+        .at = worker_now(w),
+    };
+}
+
+/* A member that the leader admitted: this replica judges the evidence itself before it opens a link
+ * (ARCHITECTURE section 6). A refusal alarms and changes no state. */
+static void judge(struct worker *w, const struct letter *l) {
+    struct letter *reply = letter_new(CORE_JUDGED, 0);
+    struct attest_policy policy;
+    struct attest_peer peer = {0};
+    struct err err;
+    buf_append(&reply->bytes, l->bytes.data, 8);
+    struct result r = err_set(&err, ERR_NOT_FOUNDED, "no manifest");
+    if (w->view != NULL && w->view->generation > 0) {
+        worker_attest_policy(w, &w->view->manifest, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
+        struct span evidence = span_of(l->bytes.data + 8, l->bytes.size - 8);
+        r = attest_document_verify(w->view->cluster, evidence, &policy, &peer, &err);
+    }
+    if (is_ok(r) && peer.statement.replica.replica_id != load_u64be(l->bytes.data)) {
+        r = err_set(&err, ERR_DENIED, "the evidence is of another replica");
+    }
+    if (!is_ok(r)) {
+        reply->code = r.code;
+        reply->text = mem_strdup(err.text);
+    }
+    attest_peer_deinit(&peer);
+    mailbox_post(w->core, reply);
+}
+
+/* --- Life */
+
+static void stop(struct worker *w) {
+    if (w->joiner != NULL) {
+        joiner_stop(w->joiner);
+        w->joiner = NULL;
+    }
+    if (w->user != NULL) {
+        net_listener_close(w->user, NULL, NULL);
+    }
+    if (w->mesh_api != NULL) {
+        net_listener_close(w->mesh_api, NULL, NULL);
+    }
+    uv_stop(&w->loop);
+}
+
+static void take_view(struct worker *w, struct letter *l) {
+    view_unref(w->view);
+    w->view = l->view;
+    l->view = NULL;
+    if (w->mesh_generation != w->view->generation) { /* the old key goes at once */
+        ca_mesh_deinit(&w->mesh);
+        w->mesh = (struct ca_mesh){0};
+        w->mesh_generation = 0;
+    }
+    if (w->joiner != NULL && w->view->is_founded) {
+        joiner_stop(w->joiner);
+        w->joiner = NULL;
+    }
+}
+
+static void on_letter(void *data, struct letter *l) {
+    struct worker *w = data;
+    switch ((enum worker_letter)l->kind) {
+    case WORKER_REPLY:
+        finish_op(w, l);
+        break;
+    case WORKER_VIEW:
+        take_view(w, l);
+        break;
+    case WORKER_JUDGE:
+        judge(w, l);
+        break;
+    case WORKER_STOP:
+        stop(w);
+        break;
+    }
+    letter_free(l);
+}
+
+static void on_refused(void *data, const char *peer_address, const struct err *why) {
+    (void)data;
+    log_debug("%s: %s", peer_address, why->text);
+}
+
+static RESULT listen_on(struct worker *w, uint16_t port, bool is_mesh, struct net_listener **out,
+                        struct err *err) {
+    struct net_listen_config config = {
+        .host = w->identity->config->listen,
+        .port = port,
+        .reuse_port = true,
+        .tls = w->identity->server_tls,
+        .max_connections = LIMIT_CONNECTIONS,
+        .handshake_ms = LIMIT_HANDSHAKE_MS,
+        .idle_ms = LIMIT_IDLE_MS,
+        .calls = is_mesh ? session_mesh_calls : session_user_calls,
+        .data = w,
+        .on_refused = on_refused,
+    };
+    return net_listen(&w->loop, &config, out, err);
+}
+
+static void run(void *data) {
+    struct worker *w = data;
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+struct result worker_start(unsigned index, const struct server_identity *identity,
+                           struct mailbox *core, struct worker **out, struct err *err) {
+    struct worker *w = mem_zalloc(sizeof *w);
+    w->identity = identity;
+    w->index = index;
+    w->core = core;
+    CHECK(uv_loop_init(&w->loop) == 0);
+    w->box = mailbox_open(&w->loop, WORKER_MAILBOX, on_letter, w);
+    struct result r = listen_on(w, identity->config->user_port, false, &w->user, err);
+    r = is_ok(r) ? listen_on(w, identity->config->mesh_port, true, &w->mesh_api, err) : r;
+    if (is_ok(r) && index == 0) {
+        w->joiner = joiner_start(w);
+    }
+    CHECK(!is_ok(r) || uv_thread_create(&w->thread, run, w) == 0);
+    *out = is_ok(r) ? w : NULL;
+    return r; /* a worker that could not listen ends with the process */
+}
+
+bool worker_post(struct worker *w, struct letter *l) {
+    return mailbox_post(w->box, l);
+}
+
+/* Connections end with the process; what is secret is wiped now. */
+void worker_stop(struct worker *w) {
+    worker_post(w, letter_new(WORKER_STOP, 0));
+    uv_thread_join(&w->thread);
+    view_unref(w->view);
+    w->view = NULL;
+    ca_mesh_deinit(&w->mesh);
+}

@@ -1,0 +1,96 @@
+/* Worker: one session thread. It owns its loop, its listeners, its connections and its copy of the
+ * view; it talks to the core thread and to the attester by letters alone.
+ *
+ *   client -> session -> op -> letter -> core thread | attester -> letter -> op -> session ->
+ * client
+ *
+ * An op is one request that leaves the thread. Its owner may die first: then the answer is dropped.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_WORKER_H
+#define CONTRAST_WORKER_H
+
+#include "attest/attester.h"
+#include "attest/leaf.h"
+#include "coordinator/config.h"
+#include "coordinator/mailbox.h"
+#include "coordinator/view.h"
+#include "lib/base/host.h"
+#include "lib/net/net.h"
+#include "meshca/ca.h"
+
+/* Letters to the core thread; `bytes` as said. */
+enum core_letter {
+    CORE_PROPOSE, /* an entry */
+    CORE_ADMIT,   /* an ADMIT entry */
+    CORE_ISSUE,   /* an ISSUE entry with one request */
+    CORE_CONFIRM, /* nothing */
+    CORE_STATUS,  /* nothing */
+    CORE_PREPARE, /* nothing */
+    CORE_FOUND,   /* a FOUND entry */
+    CORE_JOIN,    /* generation u64be, head[32], struct api_join_reply */
+    CORE_JUDGED,  /* id u64be: this member's evidence holds (code OK) or not (text says why) */
+};
+
+/* Letters to a worker. */
+enum worker_letter {
+    WORKER_REPLY, /* to the op `ticket` */
+    WORKER_VIEW,
+    WORKER_JUDGE, /* id u64be, evidence document of an admitted member */
+    WORKER_STOP,
+};
+
+/* What the threads share for reading, set before they start. */
+struct server_identity {
+    const struct config *config;
+    const struct host *host;
+    struct key key;  /* P-256: TLS on every port, and the replica's identity */
+    struct buf spki; /* DER */
+    uint64_t id;
+    struct tls_context *server_tls; /* sessions; a client certificate is demanded */
+    struct tls_context *client_tls;
+    struct attester *attester;
+};
+
+struct worker;
+struct op;
+typedef void (*op_cb)(void *owner, const struct letter *reply);
+
+/* Starts the thread. `core` is where its letters go. The first worker also joins the cluster. */
+RESULT worker_start(unsigned index, const struct server_identity *identity, struct mailbox *core,
+                    struct worker **out, struct err *err);
+/* Asks it to end, waits, wipes its secrets. The process ends next: its sockets end with that. */
+void worker_stop(struct worker *w);
+/* For the core thread: false when the worker is ending. */
+bool worker_post(struct worker *w, struct letter *l);
+
+/* --- For what runs on the worker's thread */
+
+const struct server_identity *worker_identity(const struct worker *w);
+uv_loop_t *worker_loop(struct worker *w);
+struct view *worker_view(struct worker *w); /* borrowed; NULL before founding */
+/* The mesh CA of the view: loaded once a generation. */
+RESULT worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err);
+
+/* Sends a letter to the core thread; `done(owner, reply)` is called once, later, unless the owner
+ * cancels. BUSY when the core thread is overloaded. */
+RESULT worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
+                  op_cb done, struct err *err);
+/* Attests one leaf; the reply's bytes are the encoded evidence message. */
+RESULT worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE], enum attest_kind kind,
+                     struct span statement, void *owner, op_cb done, struct err *err);
+/* Drops the answers of all ops of this owner. */
+void worker_cancel(struct worker *w, const void *owner);
+
+/* The replica's statement at a position, encoded. */
+void worker_statement(const struct worker *w, const struct position *position, struct buf *out);
+/* An evidence document over `nonce` at the position of an empty or any other state. */
+RESULT worker_document(struct worker *w, const uint8_t nonce[ATTEST_NONCE_SIZE],
+                       const struct position *position, void *owner, op_cb done, struct err *err);
+/* The reference policy for a peer against this manifest, at now. */
+struct attest_policy;
+void worker_attest_policy(const struct worker *w, const struct manifest *manifest,
+                          enum attest_kind kind, enum policy_role role, struct attest_policy *out);
+int64_t worker_now(const struct worker *w); /* unix seconds to judge certificates at */
+
+#endif
