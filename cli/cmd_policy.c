@@ -110,7 +110,7 @@ static void print(struct cli *cli, json_t *list, bool with_text) {
 }
 
 static RESULT run(struct cli *cli, int argc, char **argv, bool is_show, struct err *err) {
-    const char *path = NULL;
+    const char *path = "";
     TRY(parse_file_argument(cli, argc, argv, &path, err));
     json_t *list = json_array();
     struct result r = collect(path, !is_show, list, err);

@@ -75,7 +75,9 @@ static void test_same_bytes_in_any_key_order(void **state) {
 
 static void test_every_relevant_field_changes_the_policy(void **state) {
     (void)state;
-    static const char *const pods[] = {
+    const char *const a_job = "kind: Job\nmetadata: {name: a.b}\nspec: {template: {spec: "
+                              "{containers: [{name: x, image: i}]}}}\n";
+    const char *const pods[] = {
         POD("  - {name: x, image: i}\n"),
         POD("  - {name: x, image: j}\n"),
         POD("  - {name: x, image: i, args: [a]}\n"),
@@ -87,8 +89,7 @@ static void test_every_relevant_field_changes_the_policy(void **state) {
         POD("  - {name: x, image: i}\n  - {name: z, image: i}\n"),
         POD("  - {name: x, image: i}\n  hostNetwork: true\n"),
         POD("  - {name: x, image: i}\n  volumes: [{name: v, emptyDir: {}}]\n"),
-        "kind: Job\nmetadata: {name: a.b}\nspec: {template: {spec: {containers: [{name: x,"
-        " image: i}]}}}\n",
+        a_job,
     };
     const size_t count = sizeof pods / sizeof pods[0];
     struct buf texts[sizeof pods / sizeof pods[0]] = {0};
