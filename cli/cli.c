@@ -228,6 +228,28 @@ static int run_command(const struct cli_command *command, struct cli *cli, int w
     return is_ok(r) ? 0 : report_failure(cli, r, &err);
 }
 
+/* Appends the second words of the commands whose first word this is. */
+static void list_members(const struct cli_command *commands, size_t count, const char *group,
+                         struct buf *out) {
+    size_t n = strlen(group);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = commands[i].name;
+        if (strncmp(name, group, n) == 0 && name[n] == ' ') {
+            buf_appendf(out, "%s%s", out->size > 0 ? ", " : "", name + n + 1);
+        }
+    }
+}
+
+static struct result refuse_command(const struct cli_command *commands, size_t count,
+                                    const char *word, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf members = {0};
+    ENSURE(word != NULL, err, USAGE, "no command given; see contrast --help");
+    list_members(commands, count, word, &members);
+    ENSURE(members.size == 0, err, USAGE, "'%s' needs one of: %s", word, buf_cstr(&members));
+    return err_set(err, ERR_USAGE, "unknown command '%s'; see contrast --help", word);
+}
+
 int cli_run(const struct cli_command *commands, size_t count, int argc, char **argv) {
     struct cli cli = {
         .command = "", .workspace = ".", .log_level = LOG_WARN, .json = wants_json(argc, argv)};
@@ -247,8 +269,6 @@ int cli_run(const struct cli_command *commands, size_t count, int argc, char **a
         return 0;
     }
     struct err err = {0};
-    struct result r =
-        argc > 1 ? err_set(&err, ERR_USAGE, "unknown command '%s'; see contrast --help", argv[1])
-                 : err_set(&err, ERR_USAGE, "no command given; see contrast --help");
+    struct result r = refuse_command(commands, count, argc > 1 ? argv[1] : NULL, &err);
     return report_failure(&cli, r, &err);
 }

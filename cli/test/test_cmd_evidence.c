@@ -85,7 +85,7 @@ static void test_exit_codes(void **state) {
     expect("evidence verify --report report extra", 2, "'extra'");
     expect("evidence verify --report report --at soon", 2, "--at: 'soon'");
     expect("evidence verify --report report --output yaml", 2, "yaml");
-    expect("evidence", 2, "unknown command 'evidence'");
+    expect("evidence", 2, "'evidence' needs one of: verify, show");
     expect("no-such", 2, "unknown command 'no-such'");
     expect("", 2, "no command given");
 }
