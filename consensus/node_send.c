@@ -160,6 +160,6 @@ void node__send_raft(struct node *node, const struct raft_message *message) {
         send_timeout_now(node, message->server_id, &message->timeout_now);
         return;
     default:
-        CHECK(!"a message kind that 0.22.1 does not have");
+        node_freeze(node, "libraft sends a kind of message that 0.22.1 does not have");
     }
 }

@@ -1,0 +1,75 @@
+/* Link: mutually authenticated connections to the other replicas, one per peer.
+ *
+ *   smaller id ── TLS 1.3, both keys pinned ──> larger id
+ *      HELLO {cluster, id, epoch, entry version} ──>
+ *                                       <── HELLO {cluster, id, the same epoch, entry version}
+ *      up: frames both ways, a PING every second from each side
+ *
+ * Only the replica with the smaller id dials, again and again with jittered back-off (20 ms .. 1
+ * s), counting its connections to a peer in `epoch`. A HELLO with a newer epoch supersedes the
+ * older connection: what still comes from that is dropped (rule R6 of docs/consensus.md). A peer
+ * whose key is not pinned is turned away inside the TLS handshake; one of another cluster, or that
+ * says another id than its key's, right after. Frames are bounded by LIMIT_FRAME_BODY, what waits
+ * to be sent by LIMIT_CONN_WRITE_QUEUE; a link that exceeds it, or is silent for 10 s, is cut.
+ *
+ * One thread: that of the loop. Callbacks may call everything but links_close's own freeing.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_LINK_H
+#define CONTRAST_LINK_H
+
+#include "lib/base/host.h"
+#include "lib/net/net.h"
+
+#define LINK_CLUSTER_ID_SIZE 32
+#define LINK_TYPE_FIRST 16 /* smaller frame types are the links' own */
+
+struct links;
+
+struct links_callbacks {
+    /* One frame of the peer; `body` is borrowed for the call. */
+    void (*on_frame)(void *data, uint64_t peer, uint8_t type, struct span body);
+    /* Up, or up again over a new connection: node_peer_reset now. `version`: the highest entry
+     * version that the peer knows. */
+    void (*on_up)(void *data, uint64_t peer, uint64_t version);
+    void (*on_down)(void *data, uint64_t peer);
+    /* NULL, or: somebody was turned away, or turned us away. peer 0: not known who. */
+    void (*on_refused)(void *data, uint64_t peer, const struct err *why);
+};
+
+struct links_config {
+    uv_loop_t *loop;         /* borrowed until on_closed */
+    const struct host *host; /* borrowed: jitter */
+    uint64_t id;
+    uint8_t cluster[LINK_CLUSTER_ID_SIZE];
+    uint64_t version;        /* the highest entry version that we know */
+    const struct key *key;   /* private; shared */
+    struct span certificate; /* DER, of `key`; copied */
+    const char *listen_host; /* copied */
+    uint16_t listen_port;    /* 0: any free one, see links_port */
+    struct links_callbacks calls;
+    void *data;
+};
+
+/* Listens. CONFIG or UNAVAILABLE as net_listen and tls_context_new. */
+RESULT links_new(const struct links_config *config, struct links **out, struct err *err);
+uint16_t links_port(const struct links *links);
+/* Cuts everything; no callback but on_closed (may be NULL) comes after, once; *links is gone then.
+ */
+void links_close(struct links *links, void (*on_closed)(void *data), void *data);
+
+/* Pins `spki` (DER SubjectPublicKeyInfo, up to LIMIT_SPKI bytes) for this id; dials host:port if
+ * our id is the smaller one. The same id again: a changed address is used from the next dial on; a
+ * changed key is refused with EXISTS (an id is the hash of its key). INVALID for our own id;
+ * TOO_LARGE beyond LIMIT_MEMBERS * 2 peers. */
+RESULT links_set_peer(struct links *links, uint64_t id, const char *host, uint16_t port,
+                      struct span spki, struct err *err);
+/* Forgets the pin and cuts the link, with on_down if it was up. Unknown ids are fine. */
+void links_remove_peer(struct links *links, uint64_t id);
+
+/* type >= LINK_TYPE_FIRST. UNAVAILABLE while the link is down; BUSY when its queue is full. */
+RESULT links_send(struct links *links, uint64_t peer, uint8_t type, struct span body,
+                  struct err *err);
+bool links_is_up(const struct links *links, uint64_t peer);
+
+#endif
