@@ -185,6 +185,10 @@ struct result client_send_bytes(struct client *c, uint8_t type, struct span body
     return net_send(c->conn, type, 0, body, err);
 }
 
+size_t client_pending_bytes(const struct client *c) {
+    return net_conn_pending_bytes(c->conn);
+}
+
 const struct client_history *client_history(const struct client *c) {
     return &c->history;
 }

@@ -64,6 +64,9 @@ RESULT client_send(struct client *c, uint8_t type, const struct wire_type *wire_
 /* Bytes that are encoded already. */
 RESULT client_send_bytes(struct client *c, uint8_t type, struct span body, struct err *err);
 
+/* Bytes that the system has not taken yet (net_conn_pending_bytes). */
+size_t client_pending_bytes(const struct client *c);
+
 const struct client_history *client_history(const struct client *c);
 /* The connection's binding, to make evidence of one's own. */
 struct attest_channel client_channel(struct client *c);
