@@ -26,7 +26,8 @@ struct server {
     uv_signal_t sigint;
     struct mailbox *box;
     struct replica *replica;
-    struct links *links;
+    struct links *links;    /* NULL until a cluster is known */
+    struct buf certificate; /* DER, self-signed, of the identity key */
     struct worker *workers[SERVER_WORKERS];
     unsigned worker_count;
     uint64_t wanted[LIMIT_MEMBERS]; /* peers that the replica wants linked */
@@ -146,8 +147,12 @@ static void remember_judged(struct server *s, uint64_t id) {
 }
 
 static void open_link(struct server *s, uint64_t id, const char *address, struct span spki) {
+    char host[LIMIT_ADDRESS + 1];
+    uint16_t port = 0;
     struct err err;
-    if (!is_ok(links_set_peer(s->links, id, address, spki, &err))) {
+    struct result r = net_address_parse(address, host, &port, &err);
+    r = is_ok(r) ? links_set_peer(s->links, id, host, port, spki, &err) : r;
+    if (!is_ok(r)) {
         log_error("link to replica %llu at %s: %s", (unsigned long long)id, address, err.text);
     }
 }
@@ -170,10 +175,73 @@ static void ask_judgement(struct server *s, uint64_t id) {
     }
 }
 
+static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
+    struct server *s = data;
+    if (s->links != NULL) {
+        err_ignore(links_send(s->links, peer, type, body, NULL), "consensus sends it again");
+    }
+}
+
+static void on_link_frame(void *data, uint64_t peer, uint8_t type, struct span body) {
+    struct server *s = data;
+    replica_receive(s->replica, peer, type, body);
+    arm(s);
+}
+
+static void on_link_up(void *data, uint64_t peer, uint64_t version) {
+    struct server *s = data;
+    log_info("link to replica %llu is up, entry version %llu", (unsigned long long)peer,
+             (unsigned long long)version);
+    replica_link(s->replica, peer, true);
+    arm(s);
+}
+
+static void on_link_down(void *data, uint64_t peer) {
+    struct server *s = data;
+    log_info("link to replica %llu is down", (unsigned long long)peer);
+    replica_link(s->replica, peer, false);
+    arm(s);
+}
+
+static void on_link_refused(void *data, uint64_t peer, const struct err *why) {
+    (void)data;
+    log_debug("link, replica %llu: %s", (unsigned long long)peer, why->text);
+}
+
+/* The Raft port opens when the cluster is known: before that nobody could be let in. */
+static bool start_links(struct server *s, const uint8_t cluster[32]) {
+    if (s->links != NULL) {
+        return true;
+    }
+    struct links_config config = {
+        .loop = &s->loop,
+        .host = s->identity.host,
+        .id = s->identity.id,
+        .version = ENTRY_VERSION,
+        .key = &s->identity.key,
+        .certificate = buf_span(&s->certificate),
+        .listen_host = s->config->listen,
+        .listen_port = s->config->raft_port,
+        .calls = {on_link_frame, on_link_up, on_link_down, on_link_refused},
+        .data = s,
+    };
+    memcpy(config.cluster, cluster, sizeof config.cluster);
+    struct err err;
+    if (!is_ok(links_new(&config, &s->links, &err))) {
+        s->is_gone = true;
+        s->why = err;
+        uv_stop(&s->loop);
+        return false;
+    }
+    return true;
+}
+
 static void on_peers(void *data, const uint8_t cluster[32], const struct replica_peer *peers,
                      size_t count) {
     struct server *s = data;
-    links_set_cluster(s->links, cluster);
+    if (!start_links(s, cluster)) {
+        return;
+    }
     for (size_t i = 0; i < s->wanted_count; i++) {
         bool is_kept = false;
         for (size_t k = 0; k < count; k++) {
@@ -208,31 +276,6 @@ static void take_judgement(struct server *s, const struct letter *l) {
     }
     remember_judged(s, id);
     open_link(s, id, m->member.address, m->member.spki);
-}
-
-static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
-    struct server *s = data;
-    err_ignore(links_send(s->links, peer, type, body, NULL), "consensus sends it again");
-}
-
-static void on_link_frame(void *data, uint64_t peer, uint8_t type, struct span body) {
-    struct server *s = data;
-    replica_receive(s->replica, peer, type, body);
-    arm(s);
-}
-
-static void on_link_up(void *data, uint64_t peer) {
-    struct server *s = data;
-    log_info("link to replica %llu is up", (unsigned long long)peer);
-    replica_link(s->replica, peer, true);
-    arm(s);
-}
-
-static void on_link_down(void *data, uint64_t peer) {
-    struct server *s = data;
-    log_info("link to replica %llu is down", (unsigned long long)peer);
-    replica_link(s->replica, peer, false);
-    arm(s);
 }
 
 static void on_gone(void *data, const struct err *why) {
@@ -351,32 +394,16 @@ static RESULT make_identity(struct server *s, struct err *err) {
     TRY(key_generate(KEY_P256, &id->key, err));
     key_spki(&id->key, &id->spki);
     id->id = replica_id_of(buf_span(&id->spki));
-    TRY(cert_self_signed(&id->key, &certificate, err));
+    TRY(cert_self_signed(&id->key, &s->certificate, err));
     struct tls_config tls = {.is_server = true,
                              .key = &id->key,
-                             .certificate = buf_span(&certificate),
+                             .certificate = buf_span(&s->certificate),
                              .require_peer_certificate = true};
     TRY(tls_context_new(&tls, &id->server_tls, err));
     tls.is_server = false;
     TRY(tls_context_new(&tls, &id->client_tls, err));
     TRY(issuer_open(s->config->issuer, &s->issuer, err));
     return attester_new(s->issuer, &id->attester, err);
-}
-
-static RESULT start_links(struct server *s, struct err *err) {
-    struct links_config config = {
-        .id = s->identity.id,
-        .host = s->identity.host,
-        .server_tls = s->identity.server_tls,
-        .client_tls = s->identity.client_tls,
-        .listen_host = s->config->listen,
-        .listen_port = s->config->raft_port,
-        .data = s,
-        .on_frame = on_link_frame,
-        .on_up = on_link_up,
-        .on_down = on_link_down,
-    };
-    return links_new(&s->loop, &config, &s->links, err);
 }
 
 static void start_replica(struct server *s) {
@@ -403,7 +430,6 @@ static RESULT start(struct server *s, struct err *err) {
     uv_signal_start(&s->sigint, on_signal, SIGINT);
     s->box = mailbox_open(&s->loop, LIMIT_PENDING_REQUESTS, on_letter, s);
     TRY(make_identity(s, err));
-    TRY(start_links(s, err));
     start_replica(s);
     for (unsigned i = 0; i < s->config->session_threads && i < SERVER_WORKERS; i++) {
         TRY(worker_start(i, &s->identity, s->box, &s->workers[i], err));
