@@ -488,6 +488,7 @@ RESULT links_set_peer(struct links *links, uint64_t id, const char *host, uint16
     bool is_new = peer == NULL;
     if (is_new) {
         TRY(add_peer(links, id, spki, &peer, err));
+        CHECK(peer != NULL);
     }
     ENSURE(span_equal(buf_span(&peer->spki), spki), err, EXISTS,
            "peer %" PRIu64 " is pinned with another key", id);

@@ -241,10 +241,11 @@ RESULT node_codec_decode_shape(struct span bytes, struct arena *arena, struct no
 
 RESULT node_codec_decode(struct span bytes, struct arena *arena, struct node_message *message,
                          struct err *err) {
-    struct node_message found;
+    struct node_message found = {0};
     TRY(node_codec_decode_shape(bytes, arena, &found, err));
     struct result r = node_codec_check(&found, err);
     if (!is_ok(r)) {
+        CHECK(found.kind > 0 && found.kind < NODE_KIND_COUNT);
         return err_wrap(r, err, "%s", kinds[found.kind]->name);
     }
     *message = found;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consensus/node.h"
+#include "lib/base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +26,12 @@ static void fill_random(void *data, void *out, size_t size) {
     for (size_t i = 0; i < size; i++) {
         ((uint8_t *)out)[i] = (uint8_t)i;
     }
+}
+
+static void drop_line(void *data, enum log_level level, const char *line) {
+    (void)data;
+    (void)level;
+    (void)line;
 }
 
 static void on_send(void *data, uint64_t peer, struct span message) {
@@ -84,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct node_member members[] = {{1, NODE_VOTER}, {2, NODE_VOTER}, {3, NODE_VOTER}};
     struct node *voter;
     struct node *joiner;
+    log_set_sink(drop_line, NULL);
     if (!is_ok(node_new(2, &io, &host, &node_options_default, &voter, NULL)) ||
         !is_ok(node_new(9, &io, &host, &node_options_default, &joiner, NULL)) ||
         !is_ok(node_bootstrap(voter, members, 3, NULL))) {

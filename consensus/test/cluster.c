@@ -1,7 +1,7 @@
 /* Cluster: the simulated machines, network and oracles.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cluster.h"
+#include "consensus/test/cluster.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

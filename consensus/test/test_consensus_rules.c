@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cluster.h"
+#include "consensus/test/cluster.h"
 
 unsigned node_disabled_rules;
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cluster.h"
+#include "consensus/test/cluster.h"
 
 static struct cluster c; /* large: not on the stack */
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster.h"
+#include "consensus/test/cluster.h"
 
 #define CHAOS_MS 3000
 #define READS_MAX 4096
