@@ -6,20 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attest/client/client.h"
+#include "coordinator/prover.h"
 #include "lib/base/log.h"
 
-#define JOIN_PAUSE_MS 200  /* least time between two tries */
-#define JOIN_JITTER_MS 400 /* on top, at random */
+#define JOIN_PAUSE_MS 100      /* between the first two tries; doubles, with jitter on top */
+#define JOIN_PAUSE_MAX_MS 2000 /* every try costs both ends a report */
 #define JOIN_TIMEOUT_MS 20000
 
 struct joiner {
     struct worker *worker;
     uv_timer_t timer;
     size_t next_peer;
+    uint64_t pause_ms;
     struct client *client;
-    struct attest_request asked;
-    struct buf statement;
+    struct prover prover;
     uint64_t generation; /* of the history that was judged */
     uint8_t head[32];
     bool is_joined; /* the core thread has it */
@@ -36,7 +36,6 @@ static const struct server_identity *self(const struct joiner *j) {
 
 static void free_if_done(struct joiner *j) {
     if (j->is_over && j->is_timer_closed && j->client == NULL) {
-        buf_deinit(&j->statement);
         mem_free(j);
     }
 }
@@ -81,39 +80,14 @@ static RESULT take_reply(struct joiner *j, struct span body, struct err *err) {
     return worker_ask(j->worker, CORE_JOIN, buf_span(&bytes), j, on_installed, err);
 }
 
-static void on_evidence(void *owner, const struct letter *reply) {
-    struct joiner *j = owner;
-    struct err err;
-    struct result r =
-        reply->code == ERR_OK
-            ? client_send_bytes(j->client, API_EVIDENCE, buf_span(&reply->bytes), &err)
-            : err_set(&err, reply->code, "own evidence: %s", reply->text);
-    if (!is_ok(r)) {
-        drop(j, &err);
-    }
-}
-
-static void on_position(void *owner, const struct letter *reply) {
-    struct joiner *j = owner;
-    struct attest_channel channel = client_channel(j->client);
-    uint8_t leaf[ATTEST_LEAF_SIZE];
-    struct err err;
-    buf_clear(&j->statement);
-    worker_statement(j->worker, &reply->position, &j->statement);
-    struct span statement = buf_span(&j->statement);
-    struct result r = attest_leaf_for(&channel, ATTEST_REPLICA, &j->asked, statement, leaf, &err);
-    r = is_ok(r) ? worker_attest(j->worker, leaf, ATTEST_REPLICA, statement, j, on_evidence, &err)
-                 : r;
-    if (!is_ok(r)) {
-        drop(j, &err);
-    }
+static void on_unproven(void *data, const struct err *why) {
+    drop(data, why);
 }
 
 static RESULT take_frame(struct joiner *j, const struct frame *frame, struct err *err) {
     switch (frame->type) {
     case API_ATTEST_REQUEST:
-        TRY(attest_request_decode(frame->body, &j->asked, err));
-        return worker_ask(j->worker, CORE_CONFIRM, (struct span){0}, j, on_position, err);
+        return prover_answer(&j->prover, frame, err);
     case API_JOIN_REPLY:
         return take_reply(j, frame->body, err);
     default:
@@ -175,6 +149,7 @@ static void on_open(struct client *c, void *data) {
         client_close(c);
         return;
     }
+    prover_init(&j->prover, j->worker, c, on_unproven, j);
     struct result r = judge(j, &err);
     r = is_ok(r)
             ? worker_document(j->worker, client_history(c)->cluster, &nowhere, j, on_document, &err)
@@ -189,6 +164,7 @@ static void on_close(struct client *c, void *data, const struct err *why) {
     (void)c;
     j->client = NULL;
     worker_cancel(j->worker, j);
+    prover_deinit(&j->prover);
     if (j->is_over) {
         free_if_done(j);
         return;
@@ -239,8 +215,9 @@ static void on_timer(uv_timer_t *timer) {
 
 static void wait_next(struct joiner *j) {
     if (!j->is_joined) {
-        uint64_t jitter = host_random_below(self(j)->host, JOIN_JITTER_MS);
-        uv_timer_start(&j->timer, on_timer, JOIN_PAUSE_MS + jitter, 0);
+        uint64_t jitter = host_random_below(self(j)->host, j->pause_ms);
+        uv_timer_start(&j->timer, on_timer, j->pause_ms + jitter, 0);
+        j->pause_ms = j->pause_ms * 2 < JOIN_PAUSE_MAX_MS ? j->pause_ms * 2 : JOIN_PAUSE_MAX_MS;
     }
 }
 
@@ -251,6 +228,7 @@ struct joiner *joiner_start(struct worker *w) {
     }
     struct joiner *j = mem_zalloc(sizeof *j);
     j->worker = w;
+    j->pause_ms = JOIN_PAUSE_MS;
     uv_timer_init(worker_loop(w), &j->timer);
     j->timer.data = j;
     wait_next(j);

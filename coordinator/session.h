@@ -40,6 +40,7 @@ struct session {
     struct attest_peer peer; /* the peer's evidence, once accepted */
     bool is_peer_known;
     struct manifest candidate; /* FOUND_PREPARE: what the peer was judged by */
+    bool is_first_start;       /* FOUND_START: this replica had not started before */
     struct set_job *set;       /* session_set.c */
     struct founding *founding; /* founding.h */
 };

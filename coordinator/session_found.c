@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attest/client/client.h"
+#include "coordinator/passer.h"
+#include "coordinator/prover.h"
 #include "coordinator/session.h"
 #include "lib/base/log.h"
 #include "lib/crypto/digest.h"
@@ -38,8 +39,7 @@ struct caller {
     struct client *client; /* NULL between two tries */
     enum caller_phase phase;
     bool is_self;
-    struct attest_request asked;
-    struct buf statement;
+    struct prover prover;
     uint8_t statement_spki_digest[48]; /* of the peer's attested key */
     uint8_t host_data[32];
     struct entry_member member; /* into `arena` */
@@ -75,7 +75,6 @@ static void free_if_done(struct founding *f) {
     }
     for (size_t i = 0; i < f->caller_count; i++) {
         arena_deinit(&f->callers[i].arena);
-        buf_deinit(&f->callers[i].statement);
     }
     manifest_deinit(&f->manifest);
     buf_deinit(&f->found);
@@ -97,7 +96,7 @@ void session_founding_free(struct session *s) {
     s->founding = NULL;
     f->is_over = true;
     for (size_t i = 0; i < f->caller_count; i++) {
-        worker_cancel(s->worker, &f->callers[i]);
+        prover_deinit(&f->callers[i].prover);
         if (f->callers[i].client != NULL) {
             client_close(f->callers[i].client);
         }
@@ -202,6 +201,10 @@ static void drop(struct caller *c, const struct err *why) {
     client_abort(c->client, why);
 }
 
+static void on_unproven(void *data, const struct err *why) {
+    drop(data, why);
+}
+
 static void on_peer_open(struct client *client, void *data) {
     struct caller *c = data;
     struct founding *f = c->founding;
@@ -222,6 +225,7 @@ static void on_peer_open(struct client *client, void *data) {
         client_close(client);
         return;
     }
+    prover_init(&c->prover, s->worker, client, on_unproven, c);
     if (client_history(client)->generation > 0) {
         r = err_set(&err, ERR_FOUNDED, "belongs to a cluster already");
     }
@@ -239,34 +243,6 @@ static void on_peer_open(struct client *client, void *data) {
         c->is_self = true;
     }
     client_verdict_deinit(&verdict);
-    if (!is_ok(r)) {
-        drop(c, &err);
-    }
-}
-
-static void on_own_evidence(void *owner, const struct letter *reply) {
-    struct caller *c = owner;
-    struct err err;
-    struct result r = session_check(reply, &err);
-    r = is_ok(r) ? client_send_bytes(c->client, API_EVIDENCE, buf_span(&reply->bytes), &err) : r;
-    if (!is_ok(r)) {
-        drop(c, &err);
-    }
-}
-
-static void on_own_position(void *owner, const struct letter *reply) {
-    struct caller *c = owner;
-    struct worker *w = c->founding->session->worker;
-    struct attest_channel channel = client_channel(c->client);
-    uint8_t leaf[ATTEST_LEAF_SIZE];
-    struct err err;
-    buf_clear(&c->statement);
-    worker_statement(w, &reply->position, &c->statement);
-    struct result r =
-        attest_leaf_for(&channel, ATTEST_REPLICA, &c->asked, buf_span(&c->statement), leaf, &err);
-    r = is_ok(r) ? worker_attest(w, leaf, ATTEST_REPLICA, buf_span(&c->statement), c,
-                                 on_own_evidence, &err)
-                 : r;
     if (!is_ok(r)) {
         drop(c, &err);
     }
@@ -295,11 +271,9 @@ static RESULT take_prepared(struct caller *c, const struct frame *frame, struct 
 static void check_started(struct founding *f);
 
 static RESULT peer_frame(struct caller *c, const struct frame *frame, struct err *err) {
-    struct worker *w = c->founding->session->worker;
     switch (frame->type) {
     case API_ATTEST_REQUEST:
-        TRY(attest_request_decode(frame->body, &c->asked, err));
-        return worker_ask(w, CORE_CONFIRM, (struct span){0}, c, on_own_position, err);
+        return prover_answer(&c->prover, frame, err);
     case API_FOUND_PREPARED:
         ENSURE(c->phase == CALLER_PREPARING, err, PROTOCOL, "frame out of turn");
         TRY(take_prepared(c, frame, err));
@@ -334,7 +308,7 @@ static void on_peer_close(struct client *client, void *data, const struct err *w
         free_if_done(f);
         return;
     }
-    worker_cancel(f->session->worker, c);
+    prover_deinit(&c->prover);
     snprintf(c->why, sizeof c->why, "%.255s", why->text);
     log_debug("founding: %s:%u: %s", c->peer->host, c->peer->port, why->text);
     if (!f->is_gathered) {
@@ -525,6 +499,7 @@ static void on_self_started(void *owner, const struct letter *reply) {
         fail(f, &err);
         return;
     }
+    passer_start(s->worker, buf_span(&f->found), f->manifest_bytes);
     f->is_starting = true;
     uv_timer_start(&f->timer, on_timer, FOUNDING_START_MS, 0);
     check_started(f);
@@ -533,7 +508,7 @@ static void on_self_started(void *owner, const struct letter *reply) {
 /* Signature checked, policies here: now the cluster begins. */
 static void start_cluster(struct session *s) {
     struct founding *f = s->founding;
-    struct api_found_start start = {buf_span(&f->found)};
+    struct api_found_start start = {buf_span(&f->found), f->manifest_bytes};
     struct err err;
     for (size_t i = 0; i < f->caller_count; i++) {
         struct caller *c = &f->callers[i];

@@ -4,13 +4,14 @@
  *   API_CERTIFICATE   evidence of a workload -> ISSUE committed -> leaf signed here -> reply
  *   API_JOIN          evidence of a coordinator -> ADMIT committed -> whom to link to
  *   API_FOUND_PREPARE evidence against the candidate manifest -> PREPARED, own document
- *   API_FOUND_START   same session; every founder's document is judged -> started
+ *   API_FOUND_START   evidence again; every founder's document is judged -> started
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "attest/session.h"
 #include "attest/snp_product.h"
+#include "coordinator/passer.h"
 #include "coordinator/session.h"
 #include "lib/base/log.h"
 #include "lib/crypto/digest.h"
@@ -253,20 +254,24 @@ void session_found_prepare(struct session *s) {
     session_try(s, r, &err);
 }
 
-struct result session_found_start_policy(struct session *s, struct attest_policy *policy,
-                                         struct err *err) {
-    ENSURE(s->candidate.policy_count > 0, err, PROTOCOL, "nothing was prepared on this connection");
-    worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, policy);
-    return OK;
+static RESULT read_start(struct session *s, struct arena *arena, struct api_found_start *start,
+                         struct err *err) {
+    TRY(wire_decode(&api_found_start_type, buf_span(&s->request), arena, start, err));
+    manifest_deinit(&s->candidate);
+    s->candidate = (struct manifest){0};
+    return err_wrap(manifest_parse(start->manifest, &s->candidate, err), err, "candidate manifest");
 }
 
-static void on_started(void *owner, const struct letter *reply) {
-    struct session *s = owner;
-    struct err err;
-    if (session_try(s, session_check(reply, &err), &err)) {
-        struct api_empty started = {0};
-        session_reply(s, API_FOUND_STARTED, &api_empty_type, &started);
-    }
+/* Whoever brings the record must satisfy the manifest that comes with it. That this replica
+ * prepared for that very manifest is shown by its own document in the record (check_founders). */
+struct result session_found_start_policy(struct session *s, struct attest_policy *policy,
+                                         struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_found_start start;
+    TRY(read_start(s, &arena, &start, err));
+    worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, policy);
+    return OK;
 }
 
 /* Every founder's document is judged here against the candidate manifest: this replica will open
@@ -288,17 +293,36 @@ static RESULT check_founders(struct session *s, const struct entry_found *found,
     return OK;
 }
 
+static void on_started(void *owner, const struct letter *reply) {
+    struct session *s = owner;
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_found_start start;
+    struct err err;
+    struct result r = session_check(reply, &err);
+    r = is_ok(r) ? read_start(s, &arena, &start, &err) : r;
+    if (session_try(s, r, &err)) {
+        struct api_empty started = {0};
+        if (s->is_first_start) {
+            passer_start(s->worker, start.found, start.manifest);
+        }
+        session_reply(s, API_FOUND_STARTED, &api_empty_type, &started);
+    }
+}
+
 static RESULT start_found(struct session *s, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct api_found_start start;
     struct entry entry;
     struct attest_policy policy;
-    TRY(wire_decode(&api_found_start_type, buf_span(&s->request), &arena, &start, err));
+    TRY(read_start(s, &arena, &start, err));
     TRY(entry_decode(start.found, &arena, &entry, err));
     ENSURE(entry.type == ENTRY_FOUND, err, INVALID, "not a founding record");
-    TRY(session_found_start_policy(s, &policy, err));
+    worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
     TRY(check_founders(s, &entry.found, &policy, err));
+    const struct view *v = worker_view(s->worker);
+    s->is_first_start = v == NULL || !v->is_founded;
     return worker_ask(s->worker, CORE_FOUND, start.found, s, on_started, err);
 }
 

@@ -193,5 +193,6 @@ TYPE(api_found_prepared);
 
 static const struct wire_field api_found_start_fields[] = {
     WIRE_BYTES(struct api_found_start, found, LIMIT_ENTRY),
+    WIRE_BYTES(struct api_found_start, manifest, LIMIT_MANIFEST_SET),
 };
 TYPE(api_found_start);

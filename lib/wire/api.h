@@ -222,6 +222,7 @@ struct api_found_prepared {
 
 struct api_found_start {
     struct span found;
+    struct span manifest; /* what founders are judged by: each has prepared for this one */
 };
 
 extern const struct wire_type api_empty_type;
