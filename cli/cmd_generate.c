@@ -1,7 +1,7 @@
 /* contrast generate.
  *
- *   files -> inject (initializer, volume, runtime class) -> policy per pod -> annotation
- *                                                        -> manifest -> check -> write
+ *   files -> inspect (unknown fields, warnings) -> inject (initializer, volume, runtime class)
+ *         -> policy per pod -> annotation, manifest -> check -> write
  *
  * Every stage maps text to text in memory; nothing is written before all of them succeeded and a
  * second pass over the result changes nothing. Failure: exit 2 with file, line and column.
@@ -143,6 +143,19 @@ static RESULT record(struct run *run, const struct workload *w, struct span poli
     run->coordinator_count += w->is_coordinator ? 1 : 0;
     json_array_append_new(run->report, json_pack("{s:s, s:s, s:s, s:s}", "name", w->name, "kind",
                                                  w->kind, "hash", hash, "file", w->file->name));
+    return OK;
+}
+
+/* Over the file as the user wrote it, so that errors and warnings show its own lines. */
+static RESULT inspect_one(struct run *run, const struct workload *w, struct yaml_edits *edits,
+                          bool is_check, struct err *err) {
+    (void)edits;
+    (void)is_check;
+    const struct policy_exceptions allowed = {run->options.allowed.items,
+                                              run->options.allowed.count};
+    AUTO(buf_deinit)
+    struct buf policy = {0};
+    TRY(policy_text_make(w, &allowed, &policy, err));
     warn_pod(w);
     return OK;
 }
@@ -169,7 +182,7 @@ static RESULT edit_all(struct run *run, const struct yaml_file *file, stage_fn *
         const struct workload *w = &list.items[i];
         if (w->is_confidential) {
             TRY(stage(run, w, edits, is_check, err));
-        } else if (is_check && stage == inject_one) {
+        } else if (stage == inspect_one) {
             log_warn("%s:%zu: %s/%s has another runtime class and stays as it is", file->name,
                      w->pod->start.line, w->kind, w->name);
         }
@@ -207,6 +220,8 @@ static RESULT check_fixpoint(struct run *run, const struct gen_file *file, struc
 static RESULT process(struct run *run, struct gen_file *file, struct err *err) {
     AUTO(buf_deinit)
     struct buf injected = {0};
+    TRY(run_stage(run, file->name, buf_span(&file->before), inspect_one, false, &injected, err));
+    buf_clear(&injected);
     TRY(run_stage(run, file->name, buf_span(&file->before), inject_one, false, &injected, err));
     TRY(run_stage(run, file->name, buf_span(&injected), annotate_one, false, &file->after, err));
     return check_fixpoint(run, file, err);

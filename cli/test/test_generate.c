@@ -291,7 +291,10 @@ static void test_failure_leaves_every_file(void **state) {
     put(f, "bad.yaml", "kind: Pod\n\tname: x\n");
     assert_nothing_written(f, ERR_INVALID, "bad.yaml:2:1: a tab where YAML wants spaces");
     put(f, "bad.yaml", "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: x, foo: 1}]}\n");
-    assert_nothing_written(f, ERR_INVALID, "foo: this version does not know the field");
+    assert_nothing_written(f, ERR_INVALID,
+                           "bad.yaml:3:31: spec.containers[0].foo: this version does not know");
+    put(f, "bad.yaml", "kind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - foo: 1\n");
+    assert_nothing_written(f, ERR_INVALID, "bad.yaml:5:5: spec.containers[0].foo: this version");
     put(f, "bad.yaml", coordinator_min);
     assert_nothing_written(f, ERR_INVALID, "StatefulSet/coordinator in namespace default stands");
     (void)unlink(path_in(f, "bad.yaml"));
@@ -339,6 +342,33 @@ static void test_odd_layouts(void **state) {
     struct manifest m = load_manifest(f);
     assert_int_equal(m.policy_count, 3);
     manifest_deinit(&m);
+}
+
+static void test_own_init_containers_come_second(void **state) {
+    struct fixture *f = *state;
+    put(f, "coordinator.yaml", coordinator_min);
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\nspec:\n  initContainers:\n  # first of ours\n"
+        "  - name: prep\n    command: [c]\n  containers:\n  - name: a\n    command: [c]\n");
+    run_examples(f);
+    struct buf web = get(f, "web.yaml");
+    struct yaml_file file = {0};
+    assert_true(is_ok(yaml_parse("web", buf_span(&web), &file, NULL)));
+    const struct yaml_node *spec = yaml_key(file.documents[0].root, "spec");
+    assert_string_equal(yaml_get(spec, "initContainers[0].name")->value, "contrast-initializer");
+    assert_string_equal(yaml_get(spec, "initContainers[1].name")->value, "prep");
+    assert_string_equal(yaml_get(spec, "initContainers[1].volumeMounts[0].mountPath")->value,
+                        "/contrast");
+    assert_string_equal(yaml_get(spec, "containers[0].volumeMounts[0].name")->value,
+                        "contrast-secrets");
+    assert_string_equal(yaml_get(spec, "volumes[0].emptyDir.medium")->value, "Memory");
+    yaml_file_deinit(&file);
+    buf_deinit(&web);
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\nspec:\n  initContainers:\n  - name: prep\n"
+        "  - name: contrast-initializer\n  containers:\n  - name: a\n");
+    assert_int_equal(run(f, (const char *const[]){f->dir, NULL}).code, ERR_INVALID);
+    assert_non_null(strstr(f->err.text, "must be the first"));
 }
 
 static void test_other_runtime_classes_and_skipping(void **state) {
@@ -405,6 +435,19 @@ static void test_another_owner_changes_every_policy(void **state) {
     key_deinit(&key);
 }
 
+/* The manifest names an owner already: a missing key file is no reason to make another owner. */
+static void test_kept_owners_need_no_key_file(void **state) {
+    struct fixture *f = *state;
+    copy_examples(f);
+    run_examples(f);
+    struct buf before = get(f, "manifest.json");
+    (void)unlink(path_in(f, "workload-owner.pem"));
+    run_ok(f, (const char *const[]){f->dir, NULL});
+    assert_unchanged(f, "manifest.json", &before);
+    assert_int_not_equal(access(path_in(f, "workload-owner.pem"), F_OK), 0);
+    buf_deinit(&before);
+}
+
 static void test_usage(void **state) {
     struct fixture *f = *state;
     assert_int_equal(run(f, (const char *const[]){NULL}).code, ERR_USAGE);
@@ -426,9 +469,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_failure_leaves_every_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write_failure_rolls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_layouts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_init_containers_come_second, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_runtime_classes_and_skipping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_output_file_leaves_inputs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_owner_changes_every_policy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_owners_need_no_key_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, free_share);

@@ -120,6 +120,10 @@ static void test_refuses_what_it_cannot_cover(void **state) {
                    "args[0]: refers to a variable with valueFrom");
     assert_refused(POD("    []\n"), "spec.containers: Pod/a.b has none");
     assert_refused("kind: Pod\nmetadata: {}\nspec: {a: b}\n", "f.yaml:1:1: metadata.name");
+    assert_refused(
+        "kind: Pod\nmetadata: {name: p, annotations: {contrast.edgeless.systems/pod-role: "
+        "boss}}\nspec: {a: b}\n",
+        "f.yaml:2:71: pod-role: must be");
     assert_refused("kind: Deployment\nmetadata: {name: d}\nspec: {}\n",
                    "spec.template.spec: Deployment/d has no pod spec");
 }
