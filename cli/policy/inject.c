@@ -206,7 +206,10 @@ static json_t *make_initializer(const struct inject_config *config) {
 
 static RESULT set_runtime_class(const struct workload *w, struct yaml_edits *e, struct err *err) {
     const struct yaml_node *old = yaml_key(w->spec, "runtimeClassName");
-    if (old != NULL && !yaml_is_null(old) && strcmp(old->value, RUNTIME_CLASS) == 0) {
+    if (old != NULL && old->kind != YAML_KIND_SCALAR) {
+        return yaml_fail(w->file, old, err, "spec.runtimeClassName: must be a string");
+    }
+    if (old != NULL && strcmp(old->value, RUNTIME_CLASS) == 0) {
         return OK;
     }
     return set_pair(e, w->spec, "runtimeClassName", json_string(RUNTIME_CLASS), err);
