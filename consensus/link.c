@@ -190,7 +190,7 @@ static void come_up(struct channel *ch, const struct hello *hello) {
         if (peer->current != NULL) {
             detach(peer->current, &superseded);
         }
-        if (ch->peer == NULL) {
+        if (find_peer(links, id) != peer) {
             return; /* on_down removed the peer */
         }
         send_hello(ch);
