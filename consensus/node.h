@@ -92,8 +92,9 @@ RESULT node_receive(struct node *node, uint64_t peer, struct span bytes, struct 
 void node_peer_reset(struct node *node, uint64_t peer);
 
 /* Proposes a command of 1..LIMIT_ENTRY bytes (copied). On success it is at *index, *term and
- * commits if `apply` comes with this index and this term. NOT_LEADER; BUSY with more than
- * LIMIT_UNCOMMITTED bytes uncommitted; UNAVAILABLE while leadership is being transferred. */
+ * commits if `apply` comes with this index and this term; never from inside this call, also with a
+ * single voter: re-read node_deadline. NOT_LEADER; TOO_LARGE; BUSY with more than LIMIT_UNCOMMITTED
+ * bytes uncommitted; UNAVAILABLE while leadership is being transferred. */
 RESULT node_submit(struct node *node, struct span command, uint64_t *index, uint64_t *term,
                    struct err *err);
 
