@@ -1,0 +1,502 @@
+/* contrast set.
+ *
+ *   manifest, policies, key -> connection, judged -> no manifest yet: PREPARE, check, COMMIT
+ *                                                 -> else:            SET after what was verified
+ *   -> API_NEED -> policies -> API_SET_REPLY -> workspace
+ *
+ * The Coordinator must satisfy the manifest being set, or the active one of a chain that starts
+ * with a key of the user's (an update of the Coordinator itself). A cluster id is kept before the
+ * founding begins, so that a lost answer never leads to a second cluster unseen. Once the request
+ * was sent, a lost connection says nothing: the head is read again, RESOLVE_TRIES times.
+ *
+ * Exit 2: local files are wrong. 3: refused by the server, or a server that is refused here. 1: the
+ * rest; a second run is always safe, an identical set succeeds.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cmd_set.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/deployment.h"
+#include "cli/founding.h"
+#include "cli/trust.h"
+#include "lib/base/file.h"
+
+#define KEY_FILE_MAX (64 * 1024)
+#define RESOLVE_TRIES 5
+#define RESOLVE_PAUSE_S 2
+
+struct set_options {
+    const char *coordinators;
+    const char *manifest;
+    const char *key;
+    const char *transition;
+    int64_t replicas;
+    bool is_new;
+    bool is_dry;
+    struct cli_list paths;
+};
+
+struct set_run {
+    struct cli *cli;
+    struct set_options options;
+    struct dial_list addresses;
+    struct trust trust;
+    struct deployment deployment;
+    struct key key;
+    struct buf spki;
+    struct dial *dial;
+    struct remote remote;
+    uint8_t cluster[32]; /* of the transition */
+    uint8_t previous[32];
+    uint8_t transition[32];
+    uint64_t generation;
+    bool is_founding;
+    bool is_sent; /* COMMIT or SET is out: its outcome must be known before anything is said */
+    bool already;
+};
+
+static void hang_up(struct set_run *run) {
+    remote_deinit(&run->remote);
+    run->remote = (struct remote){0};
+    dial_close(run->dial);
+    run->dial = NULL;
+}
+
+static void free_run(struct set_run *run) {
+    hang_up(run);
+    trust_deinit(&run->trust);
+    deployment_deinit(&run->deployment);
+    key_deinit(&run->key);
+    buf_deinit(&run->spki);
+}
+
+/* ---- local input ---- */
+
+static RESULT parse_options(struct set_run *run, int argc, char **argv, struct err *err) {
+    struct set_options *o = &run->options;
+    o->replicas = 3;
+    const struct cli_option table[] = {
+        {"coordinator", 'c', CLI_STRING, (void *)&o->coordinators},
+        {"manifest", 'm', CLI_STRING, (void *)&o->manifest},
+        {"workload-owner-key", 0, CLI_STRING, (void *)&o->key},
+        {"latest-transition", 0, CLI_STRING, (void *)&o->transition},
+        {"replicas", 0, CLI_NUMBER, &o->replicas},
+        {"new-deployment", 0, CLI_FLAG, &o->is_new},
+        {"dry-run", 0, CLI_FLAG, &o->is_dry},
+    };
+    TRY(cli_parse(run->cli, table, sizeof table / sizeof table[0], argc, argv, &o->paths, err));
+    TRY(dial_parse(o->coordinators, &run->addresses, err));
+    ENSURE(o->replicas == 1 || o->replicas == 3 || o->replicas == 5, err, USAGE,
+           "--replicas: %" PRId64 " is none of 1, 3 and 5", o->replicas);
+    ENSURE(o->paths.count > 0, err, USAGE,
+           "name the YAML files or folders of the deployment; see --help");
+    if (o->transition != NULL) {
+        struct result r = hex_decode(span_str(o->transition), run->previous, 32, NULL);
+        ENSURE(is_ok(r), err, USAGE, "--latest-transition: want 64 hexadecimal digits");
+    }
+    return OK;
+}
+
+static RESULT check_key(struct set_run *run, const char *path, struct err *err) {
+    ENSURE(key_is_private(&run->key), err, CONFIG,
+           "%s: holds a public key alone; signing needs the private one", path);
+    enum key_kind kind = key_kind_of(&run->key);
+    ENSURE(kind == KEY_P256 || kind == KEY_P384 || kind == KEY_ED25519, err, CONFIG,
+           "%s: want a P-384, P-256 or Ed25519 key", path);
+    uint8_t digest[32];
+    key_spki(&run->key, &run->spki);
+    key_digest(&run->key, digest);
+    if (run->trust.own.owner_count == 0) {
+        log_warn("the manifest names no owner key: no further update will be possible");
+    } else if (!manifest_has_owner(&run->trust.own, digest)) {
+        log_warn("%s is not among the owner keys of the manifest", path);
+    }
+    return OK;
+}
+
+static RESULT load_key(struct set_run *run, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf pem = {0};
+    struct workspace_path path;
+    TRY(workspace_choose(run->cli->workspace, run->options.key, "workload-owner.pem", &path, err));
+    struct result r = file_read(path.text, KEY_FILE_MAX, &pem, err);
+    if (r.code == ERR_NOT_FOUND) {
+        return err_set(err, ERR_CONFIG,
+                       "%s: no such file; every set is signed by a workload owner: run `contrast "
+                       "generate`, or name the key with --workload-owner-key",
+                       path.text);
+    }
+    TRY(r);
+    TRY(err_wrap(key_from_pem(buf_span(&pem), &run->key, err), err, "%s", path.text));
+    return check_key(run, path.text, err);
+}
+
+static RESULT load_local(struct set_run *run, struct err *err) {
+    TRY(trust_load(run->cli->workspace, run->options.manifest, true, &run->trust, err));
+    TRY(deployment_read(&run->options.paths, &run->deployment, err));
+    TRY(deployment_check(&run->deployment, &run->trust.own, err));
+    return load_key(run, err);
+}
+
+/* ---- a Coordinator ---- */
+
+static RESULT connect_by(struct set_run *run, const struct dial_address *address, enum trust_by by,
+                         struct err *err) {
+    hang_up(run);
+    TRY(dial_open(address, &run->dial, err));
+    struct trust trust = run->trust;
+    if (run->options.is_new) { /* what this workspace remembers is of another deployment */
+        trust.cluster.is_known = false;
+        trust.has_last = false;
+    }
+    return trust_judge(&trust, run->dial, by, &run->remote, err);
+}
+
+/* By the manifest being set; then, when the server has one, by its own. */
+static RESULT connect_to(struct set_run *run, const struct dial_address *address, struct err *err) {
+    struct result r = connect_by(run, address, TRUST_BY_OWN, err);
+    if (r.code != ERR_DENIED || run->dial == NULL ||
+        client_history(dial_client(run->dial))->generation == 0) {
+        return r;
+    }
+    log_info("%s does not satisfy the manifest being set; trying the active one", address->text);
+    return is_ok(connect_by(run, address, TRUST_BY_NEWEST, NULL)) ? OK : r;
+}
+
+static bool may_try_next(enum err_code code) {
+    enum err_class class = err_class_of(code);
+    return class == ERR_CLASS_RETRY || class == ERR_CLASS_PEER;
+}
+
+/* The first replica that has a manifest; when none has one, the first that answers. */
+static RESULT connect_any(struct set_run *run, struct err *err) {
+    const struct dial_address *empty = NULL;
+    struct result r = OK;
+    for (size_t i = 0; i < run->addresses.count; i++) {
+        const struct dial_address *address = &run->addresses.items[i];
+        r = connect_to(run, address, err);
+        if (is_ok(r) && run->remote.history->generation > 0) {
+            return OK;
+        }
+        if (!is_ok(r) && !may_try_next(r.code)) {
+            return r;
+        }
+        if (is_ok(r) && empty == NULL) {
+            empty = address;
+            if (run->addresses.count == 1) {
+                return OK;
+            }
+        } else if (!is_ok(r) && i + 1 < run->addresses.count) {
+            log_warn("%s", err->text);
+        }
+    }
+    return empty != NULL ? connect_to(run, empty, err) : r;
+}
+
+/* ---- the transition ---- */
+
+static RESULT sign(struct set_run *run, uint64_t epoch, struct buf *signature, struct err *err) {
+    struct transition t = {.epoch = epoch, .generation = run->generation};
+    memcpy(t.cluster, run->cluster, sizeof t.cluster);
+    memcpy(t.previous, run->previous, sizeof t.previous);
+    memcpy(t.manifest_hash, run->trust.own.hash, sizeof t.manifest_hash);
+    manifest_policies_hash(&run->trust.own, t.policies_hash);
+    transition_hash(&t, run->transition);
+    return transition_sign(run->transition, &run->key, signature, err);
+}
+
+/* ---- founding ---- */
+
+static RESULT check_may_found(const struct set_run *run, struct err *err) {
+    char hex[65];
+    hex_encode(SPAN(run->trust.cluster.id), hex);
+    ENSURE(!run->trust.cluster.is_known || run->options.is_new, err, FOUNDED,
+           "this workspace belongs to cluster %s%s, and the Coordinator has no manifest: it "
+           "restarted or is another one. Look at the other replicas, recover the cluster, or found "
+           "a new one with --new-deployment",
+           hex, run->trust.cluster.is_pending ? " (its founding had no answer)" : "");
+    ENSURE(run->options.transition == NULL, err, CHANGED,
+           "--latest-transition is given, and the Coordinator has no manifest");
+    return OK;
+}
+
+static RESULT prepare(struct set_run *run, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_prepare ask = {buf_span(&run->trust.bytes), (uint64_t)run->options.replicas};
+    struct api_prepare_reply reply;
+    struct dial_call call = {API_PREPARE,       &api_prepare_type,       &ask,
+                             API_PREPARE_REPLY, &api_prepare_reply_type, &reply};
+    TRY(check_may_found(run, err));
+    TRY(dial_ask(run->dial, &call, &arena, err));
+    TRY(err_wrap(founding_check(&reply, ask.replicas, err), err, "%s", dial_text(run->dial)));
+    memcpy(run->cluster, reply.cluster, sizeof run->cluster);
+    run->is_founding = true;
+    run->generation = 1;
+    const struct api_founder *founders = reply.founders.items;
+    for (size_t i = 0; i < reply.founders.count; i++) {
+        log_info("founder %s at %s", founders[i].name, founders[i].address);
+    }
+    return OK;
+}
+
+static RESULT commit(struct set_run *run, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf signature = {0};
+    TRY(sign(run, 1, &signature, err));
+    TRY(workspace_write_cluster(run->cli->workspace, run->cluster, true, err));
+    struct api_commit ask = {.manifest = buf_span(&run->trust.bytes),
+                             .spki = buf_span(&run->spki),
+                             .signature = buf_span(&signature)};
+    memcpy(ask.cluster, run->cluster, sizeof ask.cluster);
+    run->is_sent = true;
+    return dial_send(run->dial, API_COMMIT, &api_commit_type, &ask, err);
+}
+
+/* ---- setting ---- */
+
+static RESULT choose_previous(struct set_run *run, struct err *err) {
+    bool found = run->options.transition != NULL;
+    if (!found) {
+        TRY(workspace_read_digest(run->cli->workspace, WORKSPACE_TRANSITION, run->previous, &found,
+                                  err));
+    }
+    ENSURE(found, err, CONFIG,
+           "the Coordinator has a manifest already, and this workspace does not say which one was "
+           "seen last: run `contrast verify` first, or give --latest-transition");
+    run->generation = run->remote.history->generation + 1;
+    memcpy(run->cluster, run->remote.history->cluster, sizeof run->cluster);
+    return OK;
+}
+
+/* What the server will decide, decided early: for --dry-run and for a better message. */
+static RESULT check_head(struct set_run *run, struct err *err) {
+    const struct client_history *h = run->remote.history;
+    run->already =
+        span_equal(h->records[h->generation - 1].manifest, buf_span(&run->trust.bytes));
+    char head[65];
+    hex_encode(SPAN(run->remote.verdict.head), head);
+    ENSURE(run->already || memcmp(run->remote.verdict.head, run->previous, 32) == 0, err, CHANGED,
+           "changed since you looked: the active transition is %s (generation %" PRIu64
+           "); run `contrast verify`, look at what changed, then set again",
+           head, h->generation);
+    uint8_t digest[32];
+    key_digest(&run->key, digest);
+    if (!run->already && !manifest_has_owner(&run->remote.verdict.latest, digest)) {
+        log_warn("the key is not among the owners of the active manifest");
+    }
+    return OK;
+}
+
+static RESULT send_set(struct set_run *run, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf signature = {0};
+    TRY(sign(run, run->remote.history->epoch, &signature, err));
+    struct api_set ask = {.manifest = buf_span(&run->trust.bytes),
+                          .spki = buf_span(&run->spki),
+                          .signature = buf_span(&signature)};
+    memcpy(ask.previous, run->previous, sizeof ask.previous);
+    run->is_sent = true;
+    return dial_send(run->dial, API_SET, &api_set_type, &ask, err);
+}
+
+/* ---- policies and the answer ---- */
+
+static RESULT send_policies(struct set_run *run, struct span body, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_need need;
+    TRY(wire_decode(&api_need_type, body, &arena, &need, err));
+    const struct api_hash *hashes = need.hashes.items;
+    for (size_t i = 0; i < need.hashes.count; i++) {
+        const struct deployment_policy *p = deployment_find(&run->deployment, hashes[i].hash);
+        ENSURE(p != NULL, err, PROTOCOL, "asked for a policy that the manifest does not have");
+        struct api_put_policy put = {buf_span(&p->text)};
+        TRY(dial_send(run->dial, API_PUT_POLICY, &api_put_policy_type, &put, err));
+    }
+    log_info("%zu policies sent", need.hashes.count);
+    return OK;
+}
+
+struct set_answer {
+    char *root_ca_pem; /* in an arena of the caller's */
+    char *mesh_ca_pem;
+};
+
+static RESULT take_answer(struct set_run *run, struct span body, struct arena *arena,
+                          struct set_answer *out, struct err *err) {
+    struct api_set_reply reply;
+    TRY(wire_decode(&api_set_reply_type, body, arena, &reply, err));
+    ENSURE(reply.already || memcmp(reply.transition, run->transition, 32) == 0, err, DIFFERS,
+           "the Coordinator answers with another transition than the signed one");
+    memcpy(run->transition, reply.transition, sizeof run->transition);
+    run->generation = reply.generation;
+    run->already = reply.already;
+    *out = (struct set_answer){reply.root_ca_pem, reply.mesh_ca_pem};
+    return OK;
+}
+
+static RESULT await_answer(struct set_run *run, struct arena *arena, struct set_answer *out,
+                           struct err *err) {
+    for (bool has_needed = false;;) {
+        struct dial_reply reply;
+        TRY(dial_wait(run->dial, &reply, err));
+        if (reply.type == API_SET_REPLY) {
+            return take_answer(run, reply.body, arena, out, err);
+        }
+        ENSURE(reply.type == API_NEED && !has_needed, err, PROTOCOL, "unexpected frame %u",
+               reply.type);
+        has_needed = true;
+        TRY(send_policies(run, reply.body, err));
+    }
+}
+
+/* ---- unknown outcomes ---- */
+
+static bool is_outcome_unknown(const struct set_run *run, enum err_code code) {
+    return run->is_sent && (code == ERR_OUTCOME_UNKNOWN || code == ERR_NO_QUORUM ||
+                            dial_is_lost(run->dial));
+}
+
+/* True when this replica shows the manifest as active, in the cluster that was meant. */
+static bool is_set_at(struct set_run *run, const struct dial_address *address, struct arena *arena,
+                      struct set_answer *out) {
+    struct err err;
+    if (!is_ok(connect_to(run, address, &err))) {
+        log_info("%s", err.text);
+        return false;
+    }
+    const struct client_history *h = run->remote.history;
+    if (h->generation == 0 || memcmp(h->cluster, run->cluster, 32) != 0 ||
+        !span_equal(h->records[h->generation - 1].manifest, buf_span(&run->trust.bytes))) {
+        return false;
+    }
+    memcpy(run->transition, run->remote.verdict.head, 32);
+    run->generation = h->generation;
+    *out = (struct set_answer){
+        arena_strndup(arena, h->root_ca_pem, strlen(h->root_ca_pem)),
+        arena_strndup(arena, h->mesh_ca_pem, strlen(h->mesh_ca_pem)),
+    };
+    return true;
+}
+
+static RESULT resolve(struct set_run *run, struct arena *arena, struct set_answer *out,
+                      struct err *err) {
+    struct err cause = *err;
+    log_warn("%s; reading the manifest again", cause.text);
+    for (int i = 0; i < RESOLVE_TRIES; i++) {
+        for (size_t k = 0; k < run->addresses.count; k++) {
+            if (is_set_at(run, &run->addresses.items[k], arena, out)) {
+                return OK;
+            }
+        }
+        sleep(RESOLVE_PAUSE_S); /* a cluster elects a leader meanwhile */
+    }
+    return err_set(err, ERR_OUTCOME_UNKNOWN,
+                   "%.700s; the manifest is not active so far, but may become so: run the same "
+                   "`contrast set` again, which is safe",
+                   cause.text);
+}
+
+/* A founding that was refused, as far as one can know, leaves no cluster behind. */
+static void forget_founding(const struct set_run *run, enum err_code code) {
+    enum err_class class = err_class_of(code);
+    if (run->is_founding && run->is_sent &&
+        (class == ERR_CLASS_DENIED || class == ERR_CLASS_OPERATOR)) {
+        err_ignore(workspace_drop_cluster(run->cli->workspace, NULL),
+                   "it stays pending, and says so next time");
+    }
+}
+
+/* ---- the result ---- */
+
+static RESULT write_result(const struct set_run *run, const struct set_answer *a, struct err *err) {
+    const char *dir = run->cli->workspace;
+    TRY(workspace_write(dir, "coordinator-root-ca.pem", span_str(a->root_ca_pem), err));
+    TRY(workspace_write(dir, "mesh-ca.pem", span_str(a->mesh_ca_pem), err));
+    TRY(workspace_write_digest(dir, WORKSPACE_TRANSITION, run->transition, err));
+    return workspace_write_cluster(dir, run->cluster, false, err);
+}
+
+static void print_result(struct set_run *run) {
+    char transition[65];
+    char cluster[65];
+    hex_encode(SPAN(run->transition), transition);
+    hex_encode(SPAN(run->cluster), cluster);
+    if (run->cli->json) {
+        cli_print_json(run->cli,
+                       json_pack("{s:b, s:b, s:b, s:s, s:I, s:s}", "set", !run->options.is_dry,
+                                 "dry_run", run->options.is_dry, "already", run->already, "cluster",
+                                 cluster, "generation", (json_int_t)run->generation, "transition",
+                                 transition));
+        return;
+    }
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, "✔ %s\n",
+                run->options.is_dry ? "Everything is in order; nothing was changed (--dry-run)"
+                : run->already      ? "Manifest set successfully (it was active before)"
+                                    : "Manifest set successfully");
+    buf_appendf(&text, "  generation  %" PRIu64 "\n  transition  %s\n  cluster     %s\n",
+                run->generation, transition, cluster);
+    cli_print_text(buf_span(&text));
+}
+
+static RESULT check_dry(struct set_run *run, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf signature = {0};
+    uint64_t epoch = run->is_founding ? 1 : run->remote.history->epoch;
+    if (run->already) {
+        memcpy(run->transition, run->remote.verdict.head, 32);
+        run->generation = run->remote.history->generation;
+        return OK;
+    }
+    return sign(run, epoch, &signature, err);
+}
+
+static RESULT ready(struct set_run *run, struct err *err) {
+    TRY(connect_any(run, err));
+    if (run->remote.history->generation == 0) {
+        return prepare(run, err);
+    }
+    TRY(choose_previous(run, err));
+    return check_head(run, err);
+}
+
+static RESULT apply(struct set_run *run, struct arena *arena, struct set_answer *answer,
+                    struct err *err) {
+    struct result r = run->is_founding ? commit(run, err) : send_set(run, err);
+    r = is_ok(r) ? await_answer(run, arena, answer, err) : r;
+    if (!is_ok(r) && is_outcome_unknown(run, r.code)) {
+        r = resolve(run, arena, answer, err);
+    }
+    if (!is_ok(r)) {
+        forget_founding(run, r.code);
+        return r;
+    }
+    return write_result(run, answer, err);
+}
+
+static RESULT set(struct set_run *run, int argc, char **argv, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct set_answer answer = {0};
+    TRY(parse_options(run, argc, argv, err));
+    TRY(load_local(run, err));
+    TRY(ready(run, err));
+    TRY(run->options.is_dry ? check_dry(run, err) : apply(run, &arena, &answer, err));
+    print_result(run);
+    return OK;
+}
+
+struct result cmd_set(struct cli *cli, int argc, char **argv, struct err *err) {
+    struct set_run *run = mem_zalloc(sizeof *run);
+    run->cli = cli;
+    struct result r = set(run, argc, argv, err);
+    free_run(run);
+    mem_free(run);
+    return r;
+}

@@ -1,0 +1,249 @@
+/* contrast status and contrast members.
+ *
+ *   dial -> trust_judge when the workspace has a manifest -> API_STATUS -> text or JSON
+ *
+ * A replica without a quorum is asked as well: its answer says so, and the exit code is 1. Denied
+ * evidence ends the command (3): what such a peer says is worth nothing.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cmd_status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/trust.h"
+
+struct status_run {
+    struct cli *cli;
+    struct dial_list addresses;
+    struct trust trust;
+    struct dial *dial;
+    struct remote remote;
+    bool is_verified;
+    bool simulated;
+    bool is_members_only;
+    struct api_status_reply status;
+    struct arena arena;
+};
+
+static void hang_up(struct status_run *run) {
+    remote_deinit(&run->remote);
+    run->remote = (struct remote){0};
+    dial_close(run->dial);
+    run->dial = NULL;
+}
+
+/* ---- asking ---- */
+
+static RESULT judge(struct status_run *run, struct err *err) {
+    run->is_verified = run->trust.has_own || run->trust.has_pinned;
+    if (!run->is_verified) {
+        return OK;
+    }
+    TRY(trust_judge(&run->trust, run->dial, TRUST_BY_NEWEST, &run->remote, err));
+    run->simulated = run->remote.verdict.peer.verdict.simulated;
+    return OK;
+}
+
+static RESULT ask(struct status_run *run, const struct dial_address *address, struct err *err) {
+    struct api_empty empty = {0};
+    struct dial_call call = {API_STATUS,       &api_empty_type,        &empty,
+                             API_STATUS_REPLY, &api_status_reply_type, &run->status};
+    hang_up(run);
+    TRY(dial_open(address, &run->dial, err));
+    TRY(judge(run, err));
+    return dial_ask(run->dial, &call, &run->arena, err);
+}
+
+static RESULT ask_any(struct status_run *run, struct err *err) {
+    struct result r = OK;
+    for (size_t i = 0; i < run->addresses.count; i++) {
+        r = ask(run, &run->addresses.items[i], err);
+        if (err_exit_code(r.code) != 1) {
+            return r;
+        }
+        if (i + 1 < run->addresses.count) {
+            log_warn("%s", err->text);
+        }
+    }
+    return r;
+}
+
+/* ---- numbers that a person wants ---- */
+
+/* Voters that may fail while a quorum stays; negative: so many are missing. */
+static int64_t margin(const struct api_status_reply *s) {
+    return (int64_t)s->voters_connected - (int64_t)(s->voters / 2 + 1);
+}
+
+/* Entries that the member lacks, as the leader knows it; negative: not known here. */
+static int64_t lag(const struct api_status_reply *s, const struct api_member *m) {
+    if (s->leader != s->id && m->id != s->id) {
+        return -1;
+    }
+    uint64_t at = m->id == s->id ? s->applied_index : m->match_index;
+    return at >= s->commit_index ? 0 : (int64_t)(s->commit_index - at);
+}
+
+/* ---- JSON ---- */
+
+static json_t *id_to_json(uint64_t id) {
+    return id == 0 ? json_null() : json_sprintf("%" PRIu64, id);
+}
+
+static json_t *hex_to_json(struct span s) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    hex_encode(s, (char *)buf_extend(&text, 2 * s.size + 1));
+    return json_string((const char *)text.data);
+}
+
+static json_t *members_to_json(const struct api_status_reply *s) {
+    json_t *list = json_array();
+    const struct api_member *members = s->members.items;
+    for (size_t i = 0; i < s->members.count; i++) {
+        const struct api_member *m = &members[i];
+        int64_t behind = lag(s, m);
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:I}", "name", m->name, "id",
+                            id_to_json(m->id), "address", m->address, "role", m->role, "connected",
+                            m->is_connected || m->id == s->id, "lag",
+                            behind < 0 ? json_null() : json_integer(behind), "last_contact_ms",
+                            (json_int_t)m->last_contact_ms));
+    }
+    return list;
+}
+
+static void print_json(struct status_run *run) {
+    const struct api_status_reply *s = &run->status;
+    json_t *o = json_pack("{s:s, s:b, s:b, s:s, s:s, s:s, s:o, s:o}", "address",
+                          dial_text(run->dial), "verified", run->is_verified, "simulated",
+                          run->simulated, "state", s->state, "why", s->why, "name", s->name, "id",
+                          id_to_json(s->id), "leader", id_to_json(s->leader));
+    json_object_update_new(
+        o, json_pack("{s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:o}", "term", (json_int_t)s->term,
+                     "commit_index", (json_int_t)s->commit_index, "applied_index",
+                     (json_int_t)s->applied_index, "cluster", hex_to_json(SPAN(s->cluster)),
+                     "epoch", (json_int_t)s->epoch, "generation", (json_int_t)s->generation,
+                     "transition", hex_to_json(SPAN(s->head)), "ledger_size",
+                     (json_int_t)s->ledger_size, "ledger_root", hex_to_json(SPAN(s->ledger_root))));
+    json_object_update_new(
+        o, json_pack("{s:I, s:I, s:I, s:b, s:b, s:o}", "voters", (json_int_t)s->voters,
+                     "voters_connected", (json_int_t)s->voters_connected, "margin",
+                     (json_int_t)margin(s), "confirmed", s->is_confirmed, "may_stop", s->may_stop,
+                     "members", members_to_json(s)));
+    cli_print_json(run->cli, o);
+}
+
+/* ---- text ---- */
+
+static void append_summary(struct buf *out, const struct status_run *run) {
+    const struct api_status_reply *s = &run->status;
+    char head[65];
+    char cluster[65];
+    hex_encode(SPAN(s->head), head);
+    hex_encode(SPAN(s->cluster), cluster);
+    buf_appendf(out, "replica     %s (id %" PRIu64 ") at %s\n", s->name, s->id,
+                dial_text(run->dial));
+    buf_appendf(out, "state       %s%s%s\n", s->state, s->why[0] != 0 ? ": " : "", s->why);
+    buf_appendf(out, "cluster     %s, epoch %" PRIu64 "\n", cluster, s->epoch);
+    buf_appendf(out, "manifest    generation %" PRIu64 ", transition %s\n", s->generation, head);
+    buf_appendf(out,
+                "log         term %" PRIu64 ", commit %" PRIu64 ", applied %" PRIu64
+                ", ledger %" PRIu64 "\n",
+                s->term, s->commit_index, s->applied_index, s->ledger_size);
+    buf_appendf(out, "quorum      %s, %" PRIu64 " of %" PRIu64 " voters connected, margin %" PRId64
+                     "\n",
+                s->is_confirmed ? "confirmed" : "NOT confirmed", s->voters_connected, s->voters,
+                margin(s));
+    buf_appendf(out, "safe to stop this replica?  %s\n", s->may_stop ? "yes" : "no");
+}
+
+static void append_member(struct buf *out, const struct api_status_reply *s,
+                          const struct api_member *m) {
+    char behind[24] = "-";
+    char contact[32] = "-";
+    bool is_self = m->id == s->id;
+    if (lag(s, m) >= 0) {
+        (void)snprintf(behind, sizeof behind, "%" PRId64, lag(s, m));
+    }
+    if (!is_self) {
+        (void)snprintf(contact, sizeof contact, "%" PRIu64 " ms", m->last_contact_ms);
+    }
+    buf_appendf(out, "%-20s %-20" PRIu64 " %-8s %-9s %6s %12s  %s\n", m->name, m->id, m->role,
+                is_self           ? "itself"
+                : m->is_connected ? "yes"
+                                  : "NO",
+                behind, contact, m->address);
+}
+
+static void print_text(const struct status_run *run) {
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    const struct api_status_reply *s = &run->status;
+    const struct api_member *members = s->members.items;
+    buf_appendf(&out, "%s\n",
+                !run->is_verified ? "NOT VERIFIED: this workspace has no manifest to verify it by"
+                : run->simulated  ? "verified (SIMULATED: the root is not AMD's)"
+                                  : "verified");
+    if (!run->is_members_only) {
+        append_summary(&out, run);
+    }
+    if (s->members.count > 0) {
+        buf_appendf(&out, "\n%-20s %-20s %-8s %-9s %6s %12s  %s\n", "NAME", "ID", "ROLE",
+                    "CONNECTED", "LAG", "LAST CONTACT", "ADDRESS");
+    }
+    for (size_t i = 0; i < s->members.count; i++) {
+        append_member(&out, s, &members[i]);
+    }
+    cli_print_text(buf_span(&out));
+}
+
+/* ---- the commands ---- */
+
+static RESULT show(struct status_run *run, struct err *err) {
+    const struct api_status_reply *s = &run->status;
+    if (run->cli->json) {
+        print_json(run);
+    } else {
+        print_text(run);
+    }
+    ENSURE(s->is_confirmed, err, NO_QUORUM, "%s: no quorum confirms this state (replica is %s)",
+           dial_text(run->dial), s->state);
+    return OK;
+}
+
+static RESULT run_status(struct status_run *run, int argc, char **argv, struct err *err) {
+    const char *coordinators = NULL;
+    const char *manifest = NULL;
+    const struct cli_option options[] = {
+        {"coordinator", 'c', CLI_STRING, (void *)&coordinators},
+        {"manifest", 'm', CLI_STRING, (void *)&manifest},
+    };
+    TRY(cli_parse(run->cli, options, sizeof options / sizeof options[0], argc, argv, NULL, err));
+    TRY(dial_parse(coordinators, &run->addresses, err));
+    TRY(trust_load(run->cli->workspace, manifest, false, &run->trust, err));
+    TRY(ask_any(run, err));
+    return show(run, err);
+}
+
+static RESULT run_command(struct cli *cli, bool is_members_only, int argc, char **argv,
+                          struct err *err) {
+    struct status_run *run = mem_zalloc(sizeof *run);
+    run->cli = cli;
+    run->is_members_only = is_members_only;
+    struct result r = run_status(run, argc, argv, err);
+    hang_up(run);
+    trust_deinit(&run->trust);
+    arena_deinit(&run->arena);
+    mem_free(run);
+    return r;
+}
+
+struct result cmd_status(struct cli *cli, int argc, char **argv, struct err *err) {
+    return run_command(cli, false, argc, argv, err);
+}
+
+struct result cmd_members(struct cli *cli, int argc, char **argv, struct err *err) {
+    return run_command(cli, true, argc, argv, err);
+}

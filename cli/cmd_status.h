@@ -1,0 +1,31 @@
+/* contrast status and contrast members: how a cluster does.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_CMD_STATUS_H
+#define CONTRAST_CMD_STATUS_H
+
+#include "cli/cli.h"
+
+/* cli_command functions; argv[0] is the command's name. */
+RESULT cmd_status(struct cli *cli, int argc, char **argv, struct err *err);
+RESULT cmd_members(struct cli *cli, int argc, char **argv, struct err *err);
+
+#define CMD_STATUS_HELP                                                                            \
+    "Usage: contrast status -c HOST:PORT[,...] [-m FILE]\n\n"                                      \
+    "Shows state, position and members of the cluster as one replica sees them. With a manifest "  \
+    "in\n"                                                                                         \
+    "the workspace the replica is verified first; without one the answer says so.\n\n"             \
+    "  -c, --coordinator HOST:PORT[,...]  the first that answers is asked\n"                       \
+    "  -m, --manifest FILE                default manifest.json in the workspace\n\n"              \
+    "Exit code 1: nobody answers, or no quorum does.\n\n"                                          \
+    "Examples:\n"                                                                                  \
+    "  contrast status -c coordinator.example:1313\n"                                              \
+    "  contrast status -c 127.0.0.1:1313 --output json\n"
+#define CMD_MEMBERS_HELP                                                                           \
+    "Usage: contrast members -c HOST:PORT[,...] [-m FILE]\n\n"                                     \
+    "Lists the members of the cluster: name, id, role, connection and lag, as one replica sees\n"  \
+    "them. Options and exit codes as in `contrast status`.\n\n"                                    \
+    "Example:\n"                                                                                   \
+    "  contrast members -c coordinator.example:1313\n"
+
+#endif
