@@ -1,0 +1,113 @@
+/* Enroll config: see enroll_config.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "initializer/enroll_config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/net/net.h"
+
+const char enroll_config_help[] =
+    "Environment:\n"
+    "  COORDINATOR_HOST            mesh API of the Coordinator: host or host:port (port 7777)\n"
+    "  CONTRAST_OWNER_KEY_DIGESTS  SHA-256 of the owners' SubjectPublicKeyInfo, 64 hex each,\n"
+    "                              comma-separated; another owner's Coordinator is refused\n"
+    "  CONTRAST_PERMITTED_ROOTS    SHA-256 of the SubjectPublicKeyInfo of simulated roots that a\n"
+    "                              manifest may name (default: none: AMD's roots alone)\n"
+    "  CONTRAST_SNP_SOCKET         Unix socket that hands out attestation reports\n"
+    "  CONTRAST_DIR                where key, certificates and secret go (default: /contrast)\n"
+    "  CONTRAST_TERMINATION_LOG    file that gets the reason of a denial (default: none)\n"
+    "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
+
+static RESULT copy_text(const char *name, const char *value, char *out, size_t size,
+                        struct err *err) {
+    size_t n = strlen(value);
+    ENSURE(n > 0 && n < size, err, CONFIG, "%s: want 1 to %zu bytes, got %zu", name, size - 1, n);
+    memcpy(out, value, n + 1);
+    return OK;
+}
+
+/* "host", "host:port", "[2001:db8::1]" or "[2001:db8::1]:port". */
+static RESULT read_host(const char *(*get)(const char *), struct enroll_config *c,
+                        struct err *err) {
+    const char *value = get("COORDINATOR_HOST");
+    char text[LIMIT_ADDRESS + 8];
+    ENSURE(value != NULL && value[0] != 0, err, CONFIG,
+           "COORDINATOR_HOST is not set: want the Coordinator's host or host:port");
+    size_t size = strlen(value);
+    ENSURE(size <= LIMIT_ADDRESS, err, CONFIG, "COORDINATOR_HOST: %zu bytes, limit %d", size,
+           LIMIT_ADDRESS);
+    bool has_port = strchr(value, ':') != NULL && value[size - 1] != ']';
+    int n = has_port ? snprintf(text, sizeof text, "%s", value)
+                     : snprintf(text, sizeof text, "%s:%d", value, ENROLL_PORT);
+    struct result r = n > 0 && (size_t)n < sizeof text
+                          ? net_address_parse(text, c->host, &c->port, NULL)
+                          : err_set(NULL, ERR_INVALID, "too long");
+    return is_ok(r) ? r
+                    : err_set(err, ERR_CONFIG, "COORDINATOR_HOST: want host or host:port, got '%s'",
+                              value);
+}
+
+/* Comma-separated SHA-256 digests; "" is none. */
+static RESULT read_digests(const char *name, const char *list, uint8_t (*out)[32], size_t limit,
+                           size_t *count, struct err *err) {
+    size_t n = 0;
+    while (*list != 0) {
+        size_t size = strcspn(list, ",");
+        ENSURE(n < limit, err, CONFIG, "%s: more than %zu digests", name, limit);
+        ENSURE(is_ok(hex_decode(span_of(list, size), out[n], 32, NULL)), err, CONFIG,
+               "%s: want 64 hexadecimal digits, got '%.*s'", name, (int)(size < 80 ? size : 80),
+               list);
+        n++;
+        list += size;
+        if (*list == ',') {
+            list++;
+            ENSURE(*list != 0, err, CONFIG, "%s: ends in a comma", name);
+        }
+    }
+    *count = n;
+    return OK;
+}
+
+static RESULT read_trust(const char *(*get)(const char *), struct enroll_config *c,
+                         struct err *err) {
+    const char *owners = get("CONTRAST_OWNER_KEY_DIGESTS");
+    const char *roots = get("CONTRAST_PERMITTED_ROOTS");
+    ENSURE(owners != NULL && owners[0] != 0, err, CONFIG,
+           "CONTRAST_OWNER_KEY_DIGESTS is not set: run `contrast generate` on the pod's YAML, it "
+           "adds the variable");
+    TRY(read_digests("CONTRAST_OWNER_KEY_DIGESTS", owners, c->owner_digests, LIMIT_OWNER_KEYS,
+                     &c->owner_count, err));
+    return read_digests("CONTRAST_PERMITTED_ROOTS", roots == NULL ? "" : roots, c->permitted_roots,
+                        LIMIT_REFERENCE_VALUES, &c->permitted_root_count, err);
+}
+
+static RESULT read_paths(const char *(*get)(const char *), struct enroll_config *c,
+                         struct err *err) {
+    const char *socket = get("CONTRAST_SNP_SOCKET");
+    const char *dir = get("CONTRAST_DIR");
+    const char *log = get("CONTRAST_TERMINATION_LOG");
+    ENSURE(socket != NULL && socket[0] != 0 && strlen(socket) < ENROLL_PATH_SIZE, err, CONFIG,
+           "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports");
+    (void)snprintf(c->issuer, sizeof c->issuer, "unix:%s", socket);
+    TRY(copy_text("CONTRAST_DIR", dir == NULL ? "/contrast" : dir, c->dir, sizeof c->dir, err));
+    return log == NULL || log[0] == 0
+               ? OK
+               : copy_text("CONTRAST_TERMINATION_LOG", log, c->termination_log,
+                           sizeof c->termination_log, err);
+}
+
+struct result enroll_config_read(const char *(*get)(const char *name), struct enroll_config *out,
+                                 struct err *err) {
+    struct enroll_config c = {.log_level = LOG_INFO};
+    const char *level = get("CONTRAST_LOG_LEVEL");
+    TRY(read_host(get, &c, err));
+    TRY(read_trust(get, &c, err));
+    TRY(read_paths(get, &c, err));
+    if (level != NULL) {
+        TRY(err_wrap(log_level_parse(level, &c.log_level, err), err, "CONTRAST_LOG_LEVEL"));
+    }
+    *out = c;
+    return OK;
+}
