@@ -275,8 +275,7 @@ static RESULT choose_previous(struct set_run *run, struct err *err) {
 /* What the server will decide, decided early: for --dry-run and for a better message. */
 static RESULT check_head(struct set_run *run, struct err *err) {
     const struct client_history *h = run->remote.history;
-    run->already =
-        span_equal(h->records[h->generation - 1].manifest, buf_span(&run->trust.bytes));
+    run->already = span_equal(h->records[h->generation - 1].manifest, buf_span(&run->trust.bytes));
     char head[65];
     hex_encode(SPAN(run->remote.verdict.head), head);
     ENSURE(run->already || memcmp(run->remote.verdict.head, run->previous, 32) == 0, err, CHANGED,
@@ -357,8 +356,8 @@ static RESULT await_answer(struct set_run *run, struct arena *arena, struct set_
 /* ---- unknown outcomes ---- */
 
 static bool is_outcome_unknown(const struct set_run *run, enum err_code code) {
-    return run->is_sent && (code == ERR_OUTCOME_UNKNOWN || code == ERR_NO_QUORUM ||
-                            dial_is_lost(run->dial));
+    return run->is_sent &&
+           (code == ERR_OUTCOME_UNKNOWN || code == ERR_NO_QUORUM || dial_is_lost(run->dial));
 }
 
 /* True when this replica shows the manifest as active, in the cluster that was meant. */

@@ -104,12 +104,12 @@ static json_t *members_to_json(const struct api_status_reply *s) {
     for (size_t i = 0; i < s->members.count; i++) {
         const struct api_member *m = &members[i];
         int64_t behind = lag(s, m);
-        json_array_append_new(
-            list, json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:I}", "name", m->name, "id",
-                            id_to_json(m->id), "address", m->address, "role", m->role, "connected",
-                            m->is_connected || m->id == s->id, "lag",
-                            behind < 0 ? json_null() : json_integer(behind), "last_contact_ms",
-                            (json_int_t)m->last_contact_ms));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:I}", "name", m->name,
+                                        "id", id_to_json(m->id), "address", m->address, "role",
+                                        m->role, "connected", m->is_connected || m->id == s->id,
+                                        "lag", behind < 0 ? json_null() : json_integer(behind),
+                                        "last_contact_ms", (json_int_t)m->last_contact_ms));
     }
     return list;
 }
@@ -127,11 +127,11 @@ static void print_json(struct status_run *run) {
                      "epoch", (json_int_t)s->epoch, "generation", (json_int_t)s->generation,
                      "transition", hex_to_json(SPAN(s->head)), "ledger_size",
                      (json_int_t)s->ledger_size, "ledger_root", hex_to_json(SPAN(s->ledger_root))));
-    json_object_update_new(
-        o, json_pack("{s:I, s:I, s:I, s:b, s:b, s:o}", "voters", (json_int_t)s->voters,
-                     "voters_connected", (json_int_t)s->voters_connected, "margin",
-                     (json_int_t)margin(s), "confirmed", s->is_confirmed, "may_stop", s->may_stop,
-                     "members", members_to_json(s)));
+    json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:b, s:b, s:o}", "voters",
+                                        (json_int_t)s->voters, "voters_connected",
+                                        (json_int_t)s->voters_connected, "margin",
+                                        (json_int_t)margin(s), "confirmed", s->is_confirmed,
+                                        "may_stop", s->may_stop, "members", members_to_json(s)));
     cli_print_json(run->cli, o);
 }
 
@@ -152,10 +152,9 @@ static void append_summary(struct buf *out, const struct status_run *run) {
                 "log         term %" PRIu64 ", commit %" PRIu64 ", applied %" PRIu64
                 ", ledger %" PRIu64 "\n",
                 s->term, s->commit_index, s->applied_index, s->ledger_size);
-    buf_appendf(out, "quorum      %s, %" PRIu64 " of %" PRIu64 " voters connected, margin %" PRId64
-                     "\n",
-                s->is_confirmed ? "confirmed" : "NOT confirmed", s->voters_connected, s->voters,
-                margin(s));
+    buf_appendf(
+        out, "quorum      %s, %" PRIu64 " of %" PRIu64 " voters connected, margin %" PRId64 "\n",
+        s->is_confirmed ? "confirmed" : "NOT confirmed", s->voters_connected, s->voters, margin(s));
     buf_appendf(out, "safe to stop this replica?  %s\n", s->may_stop ? "yes" : "no");
 }
 

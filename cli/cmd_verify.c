@@ -354,8 +354,9 @@ static void print_text(const struct verify_run *run, bool is_written) {
         const struct position *p = &run->remote.position;
         char head[65];
         hex_encode(SPAN(p->head), head);
-        buf_appendf(&out, "✔ Verified the Coordinator at %s by the reference values of the "
-                          "manifest\n",
+        buf_appendf(&out,
+                    "✔ Verified the Coordinator at %s by the reference values of the "
+                    "manifest\n",
                     dial_text(run->dial));
         buf_appendf(&out, "✔ The active manifest is the expected one (generation %" PRIu64 ")\n",
                     p->generation);

@@ -125,7 +125,8 @@ struct result deployment_check(const struct deployment *d, const struct manifest
     ENSURE(wrong.size == 0, err, INVALID,
            "%zu policies in the files, %zu in the manifest:%.*s name all files of the deployment, "
            "or run `contrast generate` again",
-           d->count, m->policy_count, (int)(wrong.size < LIST_TEXT_MAX ? wrong.size : LIST_TEXT_MAX),
+           d->count, m->policy_count,
+           (int)(wrong.size < LIST_TEXT_MAX ? wrong.size : LIST_TEXT_MAX),
            (const char *)wrong.data);
     return OK;
 }

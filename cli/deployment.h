@@ -27,7 +27,6 @@ RESULT deployment_read(const struct cli_list *paths, struct deployment *out, str
 RESULT deployment_check(const struct deployment *d, const struct manifest *m, struct err *err);
 
 /* NULL when no pod has it. */
-const struct deployment_policy *deployment_find(const struct deployment *d,
-                                                const uint8_t hash[32]);
+const struct deployment_policy *deployment_find(const struct deployment *d, const uint8_t hash[32]);
 
 #endif

@@ -66,7 +66,6 @@ struct dial_call {
     const struct wire_type *reply_type;
     void *reply;
 };
-RESULT dial_ask(struct dial *d, const struct dial_call *call, struct arena *arena,
-                struct err *err);
+RESULT dial_ask(struct dial *d, const struct dial_call *call, struct arena *arena, struct err *err);
 
 #endif

@@ -4,11 +4,21 @@
 #include "cli/cli.h"
 #include "cli/cmd_evidence.h"
 #include "cli/cmd_generate.h"
+#include "cli/cmd_history.h"
 #include "cli/cmd_policy.h"
+#include "cli/cmd_set.h"
+#include "cli/cmd_status.h"
+#include "cli/cmd_verify.h"
 
 static const struct cli_command COMMANDS[] = {
     {"generate", cmd_generate, "policies, initializer and manifest for Kubernetes resources",
      CMD_GENERATE_HELP},
+    {"set", cmd_set, "set a manifest; the first one founds the cluster", CMD_SET_HELP},
+    {"verify", cmd_verify, "verify a Coordinator and write what it has to verify/",
+     CMD_VERIFY_HELP},
+    {"status", cmd_status, "state and members of a cluster", CMD_STATUS_HELP},
+    {"members", cmd_members, "the members of a cluster", CMD_MEMBERS_HELP},
+    {"history", cmd_history, "the manifests of a cluster and who signed them", CMD_HISTORY_HELP},
     {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
     {"policy hash", cmd_policy_hash, "the hashes of the policies in a file", CMD_POLICY_HASH_HELP},
     {"policy show", cmd_policy_show, "the policies in a file", CMD_POLICY_SHOW_HELP},

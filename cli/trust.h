@@ -15,8 +15,8 @@
 #include "lib/manifest/transition.h"
 
 struct trust {
-    struct buf bytes;       /* the user's manifest, exact */
-    struct manifest own;    /* parsed; only with has_own */
+    struct buf bytes;    /* the user's manifest, exact */
+    struct manifest own; /* parsed; only with has_own */
     bool has_own;
     struct manifest pinned; /* verify/manifest.0.json */
     bool has_pinned;

@@ -222,10 +222,9 @@ struct result position_compare(const struct position *old, const struct position
         return OK; /* recovered: positions start anew, the owners' signatures stay */
     }
     TRY(compare_history(old, now, heads, err));
-    ENSURE(now->ledger_size != old->ledger_size ||
-               memcmp(now->ledger_root, old->ledger_root, 48) == 0,
-           err, FORK, "ledger of %" PRIu64 " entries with another root than before",
-           now->ledger_size);
+    ENSURE(
+        now->ledger_size != old->ledger_size || memcmp(now->ledger_root, old->ledger_root, 48) == 0,
+        err, FORK, "ledger of %" PRIu64 " entries with another root than before", now->ledger_size);
     if (now->is_confirmed && now->confirmed_index < old->confirmed_index) {
         return behind(now, err, "index", now->confirmed_index, old->confirmed_index);
     }

@@ -35,8 +35,8 @@ RESULT workspace_choose(const char *dir, const char *given, const char *name,
                         struct workspace_path *out, struct err *err);
 
 /* Reads a file of the workspace. A missing one is OK with *found false. */
-RESULT workspace_read(const char *dir, const char *name, size_t limit, struct buf *out,
-                      bool *found, struct err *err);
+RESULT workspace_read(const char *dir, const char *name, size_t limit, struct buf *out, bool *found,
+                      struct err *err);
 /* Writes one, mode 0644, all or nothing; makes verify/ where needed. */
 RESULT workspace_write(const char *dir, const char *name, struct span bytes, struct err *err);
 
