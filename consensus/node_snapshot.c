@@ -36,9 +36,15 @@ static struct node_snapshot *snapshot_ref(struct node_snapshot *s) {
 
 /* --- Taking --- */
 
+/* After so many entries, or so many bytes. */
 static bool is_due(const struct node *node) {
     uint64_t last = node->snapshot == NULL ? 0 : node->snapshot->index;
-    return node->applied - last >= node->options.snapshot_threshold && node->config_index != 0;
+    if (node->applied == last || node->config_index == 0) {
+        return false;
+    }
+    uint64_t bytes =
+        node_log_bytes_after(&node->log, last) - node_log_bytes_after(&node->log, node->applied);
+    return node->applied - last >= node->options.snapshot_threshold || bytes >= LIMIT_SNAPSHOT_LOG;
 }
 
 static void report_taken(struct node *node) {

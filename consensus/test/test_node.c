@@ -174,6 +174,19 @@ static void test_large_entries_are_split_by_bytes(void **state) {
     finish();
 }
 
+static void test_snapshot_is_taken_after_many_bytes(void **state) {
+    (void)state;
+    size_t leader = lead(1);
+    for (int i = 0; i < LIMIT_SNAPSHOT_LOG / LIMIT_ENTRY; i++) {
+        assert_null(at(leader)->snapshot);
+        assert_true(is_ok(cluster_submit(&c, leader, LIMIT_ENTRY)));
+        cluster_run(&c, 1);
+    }
+    assert_non_null(at(leader)->snapshot);
+    assert_int_equal(at(leader)->log.first, node_last_index(at(leader)) - 64 + 1);
+    finish();
+}
+
 static void test_member_is_replaced(void **state) {
     (void)state;
     size_t leader = lead(3);
@@ -387,6 +400,7 @@ int main(void) {
         cmocka_unit_test(test_minority_commits_nothing),
         cmocka_unit_test(test_snapshot_comes_in_chunks),
         cmocka_unit_test(test_large_entries_are_split_by_bytes),
+        cmocka_unit_test(test_snapshot_is_taken_after_many_bytes),
         cmocka_unit_test(test_member_is_replaced),
         cmocka_unit_test(test_changes_are_refused_with_a_reason),
         cmocka_unit_test(test_leadership_is_transferred),

@@ -65,6 +65,8 @@
 #define LIMIT_APPEND_ENTRIES 1024
 #define LIMIT_UNCOMMITTED (32 * 1024 * 1024) /* bytes in a leader's log beyond the commit index */
 #define LIMIT_PENDING_READS 4096
+#define LIMIT_SNAPSHOT_LOG                                                                         \
+    (64 * 1024 * 1024) /* bytes applied since the last snapshot: time for one */
 
 /* State */
 #define LIMIT_HISTORY 1000                       /* manifests */
