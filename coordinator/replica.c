@@ -84,6 +84,27 @@ static void check_founder_key(struct replica *r) {
                  "name");
 }
 
+/* A state may end before the verified history does: the log that follows it brings the rest. */
+static RESULT check_expected(const struct replica *r, const struct core *core, struct err *err) {
+    ENSURE(memcmp(core_cluster(core), core_cluster(r->core), 32) == 0, err, DENIED,
+           "the state is of another cluster");
+    size_t count = 0;
+    const struct core_record *records = core_records(core, &count);
+    uint64_t generation = r->expected_generation;
+    ENSURE(generation == 0 || count < generation ||
+               memcmp(records[generation - 1].transition, r->expected_head, 32) == 0,
+           err, FORK, "generation %llu is not that of the verified history",
+           (unsigned long long)generation);
+    return OK;
+}
+
+static void check_history(struct replica *r) {
+    struct err err;
+    if (!is_ok(check_expected(r, r->core, &err))) {
+        replica__end(r, err.code, "%s", err.text);
+    }
+}
+
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
     core_apply(r->core, index, term, command, &r->result);
@@ -98,6 +119,7 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
         if (result->generation == 1) {
             check_founder_key(r);
         }
+        check_history(r);
         replica__publish(r);
     }
     if (is_new && (result->type == ENTRY_ADMIT || result->type == ENTRY_RETIRE)) {
@@ -122,6 +144,7 @@ static void on_configured(void *data, uint64_t index, const struct node_member *
                           size_t count) {
     struct replica *r = data;
     (void)index;
+    replica__configured(r, members, count);
     bool is_in = is_among(members, count, r->options.id);
     if (is_in && r->state == REPLICA_JOINING) {
         move(r, REPLICA_MEMBER);
@@ -134,20 +157,6 @@ static void on_configured(void *data, uint64_t index, const struct node_member *
 static void on_snapshot_save(void *data, struct buf *out) {
     const struct replica *r = data;
     core_save(r->core, out);
-}
-
-static RESULT check_expected(const struct replica *r, const struct core *core, struct err *err) {
-    ENSURE(memcmp(core_cluster(core), core_cluster(r->core), 32) == 0, err, DENIED,
-           "the state is of another cluster");
-    size_t count = 0;
-    const struct core_record *records = core_records(core, &count);
-    ENSURE(count >= r->expected_generation, err, ROLLBACK,
-           "the state has %zu manifests, the verified history has %llu", count,
-           (unsigned long long)r->expected_generation);
-    ENSURE(r->expected_generation == 0 ||
-               memcmp(records[r->expected_generation - 1].transition, r->expected_head, 32) == 0,
-           err, FORK, "the state does not contain the verified history");
-    return OK;
 }
 
 static struct result on_snapshot_load(void *data, struct span bytes, uint64_t index,
@@ -181,6 +190,7 @@ static void on_role_changed(void *data, enum node_role role, uint64_t term, uint
     log_info("replica %s: %s term=%llu leader=%llu", r->options.name, names[role],
              (unsigned long long)term, (unsigned long long)leader);
     r->members_ms = 0;
+    r->led_since_ms = role == NODE_LEADER ? replica_now(r) : 0;
     replica__resend(r, true);
 }
 
@@ -201,6 +211,13 @@ struct replica *replica_new(const struct replica_options *options, const struct 
     return r;
 }
 
+static void send_nothing(void *data, uint64_t peer, uint8_t type, struct span body) {
+    (void)data;
+    (void)peer;
+    (void)type;
+    (void)body;
+}
+
 static void free_quietly(void *data, uint64_t ticket, const struct replica_reply *reply) {
     (void)data;
     (void)ticket;
@@ -212,6 +229,7 @@ void replica_free(struct replica *r) {
         return;
     }
     r->io.reply = free_quietly;
+    r->io.send = send_nothing;
     r->is_reported = true;
     node_free(r->node); /* its pending reads end here */
     r->node = NULL;
@@ -232,6 +250,13 @@ static RESULT start_node(struct replica *r, struct err *err) {
     options.heartbeat_ms = (unsigned)r->options.heartbeat_ms;
     options.snapshot_threshold = (unsigned)r->options.snapshot_threshold;
     options.read_timeout_ms = REPLICA_READ_MS;
+    if (r->options.snapshot_trailing != 0 &&
+        r->options.snapshot_trailing < options.snapshot_trailing) {
+        options.snapshot_trailing = (unsigned)r->options.snapshot_trailing;
+        options.max_inflight = options.snapshot_trailing < options.max_inflight
+                                   ? options.snapshot_trailing
+                                   : options.max_inflight; /* rule R3 */
+    }
     return node_new(r->options.id, &r->node_io, r->host, &options, &r->node, err);
 }
 
@@ -392,6 +417,9 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
         break;
     case REPLICA_STATE_HASH:
         replica__hash_received(r, peer, body);
+        break;
+    case REPLICA_REMOVED:
+        replica__removed_received(r, peer, body);
         break;
     default:
         log_warn("frame %u from replica %llu is unknown", type, (unsigned long long)peer);

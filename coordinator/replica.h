@@ -35,6 +35,7 @@ enum replica_frame {
     REPLICA_READ = 18,       /* u64be ticket: confirm a read for me */
     REPLICA_READ_REPLY = 19, /* u64be ticket, u64be wire code, u64be index */
     REPLICA_STATE_HASH = 20, /* u64be index, hash[32]: the divergence alarm */
+    REPLICA_REMOVED = 21,    /* u64be index: applied here, and you are not in the configuration */
 };
 
 struct replica_peer {
@@ -82,6 +83,7 @@ struct replica_options {
     uint64_t founding_ms;   /* a started one without a manifest is gone */
     uint64_t request_ms;    /* a proposal without outcome is answered OUTCOME_UNKNOWN */
     uint64_t snapshot_threshold; /* entries */
+    uint64_t snapshot_trailing;  /* entries kept behind a snapshot; 0 = the consensus default */
 };
 /* The values of the program; id, name, address and spki are left to the caller. */
 void replica_default_options(struct replica_options *o);
@@ -113,7 +115,7 @@ struct replica_admission {
     struct span found; /* the FOUND entry */
     const struct replica_peer *members;
     size_t member_count;
-    uint64_t generation; /* a state without this generation and head is refused */
+    uint64_t generation; /* a history with another head in this generation is refused */
     uint8_t head[32];
 };
 /* EMPTY -> JOINING after a member admitted this replica. */

@@ -11,7 +11,9 @@
 #define REPLICA_RESEND_MS 500  /* a proposal without outcome goes to the leader again */
 #define REPLICA_MEMBERS_MS 100 /* pace of the membership planner */
 #define REPLICA_ISSUES_IN_FLIGHT 2
+#define REPLICA_REMOVED_MS 1000    /* pace of telling removed members so */
 #define REPLICA_CONFIRM_MS 500     /* a leader confirms itself before it calls members dead */
+#define REPLICA_PAUSE_MS 500       /* between two ticks: this process was stopped */
 #define REPLICA_CAUGHT_UP 64       /* entries behind which a standby may be promoted */
 #define REPLICA_HASH_INTERVAL 1024 /* entries between two comparisons of state hashes */
 #define REPLICA_HASHES 4           /* comparisons remembered */
@@ -65,6 +67,11 @@ struct link_state {
     uint64_t changed_ms;
 };
 
+struct configured_member {
+    uint64_t id;
+    uint64_t since_ms;
+};
+
 struct early_hash {
     uint64_t peer;
     uint64_t index;
@@ -95,14 +102,20 @@ struct replica {
     size_t issues_in_flight;
     struct waiter *waiters;
     uint64_t next_number;
+    uint64_t tended_ms; /* the last time that what waits was tended */
     /* replica_members.c */
     uint64_t members_ms;      /* next planning */
+    uint64_t removed_ms;      /* next word to those who were removed */
     uint64_t member_since_ms; /* has a node since */
     uint64_t confirmed_ms;    /* a quorum confirmed this leader; 0 = not this term */
+    uint64_t confirm_asked_ms;
     bool is_confirming;
+    uint64_t led_since_ms; /* leads since then, or woke; 0 = does not lead */
+    uint64_t awake_ms;     /* last tick */
     struct link_state links[LIMIT_MEMBERS];
     size_t link_count;
-    size_t next_link; /* row to reuse when all are taken */
+    struct configured_member configured[LIMIT_MEMBERS]; /* the committed configuration */
+    size_t configured_count;
     uint64_t hashed_interval;
     struct early_hash early[LIMIT_MEMBERS]; /* of peers ahead of this replica */
     size_t early_count;
@@ -130,10 +143,12 @@ void replica__propose_own(struct replica *r, enum entry_type type, void *body);
 
 /* replica_members.c */
 void replica__members_tick(struct replica *r);
+void replica__configured(struct replica *r, const struct node_member *members, size_t count);
 void replica__publish(struct replica *r);
 void replica__set_peers(struct replica *r);
 void replica__hash_applied(struct replica *r, uint64_t index);
 void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
+void replica__removed_received(struct replica *r, uint64_t peer, struct span body);
 void replica__link_changed(struct replica *r, uint64_t id, bool is_up);
 bool replica__may_admit(const struct replica *r, const struct entry_admit *admit);
 bool replica__is_linked(const struct replica *r, uint64_t id);

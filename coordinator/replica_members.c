@@ -19,6 +19,9 @@ void replica__publish(struct replica *r) {
 }
 
 void replica__set_peers(struct replica *r) {
+    if (core_find_member(r->core, r->options.id) == NULL) {
+        return; /* a joiner on its way through older history: its admission named its peers */
+    }
     struct replica_peer peers[LIMIT_MEMBERS];
     size_t count = 0;
     size_t peer_count = 0;
@@ -41,12 +44,25 @@ static struct link_state *find_link(struct replica *r, uint64_t id) {
     return NULL;
 }
 
+/* A new row, or the one that has been down for longest. */
+static struct link_state *free_link(struct replica *r) {
+    if (r->link_count < LIMIT_MEMBERS) {
+        return &r->links[r->link_count++];
+    }
+    struct link_state *best = &r->links[0];
+    for (size_t i = 1; i < r->link_count; i++) {
+        struct link_state *l = &r->links[i];
+        if (best->is_up != l->is_up ? best->is_up : l->changed_ms < best->changed_ms) {
+            best = l;
+        }
+    }
+    return best;
+}
+
 void replica__link_changed(struct replica *r, uint64_t id, bool is_up) {
     struct link_state *link = find_link(r, id);
     if (link == NULL) {
-        size_t at =
-            r->link_count < LIMIT_MEMBERS ? r->link_count++ : r->next_link++ % LIMIT_MEMBERS;
-        link = &r->links[at];
+        link = free_link(r);
     }
     *link = (struct link_state){id, is_up, replica_now(r)};
 }
@@ -62,24 +78,52 @@ bool replica__is_linked(const struct replica *r, uint64_t id) {
 
 /* --- Life and death of members */
 
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* When a member of the configuration came into it, as seen from here; 0 for others. */
+static uint64_t configured_ms(const struct replica *r, uint64_t id) {
+    for (size_t i = 0; i < r->configured_count; i++) {
+        if (r->configured[i].id == id) {
+            return r->configured[i].since_ms;
+        }
+    }
+    return 0;
+}
+
+void replica__configured(struct replica *r, const struct node_member *members, size_t count) {
+    struct configured_member next[LIMIT_MEMBERS];
+    CHECK(count <= LIMIT_MEMBERS);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t since = configured_ms(r, members[i].id);
+        next[i] = (struct configured_member){members[i].id, since == 0 ? replica_now(r) : since};
+    }
+    memcpy(r->configured, next, count * sizeof next[0]);
+    r->configured_count = count;
+}
+
 /* Since when nothing was heard of a member, in ms; 0 while it is heard of. A leader hears every
- * member within a heartbeat; others know the state of their links alone. */
+ * member of the configuration within a heartbeat, from when it began to lead, or woke, or the
+ * member came in; of all others, and at the others, the state of the link is all that is known. */
 static uint64_t silent_ms(const struct replica *r, uint64_t id) {
-    uint64_t now = replica_now(r);
+    uint64_t since = r->member_since_ms; /* never linked */
+    struct node_progress progress = {0, 0};
     if (id == r->options.id) {
         return 0;
     }
-    struct node_progress progress = {0, 0};
-    bool is_known = node_peer_progress(r->node, id, &progress);
-    if (replica_is_leader(r) && is_known && progress.last_contact_ms != 0) {
-        return now - progress.last_contact_ms;
-    }
     for (size_t i = 0; i < r->link_count; i++) {
         if (r->links[i].id == id) {
-            return r->links[i].is_up ? 0 : now - r->links[i].changed_ms;
+            since = r->links[i].is_up ? replica_now(r) : r->links[i].changed_ms;
         }
     }
-    return r->member_since_ms == 0 ? 0 : now - r->member_since_ms; /* never linked */
+    if (replica_is_leader(r)) {
+        bool is_known = node_is_configured(r->node, id) &&
+                        node_peer_progress(r->node, id, &progress) && progress.last_contact_ms != 0;
+        since = is_known ? progress.last_contact_ms : since;
+        since = later(since, later(r->led_since_ms, configured_ms(r, id)));
+    }
+    return replica_now(r) - since;
 }
 
 static bool is_silent(const struct replica *r, uint64_t id) {
@@ -103,6 +147,11 @@ bool replica_name_is_free(const struct replica *r, const char *name, uint64_t *o
     return holder == NULL || (r->node != NULL && is_silent(r, holder->member.id));
 }
 
+/* Confirmed by a quorum a moment ago: whoever was silent for longer is not part of that quorum. */
+static bool is_confirmed(const struct replica *r) {
+    return r->confirmed_ms != 0 && replica_now(r) - r->confirmed_ms < 2 * REPLICA_CONFIRM_MS;
+}
+
 /* Names are labels: a newcomer takes one over only from a member that this leader, confirmed by a
  * quorum a moment ago, has not heard of for dead_after_ms. Asked by the leader for every ADMIT. */
 bool replica__may_admit(const struct replica *r, const struct entry_admit *admit) {
@@ -110,8 +159,7 @@ bool replica__may_admit(const struct replica *r, const struct entry_admit *admit
     if (admit->replaces == 0 || old == NULL || old->state == CORE_LEAVING) {
         return true;
     }
-    uint64_t age = replica_now(r) - r->confirmed_ms;
-    return r->confirmed_ms != 0 && age < 2 * REPLICA_CONFIRM_MS && is_silent(r, old->member.id);
+    return is_confirmed(r) && is_silent(r, old->member.id);
 }
 
 /* --- The planner */
@@ -121,13 +169,14 @@ static void on_liveness(void *data, struct result result, uint64_t index) {
     (void)index;
     r->is_confirming = false;
     if (is_ok(result)) {
-        r->confirmed_ms = replica_now(r);
+        r->confirmed_ms = r->confirm_asked_ms; /* the quorum answered some time after that */
     }
 }
 
 static void confirm_liveness(struct replica *r) {
     uint64_t age = replica_now(r) - r->confirmed_ms;
     if (!r->is_confirming && (r->confirmed_ms == 0 || age >= REPLICA_CONFIRM_MS)) {
+        r->confirm_asked_ms = replica_now(r);
         r->is_confirming = is_ok(node_read(r->node, on_liveness, r, NULL));
     }
 }
@@ -223,8 +272,49 @@ static struct membership_step plan(const struct replica *r) {
     return membership_next(&input);
 }
 
+/* A host that paused this process for a while silenced everybody: what is known of who is alive
+ * begins anew. */
+static void notice_pause(struct replica *r, uint64_t now) {
+    if (now - r->awake_ms >= REPLICA_PAUSE_MS && r->led_since_ms != 0) {
+        log_warn("nothing ran here for %llu ms", (unsigned long long)(now - r->awake_ms));
+        r->led_since_ms = now;
+        r->confirmed_ms = 0;
+    }
+    r->awake_ms = now;
+}
+
+/* Who was removed while it could not be reached gets no entry that says so: its leader may be one
+ * that was admitted after it lost touch, with whom it has no link. Any member that it has one with
+ * tells. */
+static void tell_removed(struct replica *r, uint64_t now) {
+    if (now < r->removed_ms || r->state != REPLICA_MEMBER) {
+        return;
+    }
+    r->removed_ms = now + REPLICA_REMOVED_MS;
+    uint8_t body[8];
+    store_u64be(body, replica_applied(r));
+    for (size_t i = 0; i < r->link_count; i++) {
+        if (r->links[i].is_up && !node_is_configured(r->node, r->links[i].id)) {
+            r->io.send(r->io.data, r->links[i].id, REPLICA_REMOVED, SPAN(body));
+        }
+    }
+}
+
+/* A member was in a configuration that it had applied. One that applied more and does not have it
+ * in its committed configuration knows of its removal. */
+void replica__removed_received(struct replica *r, uint64_t peer, struct span body) {
+    if (body.size == 8 && r->state == REPLICA_MEMBER &&
+        load_u64be(body.data) > replica_applied(r)) {
+        replica__end(r, ERR_CANCELED,
+                     "removed from the cluster, says replica %llu: a restart joins as a new member",
+                     (unsigned long long)peer);
+    }
+}
+
 void replica__members_tick(struct replica *r) {
     uint64_t now = replica_now(r);
+    notice_pause(r, now);
+    tell_removed(r, now);
     if (now < r->members_ms) {
         return;
     }
@@ -234,7 +324,7 @@ void replica__members_tick(struct replica *r) {
         return;
     }
     confirm_liveness(r);
-    if (r->confirmed_ms == 0) {
+    if (!is_confirmed(r)) {
         return;
     }
     struct membership_step step = plan(r);

@@ -485,6 +485,7 @@ void replica__propose_tick(struct replica *r) {
         return;
     }
     uint64_t now = replica_now(r);
+    r->tended_ms = now;
     replica__progress(r);
     expire_pending(r, now);
     tend_waiters(r, now);
@@ -494,7 +495,7 @@ void replica__propose_tick(struct replica *r) {
 
 uint64_t replica__propose_deadline(const struct replica *r) {
     bool waits = r->pending != NULL || r->waiters != NULL || r->issues != NULL;
-    return waits ? replica_now(r) + REPLICA_TEND_MS : UINT64_MAX;
+    return waits ? r->tended_ms + REPLICA_TEND_MS : UINT64_MAX;
 }
 
 void replica__fail_all(struct replica *r, enum err_code code, const char *text) {

@@ -17,6 +17,8 @@
 
 #define SIM_SLOTS 6 /* pods: up to five founders and a standby */
 #define SIM_TEXT 512
+#define SIM_CHAOS_MS 8000 /* of the test and of contrast-sim */
+#define SIM_REST_MS 20000
 
 struct sim_options {
     uint64_t seed;
@@ -42,7 +44,8 @@ struct sim_result {
 
 void sim_run(const struct sim_options *options, struct sim_result *out);
 
-/* --- Inside: sim.c (loop, faults, operations), sim_net.c (links), sim_check.c (checks) */
+/* --- Inside: sim.c (loop), sim_pod.c (lives), sim_op.c (operations), sim_fault.c, sim_net.c
+ * (links), sim_check.c */
 
 struct sim;
 
@@ -56,7 +59,8 @@ struct sim_message {
 /* From one slot to another. */
 struct sim_link {
     bool is_up;       /* as both ends were told */
-    bool is_cut;      /* by a fault, this direction */
+    bool is_cut;      /* by a fault, this direction: what is sent waits, then the link breaks */
+    uint64_t cut_ms;  /* since then */
     uint64_t up_ms;   /* comes up then; 0 = not under way */
     uint64_t last_ms; /* delivery of the newest message: first in first out */
     struct sim_message *first;
@@ -75,17 +79,23 @@ struct sim_pod {
     uint8_t spki[32];
     uint8_t host_data[32];
     uint64_t incarnation;
-    bool is_gone;       /* io.gone came: the pod restarts */
-    bool is_admitting;  /* an ADMIT for it is on its way */
-    uint64_t paused_ms; /* handles nothing before that */
+    bool is_gone;         /* io.gone came: the pod restarts */
+    bool is_admitting;    /* an ADMIT for it is on its way */
+    bool is_admitted;     /* joins at the next turn, with what pod `admitted_by` knows */
+    unsigned admitted_by; /* slot */
+    uint64_t join_ms;     /* next try to be admitted */
+    uint64_t paused_ms;   /* handles nothing before that; 0 = awake */
+    uint64_t sick_ms;     /* may look dead to others before that */
     uint64_t restart_ms;
+    uint64_t led_term; /* newest term that it was seen to lead */
+    uint64_t led_from; /* ledger leaves acknowledged when that began */
     uint64_t wanted[LIMIT_MEMBERS];
     size_t wanted_count;
     uint64_t checked_leaves; /* of its ledger */
     uint64_t checked_records;
 };
 
-enum sim_op_kind { SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_ADMIT };
+enum sim_op_kind { SIM_BLOB, SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_STATUS, SIM_ADMIT };
 
 struct sim_op {
     struct sim_op *next;
@@ -104,18 +114,22 @@ struct sim {
     struct sim_result *result;
     uint64_t random[4];
     uint64_t now_ms;
-    bool is_quiet; /* no new faults or operations */
+    bool is_quiet;     /* no new faults or operations */
+    bool is_net_stale; /* wishes, cuts or lives changed: sim_net_update is due */
     struct sim_pod pods[SIM_SLOTS];
     unsigned pod_count;
     unsigned founder_count;
+    uint64_t snapshot_threshold; /* entries: small ones make snapshots travel */
+    uint64_t snapshot_trailing;
     struct sim_link links[SIM_SLOTS][SIM_SLOTS];
     struct buf found;
     struct sim_op *ops;
     uint64_t next_ticket;
     uint64_t next_fault_ms;
     uint64_t next_op_ms;
-    uint64_t heal_ms;
+    uint64_t numbers;           /* of manifests and keys, each used once */
     uint8_t policy_hash[2][32]; /* coordinator, workload */
+    uint8_t owner_digest[1][32];
     struct buf trace;
     /* sim_check.c */
     uint8_t (*roots)[48]; /* ledger root at each size, as first seen */
@@ -134,16 +148,42 @@ uint64_t sim_below(struct sim *s, uint64_t bound);
 void sim_trace(struct sim *s, const char *what, uint64_t a, uint64_t b);
 void sim_fail(struct sim *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* sim_pod.c */
+void sim_pod_found(struct sim *s); /* all founders, and the spare pods */
+void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms); /* memory is lost */
+void sim_pod_tend(struct sim *s); /* ends, restarts, admissions that are due */
+uint64_t sim_pod_next(const struct sim *s);
+bool sim_pod_is_member(const struct sim_pod *p);
+void sim_pod_deinit(struct sim *s);
+
+/* sim_op.c */
+void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot);
+void sim_op_blob(struct sim *s, unsigned slot, unsigned policy);
+void sim_op_admit(struct sim *s, unsigned slot, unsigned joiner);
+void sim_op_random(struct sim *s);
+void sim_op_replied(struct sim *s, uint64_t ticket, const struct replica_reply *reply);
+void sim_op_forget(struct sim *s, unsigned slot);
+void sim_op_fill_member(const struct sim *s, const struct sim_pod *p, struct arena *arena,
+                        struct entry_member *out);
+void sim_op_init(struct sim *s);
+
+/* sim_fault.c */
+void sim_fault_random(struct sim *s);
+void sim_fault_heal(struct sim *s);
+
 /* sim_net.c */
 void sim_net_send(struct sim *s, unsigned from, uint64_t to_id, uint8_t type, struct span body);
 void sim_net_update(struct sim *s); /* after wishes, crashes or cuts changed */
 uint64_t sim_net_next(const struct sim *s);
 bool sim_net_deliver(struct sim *s);             /* one event that is due; false when none is */
 void sim_net_drop(struct sim *s, unsigned slot); /* all links of a pod */
+void sim_net_reset(struct sim *s, unsigned a, unsigned b);
 void sim_net_deinit(struct sim *s);
 
 /* sim_check.c */
 void sim_check_step(struct sim *s);
+void sim_check_leaders(struct sim *s); /* between events: leader completeness */
+bool sim_check_is_resting(const struct sim *s);
 void sim_check_rest(struct sim *s);
 void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply);
 void sim_check_deinit(struct sim *s);

@@ -78,6 +78,25 @@ void sim_check_step(struct sim *s) {
     }
 }
 
+/* A leader that has committed in its term holds all that was acknowledged before that term. */
+void sim_check_leaders(struct sim *s) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        struct sim_pod *p = &s->pods[i];
+        if (p->replica == NULL || !replica_is_leader(p->replica)) {
+            continue;
+        }
+        if (p->led_term != replica_term(p->replica)) {
+            p->led_term = replica_term(p->replica);
+            p->led_from = s->acked_ledger;
+        }
+        size_t leaves = merkle_log_size(core_ledger(replica_core(p->replica)));
+        if (node_is_settled(p->replica->node) && leaves < p->led_from) {
+            sim_fail(s, "leader %u of term %llu holds %zu of %llu acknowledged leaves", i,
+                     (unsigned long long)p->led_term, leaves, (unsigned long long)p->led_from);
+        }
+    }
+}
+
 /* --- Replies */
 
 static void check_set(struct sim *s, const struct sim_op *op, const struct core_result *r) {
@@ -155,6 +174,13 @@ void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replic
     case SIM_CONFIRM:
         check_confirm(s, op);
         break;
+    case SIM_STATUS:
+        if (!reply->status->is_confirmed) {
+            return;
+        }
+        check_confirm(s, op);
+        break;
+    case SIM_BLOB:
     case SIM_ADMIT:
         break;
     }
@@ -190,20 +216,56 @@ static void check_durable(struct sim *s, const struct sim_pod *p) {
     }
 }
 
-static void check_voters(struct sim *s, const struct sim_pod *p) {
+static size_t count_voters(const struct sim_pod *p, size_t *members_count) {
     struct node_member members[LIMIT_MEMBERS];
     size_t count = node_members(p->replica->node, members);
     size_t voters = 0;
     for (size_t i = 0; i < count; i++) {
         voters += members[i].role == NODE_VOTER ? 1 : 0;
     }
-    if (voters != s->founder_count) {
-        sim_fail(s, "%zu voters at rest, want %u", voters, s->founder_count);
+    *members_count = count;
+    return voters;
+}
+
+static void check_voters(struct sim *s, const struct sim_pod *p) {
+    size_t count = 0;
+    size_t voters = count_voters(p, &count);
+    size_t rows = 0;
+    core_members(replica_core(p->replica), &rows);
+    if (voters != s->founder_count || count != s->pod_count || rows != s->pod_count) {
+        sim_fail(s, "pod %u at rest: %zu voters, want %u; %zu members and %zu rows, want %u",
+                 p->slot, voters, s->founder_count, count, rows, s->pod_count);
     }
+}
+
+/* Worth the full check: cheap, and says nothing of why not. */
+bool sim_check_is_resting(const struct sim *s) {
+    if (s->ops != NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        if (!sim_pod_is_member(p) || replica_leader(p->replica) == 0) {
+            return false;
+        }
+        size_t count = 0;
+        size_t rows = 0;
+        core_members(replica_core(p->replica), &rows);
+        if (count_voters(p, &count) != s->founder_count || count != s->pod_count ||
+            rows != s->pod_count ||
+            replica_applied(p->replica) != replica_applied(s->pods[0].replica)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void sim_check_rest(struct sim *s) {
     const struct sim_pod *first = NULL;
+    if (s->ops != NULL) {
+        sim_fail(s, "request %llu of kind %d at pod %u was never answered",
+                 (unsigned long long)s->ops->ticket, (int)s->ops->kind, s->ops->slot);
+    }
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
         if (p->replica == NULL || replica_state_of(p->replica) != REPLICA_MEMBER) {

@@ -1,10 +1,12 @@
 /* Links of the simulation: a pair is linked while both ends want each other, both live, and no
- * fault cuts it. What is on the way when a link breaks is lost (rule R6: never late, never twice).
+ * fault cuts it. What is sent into a cut waits for the cut to heal; after BREAK_MS the link breaks.
+ * What is on the way when a link breaks is lost (rule R6: never late, never twice).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/sim/sim.h"
 
 #define CONNECT_MS 5
+#define BREAK_MS 1500 /* a link that is cut in one direction breaks after this */
 
 static bool wants(const struct sim_pod *p, uint64_t id) {
     for (size_t i = 0; i < p->wanted_count; i++) {
@@ -15,11 +17,16 @@ static bool wants(const struct sim_pod *p, uint64_t id) {
     return false;
 }
 
+static bool is_broken(const struct sim *s, unsigned a, unsigned b) {
+    const struct sim_link *l = &s->links[a][b];
+    return l->is_cut && (!l->is_up || s->now_ms >= l->cut_ms + BREAK_MS);
+}
+
 static bool is_possible(const struct sim *s, unsigned a, unsigned b) {
     const struct sim_pod *x = &s->pods[a];
     const struct sim_pod *y = &s->pods[b];
     return x->replica != NULL && y->replica != NULL && wants(x, y->id) && wants(y, x->id) &&
-           !s->links[a][b].is_cut && !s->links[b][a].is_cut;
+           !is_broken(s, a, b) && !is_broken(s, b, a);
 }
 
 static void clear(struct sim_link *l) {
@@ -50,7 +57,14 @@ void sim_net_drop(struct sim *s, unsigned slot) {
     }
 }
 
+void sim_net_reset(struct sim *s, unsigned a, unsigned b) {
+    take_down(s, a, b);
+    take_down(s, b, a);
+    s->is_net_stale = true;
+}
+
 void sim_net_update(struct sim *s) {
+    s->is_net_stale = false;
     for (unsigned a = 0; a < s->pod_count; a++) {
         for (unsigned b = a + 1; b < s->pod_count; b++) {
             bool is_up = s->links[a][b].is_up || s->links[a][b].up_ms != 0;
@@ -87,15 +101,28 @@ void sim_net_send(struct sim *s, unsigned from, uint64_t to_id, uint8_t type, st
     }
 }
 
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static uint64_t up_at(const struct sim *s, unsigned from, unsigned to) {
+    uint64_t at = s->links[from][to].up_ms;
+    return at == 0 ? UINT64_MAX : later(at, later(s->pods[from].paused_ms, s->pods[to].paused_ms));
+}
+
 static uint64_t due_at(const struct sim *s, unsigned from, unsigned to) {
     const struct sim_link *l = &s->links[from][to];
-    uint64_t at = l->up_ms != 0 ? l->up_ms : UINT64_MAX;
-    if (l->first != NULL) {
-        uint64_t awake = s->pods[to].paused_ms;
-        uint64_t message = l->first->at_ms > awake ? l->first->at_ms : awake;
+    uint64_t at = up_at(s, from, to);
+    if (l->first != NULL && !l->is_cut) {
+        uint64_t message = later(l->first->at_ms, s->pods[to].paused_ms);
         at = message < at ? message : at;
     }
     return at;
+}
+
+/* When a cut link breaks; the update notices. */
+static uint64_t break_at(const struct sim_link *l) {
+    return l->is_cut && l->is_up ? l->cut_ms + BREAK_MS : UINT64_MAX;
 }
 
 uint64_t sim_net_next(const struct sim *s) {
@@ -103,6 +130,8 @@ uint64_t sim_net_next(const struct sim *s) {
     for (unsigned a = 0; a < s->pod_count; a++) {
         for (unsigned b = 0; b < s->pod_count; b++) {
             uint64_t at = due_at(s, a, b);
+            uint64_t broken = break_at(&s->links[a][b]);
+            at = broken < at ? broken : at;
             next = at < next ? at : next;
         }
     }
@@ -134,10 +163,14 @@ static void deliver(struct sim *s, unsigned from, unsigned to) {
 bool sim_net_deliver(struct sim *s) {
     for (unsigned a = 0; a < s->pod_count; a++) {
         for (unsigned b = 0; b < s->pod_count; b++) {
+            if (break_at(&s->links[a][b]) <= s->now_ms) {
+                sim_net_update(s);
+                return true;
+            }
             if (due_at(s, a, b) > s->now_ms) {
                 continue;
             }
-            if (s->links[a][b].up_ms != 0 && s->links[a][b].up_ms <= s->now_ms) {
+            if (up_at(s, a, b) <= s->now_ms) {
                 bring_up(s, a, b);
             } else {
                 deliver(s, a, b);

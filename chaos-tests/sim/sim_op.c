@@ -1,0 +1,230 @@
+/* Operations of the simulation: what sessions would ask, as encoded entries, each answered once.
+ * Keys, certificates and signatures are bytes without meaning: the core does no public-key work.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "chaos-tests/sim/sim.h"
+#include "lib/crypto/digest.h"
+
+static const char *const policy_texts[2] = {"package coordinator", "package web"};
+static const char owner_key[] = "the owner's SubjectPublicKeyInfo";
+
+void sim_op_init(struct sim *s) {
+    for (unsigned i = 0; i < 2; i++) {
+        sha256(span_str(policy_texts[i]), s->policy_hash[i]);
+    }
+    sha256(span_str(owner_key), s->owner_digest[0]);
+}
+
+void sim_op_fill_member(const struct sim *s, const struct sim_pod *p, struct arena *arena,
+                        struct entry_member *out) {
+    (void)s;
+    *out = (struct entry_member){
+        .id = p->id,
+        .name = arena_strndup(arena, p->name, strlen(p->name)),
+        .address = arena_strndup(arena, p->address, strlen(p->address)),
+        .user_address = arena_strndup(arena, "", 0),
+        .spki = SPAN(p->spki),
+        .evidence = span_str("evidence that its admission judged"),
+    };
+    memcpy(out->host_data, p->host_data, sizeof out->host_data);
+}
+
+/* --- Who waits */
+
+static struct sim_op *begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
+    struct sim_op *op = mem_zalloc(sizeof *op);
+    *op = (struct sim_op){
+        .next = s->ops,
+        .ticket = ++s->next_ticket,
+        .kind = kind,
+        .slot = slot,
+        .floor_generation = s->acked_generation,
+        .floor_ledger = s->acked_ledger,
+    };
+    s->ops = op;
+    sim_trace(s, "ask", op->ticket, (uint64_t)kind << 8 | slot);
+    return op;
+}
+
+static struct sim_op *take(struct sim *s, uint64_t ticket) {
+    struct sim_op **at = &s->ops;
+    while (*at != NULL && (*at)->ticket != ticket) {
+        at = &(*at)->next;
+    }
+    struct sim_op *op = *at;
+    if (op != NULL) {
+        *at = op->next;
+    }
+    return op;
+}
+
+static void take_admission(struct sim *s, const struct sim_op *op, enum err_code code) {
+    struct sim_pod *p = &s->pods[op->joiner];
+    if (p->replica == NULL || p->id != op->joiner_id) {
+        return; /* it crashed meanwhile */
+    }
+    p->is_admitting = false;
+    p->is_admitted = code == ERR_OK;
+    p->admitted_by = op->slot;
+}
+
+void sim_op_replied(struct sim *s, uint64_t ticket, const struct replica_reply *reply) {
+    struct sim_op *op = take(s, ticket);
+    if (op == NULL) {
+        sim_fail(s, "a second reply to request %llu", (unsigned long long)ticket);
+        return;
+    }
+    sim_trace(s, "reply", ticket, (uint64_t)reply->code);
+    if (op->kind == SIM_ADMIT) {
+        take_admission(s, op, reply->code);
+    }
+    sim_check_reply(s, op, reply);
+    mem_free(op);
+}
+
+void sim_op_forget(struct sim *s, unsigned slot) {
+    struct sim_op **at = &s->ops;
+    while (*at != NULL) {
+        struct sim_op *op = *at;
+        if (op->slot != slot) {
+            at = &op->next;
+            continue;
+        }
+        *at = op->next;
+        if (op->kind == SIM_ADMIT) {
+            take_admission(s, op, ERR_CLOSED);
+        }
+        mem_free(op);
+    }
+}
+
+/* --- What they ask */
+
+static void propose(struct sim *s, uint64_t ticket, unsigned slot, enum entry_type type,
+                    const void *body) {
+    AUTO(buf_deinit)
+    struct buf entry = {0};
+    entry_encode(type, body, &entry);
+    if (type == ENTRY_ADMIT) {
+        replica_admit(s->pods[slot].replica, ticket, buf_span(&entry));
+    } else {
+        replica_propose(s->pods[slot].replica, ticket, buf_span(&entry));
+    }
+}
+
+void sim_op_blob(struct sim *s, unsigned slot, unsigned policy) {
+    uint64_t ticket = begin(s, SIM_BLOB, slot)->ticket;
+    struct entry_blob blob = {.policy = span_str(policy_texts[policy])};
+    memcpy(blob.hash, s->policy_hash[policy], sizeof blob.hash);
+    propose(s, ticket, slot, ENTRY_BLOB, &blob);
+}
+
+static void write_manifest(const struct sim *s, uint64_t number, struct buf *out) {
+    char hex[3][65];
+    hex_encode(SPAN(s->policy_hash[0]), hex[0]);
+    hex_encode(SPAN(s->policy_hash[1]), hex[1]);
+    hex_encode(SPAN(s->owner_digest[0]), hex[2]);
+    buf_appendf(out,
+                "{\"Policies\":{\"%s\":{\"Role\":\"coordinator\"},\"%s\":{\"SANs\":[\"web\"]}},"
+                "\"ReferenceValues\":{\"snp\":[{\"ProductName\":\"Milan\","
+                "\"TrustedMeasurement\":\"%096llu\",\"MinimumTCB\":{\"BootloaderVersion\":0,"
+                "\"TEEVersion\":0,\"SNPVersion\":0,\"MicrocodeVersion\":0},\"GuestPolicy\":{}}]},"
+                "\"WorkloadOwnerKeyDigests\":[\"%s\"]}",
+                hex[0], hex[1], (unsigned long long)number, hex[2]);
+}
+
+static void make_key(struct sim *s, uint8_t out[32]) {
+    for (size_t i = 0; i < 32; i++) {
+        out[i] = (uint8_t)sim_random(s);
+    }
+}
+
+static void ask_set(struct sim *s, struct sim_op *op) {
+    const struct core *core = replica_core(s->pods[op->slot].replica);
+    AUTO(buf_deinit)
+    struct buf manifest = {0};
+    uint8_t key[32];
+    uint64_t ticket = op->ticket;
+    op->generation = core_generation(core) + 1;
+    write_manifest(s, sim_below(s, 8) == 0 ? s->numbers : ++s->numbers, &manifest);
+    make_key(s, key);
+    struct entry_set_manifest set = {
+        .manifest = buf_span(&manifest),
+        .generation = op->generation,
+        .signer = span_str(owner_key),
+        .signature = span_str("a signature"),
+        .mesh_key = SPAN(key),
+        .mesh_cert = span_str("mesh certificate"),
+        .intermediate = span_str("intermediate certificate"),
+        .time = host_unix_s(&s->pods[op->slot].host),
+    };
+    if (op->generation == 1) {
+        set.root_key = SPAN(key);
+        set.root_cert = span_str("root certificate");
+        set.workload_secret = SPAN(key);
+    }
+    memcpy(set.previous, core_head(core), sizeof set.previous);
+    propose(s, ticket, op->slot, ENTRY_SET_MANIFEST, &set);
+}
+
+static void ask_issue(struct sim *s, struct sim_op *op) {
+    struct replica *r = s->pods[op->slot].replica;
+    char key[64];
+    snprintf(key, sizeof key, "key of workload %llu", (unsigned long long)++s->numbers);
+    struct entry_issue_request request = {.spki = span_str(key)};
+    memcpy(request.policy_hash, s->policy_hash[1], sizeof request.policy_hash);
+    op->generation = core_generation(replica_core(r));
+    replica_issue(r, op->ticket, op->generation, &request);
+}
+
+/* `op` may be gone when these return. */
+void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
+    struct sim_op *op = begin(s, kind, slot);
+    struct replica *r = s->pods[slot].replica;
+    switch (kind) {
+    case SIM_SET:
+        ask_set(s, op);
+        break;
+    case SIM_ISSUE:
+        ask_issue(s, op);
+        break;
+    case SIM_CONFIRM:
+        replica_confirm(r, op->ticket);
+        break;
+    case SIM_STATUS:
+        replica_status(r, op->ticket);
+        break;
+    case SIM_BLOB:
+    case SIM_ADMIT:
+        CHECK(false); /* have arguments: sim_op_blob, sim_op_admit */
+    }
+}
+
+void sim_op_admit(struct sim *s, unsigned slot, unsigned joiner) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct sim_op *op = begin(s, SIM_ADMIT, slot);
+    op->joiner = joiner;
+    op->joiner_id = s->pods[joiner].id;
+    struct entry_admit admit = {.time = host_unix_s(&s->pods[slot].host)};
+    sim_op_fill_member(s, &s->pods[joiner], &arena, &admit.member);
+    propose(s, op->ticket, slot, ENTRY_ADMIT, &admit);
+}
+
+void sim_op_random(struct sim *s) {
+    unsigned slot = (unsigned)sim_below(s, s->pod_count);
+    const struct sim_pod *p = &s->pods[slot];
+    if (!sim_pod_is_member(p) || p->paused_ms != 0) {
+        return;
+    }
+    uint64_t dice = sim_below(s, 100);
+    sim_op_begin(s,
+                 dice < 15   ? SIM_SET
+                 : dice < 60 ? SIM_ISSUE
+                 : dice < 92 ? SIM_CONFIRM
+                             : SIM_STATUS,
+                 slot);
+}

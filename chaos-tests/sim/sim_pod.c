@@ -1,0 +1,286 @@
+/* Pods of the simulation: founded, stopped with all memory lost, started again as new replicas that
+ * are admitted under their old names. What an admission's attested session would carry is taken
+ * from the member that admitted: founding record, members, generation and head.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "chaos-tests/sim/sim.h"
+#include "lib/crypto/digest.h"
+
+#define TIME_BASE INT64_C(1795000000)
+#define JOIN_PAUSE_MS 200
+
+/* --- What a pod is given: time, randomness, links, ears */
+
+static uint64_t on_monotonic(void *data) {
+    const struct sim_pod *p = data;
+    return 1000 + p->sim->now_ms;
+}
+
+static int64_t on_unix(void *data) {
+    const struct sim_pod *p = data;
+    return TIME_BASE + (int64_t)(p->sim->now_ms / 1000) + p->clock_skew_s;
+}
+
+static void on_random(void *data, void *out, size_t size) {
+    struct sim_pod *p = data;
+    uint8_t *bytes = out;
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (uint8_t)sim_random(p->sim);
+    }
+}
+
+static void on_reply(void *data, uint64_t ticket, const struct replica_reply *reply) {
+    struct sim_pod *p = data;
+    sim_op_replied(p->sim, ticket, reply);
+}
+
+static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
+    struct sim_pod *p = data;
+    sim_net_send(p->sim, p->slot, peer, type, body);
+}
+
+static void on_peers(void *data, const uint8_t cluster[32], const struct replica_peer *peers,
+                     size_t count) {
+    struct sim_pod *p = data;
+    (void)cluster;
+    p->wanted_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        p->wanted[p->wanted_count++] = peers[i].id;
+    }
+    p->sim->is_net_stale = true;
+}
+
+static void on_publish(void *data, struct view *view) {
+    struct sim_pod *p = data;
+    sim_trace(p->sim, "view", p->id, view->generation);
+    view_unref(view);
+}
+
+/* Being removed and being left outside are lives that end; everything else is a broken replica. */
+static void on_gone(void *data, const struct err *why) {
+    struct sim_pod *p = data;
+    sim_trace(p->sim, "gone", p->id, (uint64_t)why->code);
+    p->is_gone = true;
+    if (why->code != ERR_CANCELED && why->code != ERR_TIMEOUT) {
+        sim_fail(p->sim, "pod %u ended: %s: %s", p->slot, err_name(why->code), why->text);
+    }
+}
+
+static void start(struct sim *s, struct sim_pod *p) {
+    char text[64];
+    p->incarnation++;
+    snprintf(text, sizeof text, "seed %llu pod %u life %llu", (unsigned long long)s->options->seed,
+             p->slot, (unsigned long long)p->incarnation);
+    sha256(span_str(text), p->spki);
+    p->id = replica_id_of(SPAN(p->spki));
+    p->checked_leaves = 0;
+    p->checked_records = 0;
+    p->wanted_count = 0;
+    p->led_term = 0;
+    p->join_ms = s->now_ms + sim_below(s, JOIN_PAUSE_MS);
+    struct replica_options options;
+    replica_default_options(&options);
+    options.id = p->id;
+    options.name = p->name;
+    options.address = p->address;
+    options.spki = SPAN(p->spki);
+    options.owner_digests = (const uint8_t(*)[32])s->owner_digest;
+    options.owner_count = 1;
+    options.dead_after_ms = 1500;
+    options.request_ms = 3000;
+    options.founding_ms = 5000;
+    options.snapshot_threshold = s->snapshot_threshold;
+    options.snapshot_trailing = s->snapshot_trailing;
+    const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone};
+    p->replica = replica_new(&options, &p->host, &io);
+    sim_trace(s, "start", p->slot, p->id);
+}
+
+static void init(struct sim *s, unsigned slot) {
+    struct sim_pod *p = &s->pods[slot];
+    *p = (struct sim_pod){.sim = s, .slot = slot};
+    snprintf(p->name, sizeof p->name, "coordinator-%u", slot);
+    snprintf(p->address, sizeof p->address, "coordinator-%u:7443", slot);
+    p->host = (struct host){p, on_monotonic, on_unix, on_random};
+    p->clock_skew_s = (int64_t)sim_below(s, 120) - 60;
+    memcpy(p->host_data, s->policy_hash[0], sizeof p->host_data);
+}
+
+/* --- Founding */
+
+static void sort(struct entry_member *members, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        for (size_t j = i; j > 0 && members[j].id < members[j - 1].id; j--) {
+            struct entry_member swap = members[j];
+            members[j] = members[j - 1];
+            members[j - 1] = swap;
+        }
+    }
+}
+
+static void encode_found(struct sim *s) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry_member founders[LIMIT_VOTERS];
+    for (unsigned i = 0; i < s->founder_count; i++) {
+        sim_op_fill_member(s, &s->pods[i], &arena, &founders[i]);
+    }
+    sort(founders, s->founder_count);
+    struct entry_found found = {.founders = {founders, s->founder_count}, .time = TIME_BASE};
+    entry_cluster_id(founders, s->founder_count, found.cluster);
+    entry_encode(ENTRY_FOUND, &found, &s->found);
+}
+
+void sim_pod_found(struct sim *s) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        init(s, i);
+        start(s, &s->pods[i]);
+    }
+    encode_found(s);
+    struct err err;
+    for (unsigned i = 0; i < s->founder_count; i++) {
+        struct result r = replica_prepare(s->pods[i].replica, &err);
+        r = is_ok(r) ? replica_found(s->pods[i].replica, buf_span(&s->found), &err) : r;
+        if (!is_ok(r)) {
+            sim_fail(s, "founding at pod %u: %s", i, err.text);
+        }
+    }
+    s->is_net_stale = true;
+}
+
+/* --- End and return */
+
+void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
+    sim_trace(s, "stop", p->slot, p->id);
+    struct replica *replica = p->replica;
+    p->replica = NULL;
+    sim_net_drop(s, p->slot);
+    sim_op_forget(s, p->slot);
+    replica_free(replica);
+    p->is_gone = false;
+    p->is_admitting = false;
+    p->is_admitted = false;
+    p->paused_ms = 0;
+    p->restart_ms = s->now_ms + down_ms;
+    s->is_net_stale = true;
+}
+
+bool sim_pod_is_member(const struct sim_pod *p) {
+    return p->replica != NULL && replica_state_of(p->replica) == REPLICA_MEMBER;
+}
+
+static void join(struct sim *s, struct sim_pod *p) {
+    const struct sim_pod *by = &s->pods[p->admitted_by];
+    p->is_admitted = false;
+    p->join_ms = s->now_ms + JOIN_PAUSE_MS;
+    if (!sim_pod_is_member(by) || replica_state_of(p->replica) != REPLICA_EMPTY) {
+        return;
+    }
+    const struct core *core = replica_core(by->replica);
+    struct replica_peer peers[LIMIT_MEMBERS];
+    size_t count = 0;
+    const struct core_member *members = core_members(core, &count);
+    struct replica_admission admission = {
+        .found = buf_span(&s->found), .members = peers, .generation = core_generation(core)};
+    for (size_t i = 0; i < count; i++) {
+        const struct entry_member *m = &members[i].member;
+        if (m->id != p->id) {
+            peers[admission.member_count++] = (struct replica_peer){m->id, m->address, m->spki};
+        }
+    }
+    memcpy(admission.head, core_head(core), sizeof admission.head);
+    struct err err;
+    if (!is_ok(replica_join(p->replica, &admission, &err))) {
+        sim_fail(s, "pod %u cannot join: %s", p->slot, err.text);
+    }
+    s->result->joins++;
+}
+
+/* Any member that it reaches may admit it; one that has admitted it already says so. */
+static void try_join(struct sim *s, struct sim_pod *p) {
+    unsigned by = (unsigned)sim_below(s, s->pod_count);
+    const struct sim_pod *q = &s->pods[by];
+    p->join_ms = s->now_ms + JOIN_PAUSE_MS + sim_below(s, JOIN_PAUSE_MS);
+    if (!sim_pod_is_member(q) || q->paused_ms != 0 || s->links[by][p->slot].is_cut ||
+        s->links[p->slot][by].is_cut || core_generation(replica_core(q->replica)) == 0) {
+        return;
+    }
+    if (core_find_member(replica_core(q->replica), p->id) != NULL) {
+        p->is_admitted = true;
+        p->admitted_by = by;
+        return;
+    }
+    p->is_admitting = true;
+    sim_op_admit(s, by, p->slot);
+}
+
+static bool is_outside(const struct sim_pod *p) {
+    return p->replica != NULL && replica_state_of(p->replica) == REPLICA_EMPTY && !p->is_admitting;
+}
+
+/* Whoever wakes finds requests that came while it slept, and may handle them before it hears what
+ * happened meanwhile. */
+static void wake(struct sim *s, struct sim_pod *p) {
+    p->paused_ms = 0;
+    sim_trace(s, "wake", p->slot, p->id);
+    if (!sim_pod_is_member(p) || sim_below(s, 2) == 0) {
+        return;
+    }
+    sim_op_begin(s, SIM_CONFIRM, p->slot);
+    sim_op_begin(s, SIM_ISSUE, p->slot);
+    if (sim_below(s, 2) == 0) {
+        replica_tick(p->replica);
+    }
+}
+
+static void tend(struct sim *s, struct sim_pod *p) {
+    if (p->replica == NULL && s->now_ms >= p->restart_ms) {
+        start(s, p);
+    }
+    if (p->replica != NULL && p->is_gone) {
+        sim_pod_stop(s, p, 200 + sim_below(s, 500));
+    }
+    if (p->paused_ms != 0 && s->now_ms >= p->paused_ms) {
+        wake(s, p);
+    }
+    if (p->is_admitted) {
+        join(s, p);
+    } else if (is_outside(p) && s->now_ms >= p->join_ms) {
+        try_join(s, p);
+    }
+}
+
+void sim_pod_tend(struct sim *s) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        tend(s, &s->pods[i]);
+    }
+}
+
+uint64_t sim_pod_next(const struct sim *s) {
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        uint64_t at = UINT64_MAX;
+        if (p->replica == NULL) {
+            at = p->restart_ms;
+        } else if (p->paused_ms != 0) {
+            at = p->paused_ms;
+        } else {
+            uint64_t tick = replica_deadline(p->replica);
+            at = tick == UINT64_MAX ? tick : tick < 1000 ? 0 : tick - 1000;
+            at = is_outside(p) && p->join_ms < at ? p->join_ms : at;
+        }
+        next = at < next ? at : next;
+    }
+    return next;
+}
+
+void sim_pod_deinit(struct sim *s) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        replica_free(s->pods[i].replica);
+        s->pods[i].replica = NULL;
+    }
+}
