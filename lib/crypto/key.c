@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -13,6 +14,8 @@
 
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
+
+#define PKCS1_MAX 2080 /* bytes: RSA with 16384 bits */
 
 void key_deinit(struct key *k) {
     EVP_PKEY_free(k->pkey);
@@ -75,6 +78,21 @@ bool key_is_private(const struct key *k) {
     return n > 0;
 }
 
+/* The form in which a key is written: the curve by its name, the point uncompressed (RFC 5480
+ * sections 2.1.1 and 2.2). A key read in another form keeps it otherwise, and has another digest.
+ */
+static void normalize(EVP_PKEY *pkey) {
+    struct key key = {pkey};
+    enum key_kind kind = key_kind_of(&key);
+    if (kind == KEY_P256 || kind == KEY_P384) {
+        CHECK(EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_ENCODING,
+                                             OSSL_PKEY_EC_ENCODING_GROUP) == 1);
+        CHECK(EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                             OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) ==
+              1);
+    }
+}
+
 void key_spki(const struct key *k, struct buf *out) {
     unsigned char *der = NULL;
     int n = i2d_PUBKEY(k->pkey, &der);
@@ -89,8 +107,10 @@ struct result key_from_spki(struct span der, struct key *out, struct err *err) {
     EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)der.size);
     ERR_clear_error();
     ENSURE(pkey != NULL, err, MALFORMED, "not a SubjectPublicKeyInfo");
+    normalize(pkey);
     struct key key = {pkey};
-    AUTO(buf_deinit) struct buf again = {0};
+    AUTO(buf_deinit)
+    struct buf again = {0};
     key_spki(&key, &again);
     if (!span_equal(buf_span(&again), der)) {
         key_deinit(&key);
@@ -101,9 +121,34 @@ struct result key_from_spki(struct span der, struct key *out, struct err *err) {
 }
 
 void key_digest(const struct key *k, uint8_t out[32]) {
-    AUTO(buf_deinit) struct buf spki = {0};
+    AUTO(buf_deinit)
+    struct buf spki = {0};
     key_spki(k, &spki);
     sha256(buf_span(&spki), out);
+}
+
+void key_pkcs1(const struct key *k, struct buf *out) {
+    CHECK(key_kind_of(k) == KEY_RSA);
+    unsigned char *der = NULL;
+    int n = i2d_PublicKey(k->pkey, &der);
+    CHECK(n > 0);
+    buf_append(out, der, (size_t)n);
+    OPENSSL_free(der);
+}
+
+struct result key_from_pkcs1(struct span der, int bits_min, struct key *out, struct err *err) {
+    ENSURE(der.size > 0 && der.size <= PKCS1_MAX, err, MALFORMED, "RSA public key of %zu bytes",
+           der.size);
+    const unsigned char *at = der.data;
+    EVP_PKEY *pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)der.size);
+    ERR_clear_error();
+    if (pkey == NULL || at != der.data + der.size || EVP_PKEY_get_bits(pkey) < bits_min) {
+        EVP_PKEY_free(pkey);
+        return err_set(err, ERR_MALFORMED, "not a PKCS#1 RSA public key of at least %d bits",
+                       bits_min);
+    }
+    out->pkey = pkey;
+    return OK;
 }
 
 static void append_bio(BIO *bio, struct buf *out) {
@@ -126,7 +171,11 @@ struct result key_from_private_der(struct span der, struct key *out, struct err 
     const unsigned char *at = der.data;
     EVP_PKEY *pkey = d2i_AutoPrivateKey(NULL, &at, (long)der.size);
     ERR_clear_error();
-    ENSURE(pkey != NULL && at == der.data + der.size, err, MALFORMED, "not a PKCS#8 private key");
+    if (pkey == NULL || at != der.data + der.size) {
+        EVP_PKEY_free(pkey);
+        return err_set(err, ERR_MALFORMED, "not a PKCS#8 private key");
+    }
+    normalize(pkey);
     out->pkey = pkey;
     return OK;
 }
@@ -164,6 +213,7 @@ struct result key_from_pem(struct span pem, struct key *out, struct err *err) {
     ERR_clear_error();
     ENSURE(pkey != NULL, err, CONFIG,
            "not an unencrypted PEM key (want a block PRIVATE KEY, EC PRIVATE KEY or PUBLIC KEY)");
+    normalize(pkey);
     out->pkey = pkey;
     return OK;
 }
@@ -185,8 +235,7 @@ static const EVP_MD *digest_of(const struct key *k, bool *is_known) {
     return NULL;
 }
 
-struct result key_sign(const struct key *k, struct span message, struct buf *out,
-                       struct err *err) {
+struct result key_sign(const struct key *k, struct span message, struct buf *out, struct err *err) {
     bool is_known = false;
     const EVP_MD *md = digest_of(k, &is_known);
     ENSURE(is_known, err, INVALID, "cannot sign with this kind of key: want P-256, P-384, Ed25519");
@@ -210,10 +259,10 @@ struct result key_verify(const struct key *k, struct span message, struct span s
     ENSURE(is_known, err, SIGNATURE, "signature of an unknown kind of key");
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CHECK(ctx != NULL);
-    int verdict = EVP_DigestVerifyInit(ctx, NULL, md, NULL, k->pkey) == 1
-                      ? EVP_DigestVerify(ctx, signature.data, signature.size, message.data,
-                                         message.size)
-                      : 0;
+    int verdict =
+        EVP_DigestVerifyInit(ctx, NULL, md, NULL, k->pkey) == 1
+            ? EVP_DigestVerify(ctx, signature.data, signature.size, message.data, message.size)
+            : 0;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
     ENSURE(verdict == 1, err, SIGNATURE, "the signature is not valid");

@@ -18,7 +18,7 @@ struct key {
     EVP_PKEY *pkey; /* owned; NULL in a zeroed struct */
 };
 
-void key_deinit(struct key *k); /* accepts zeroed */
+void key_deinit(struct key *k);                         /* accepts zeroed */
 void key_share(const struct key *from, struct key *to); /* one more owner of the same key */
 
 /* A new random pair; KEY_RSA is 4096 bits. */
@@ -28,13 +28,21 @@ bool key_is_private(const struct key *k);
 
 /* DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7); appended to `out`. */
 void key_spki(const struct key *k, struct buf *out);
-/* Exactly one SPKI, no trailing bytes; re-encoding must give the same bytes. */
+/* Exactly one SPKI, no trailing bytes; re-encoding must give the same bytes, with the curve by its
+ * name and the point uncompressed (RFC 5480): one key has one digest. */
 RESULT key_from_spki(struct span der, struct key *out, struct err *err);
 /* SHA-256 of the SPKI: the identity of an owner key in a manifest. */
 void key_digest(const struct key *k, uint8_t out[32]);
 
+/* The public half of an RSA key as RSAPublicKey (PKCS#1, RFC 8017 appendix A.1.1); appended to
+ * `out`. Not for other kinds. */
+void key_pkcs1(const struct key *k, struct buf *out);
+/* Exactly one RSAPublicKey with a modulus of at least `bits_min` bits; MALFORMED otherwise. */
+RESULT key_from_pkcs1(struct span der, int bits_min, struct key *out, struct err *err);
+
 /* PKCS#8 DER of the private key: secret bytes; the buf wipes itself. */
 void key_private_der(const struct key *k, struct buf *out);
+/* Exactly one private key: PKCS#8, or the older form of its kind; MALFORMED otherwise. */
 RESULT key_from_private_der(struct span der, struct key *out, struct err *err);
 /* "PRIVATE KEY" (PKCS#8) or "PUBLIC KEY" (SPKI) blocks; reading takes also "EC PRIVATE KEY".
  * No passphrases: an encrypted key is CONFIG. */
@@ -44,7 +52,6 @@ RESULT key_from_pem(struct span pem, struct key *out, struct err *err);
 /* Signs `message` as said above; appended to `out`. KEY_RSA and others: INVALID. */
 RESULT key_sign(const struct key *k, struct span message, struct buf *out, struct err *err);
 /* SIGNATURE unless `signature` is valid. */
-RESULT key_verify(const struct key *k, struct span message, struct span signature,
-                  struct err *err);
+RESULT key_verify(const struct key *k, struct span message, struct span signature, struct err *err);
 
 #endif
