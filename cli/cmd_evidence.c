@@ -9,15 +9,13 @@
 
 #include <string.h>
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
 #include "attest/snp_certtable.h"
 #include "attest/snp_print.h"
 #include "attest/snp_verify.h"
 #include "lib/base/file.h"
 #include "lib/base/host.h"
 #include "lib/base/limits.h"
+#include "lib/crypto/pem.h"
 #include "lib/manifest/manifest.h"
 
 #define EVIDENCE_FILE_MAX (128 * 1024)
@@ -61,12 +59,6 @@ static void bundle_deinit(struct bundle *b) {
     b->count = 0;
 }
 
-static bool is_pem(const struct buf *file) {
-    static const char begin[] = "-----BEGIN ";
-    return file->size > sizeof begin &&
-           memmem(file->data, file->size, begin, sizeof begin - 1) != NULL;
-}
-
 static struct result bundle_add(struct bundle *b, struct span der, const char *path,
                                 struct err *err) {
     ENSURE(b->count < SNP_CHAIN_MAX, err, INVALID, "%s: more than %d certificates", path,
@@ -75,31 +67,25 @@ static struct result bundle_add(struct bundle *b, struct span der, const char *p
     return OK;
 }
 
+/* The bundle that pem_each fills, and the file it comes from. */
+struct filling {
+    struct bundle *out;
+    const char *path;
+};
+
+static struct result on_block(void *data, struct span der, struct err *err) {
+    struct filling *f = data;
+    return bundle_add(f->out, der, f->path, err);
+}
+
 /* Appends every block of this kind ("CERTIFICATE") of a PEM text. */
 static struct result read_pem(const struct buf *file, const char *kind, const char *path,
                               struct bundle *out, struct err *err) {
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
-    CHECK(bio != NULL);
-    struct result r = OK;
-    size_t before = out->count;
-    char *name = NULL;
-    char *header = NULL;
-    unsigned char *data = NULL;
-    long size = 0;
-    while (is_ok(r) && PEM_read_bio(bio, &name, &header, &data, &size) == 1) {
-        if (strcmp(name, kind) == 0) {
-            r = bundle_add(out, span_of(data, (size_t)size), path, err);
-        }
-        OPENSSL_free(name);
-        OPENSSL_free(header);
-        OPENSSL_free(data);
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    if (is_ok(r) && out->count == before) {
-        return err_set(err, ERR_INVALID, "%s: no %s block in this PEM file", path, kind);
-    }
-    return r;
+    struct filling filling = {out, path};
+    size_t count = 0;
+    TRY(pem_each(buf_span(file), kind, on_block, &filling, &count, err));
+    ENSURE(count > 0, err, INVALID, "%s: no %s block in this PEM file", path, kind);
+    return OK;
 }
 
 static struct result read_bundle(const char *path, const char *kind, struct bundle *out,
@@ -108,7 +94,7 @@ static struct result read_bundle(const char *path, const char *kind, struct bund
     struct buf file = {0};
     TRY(file_read(path, EVIDENCE_FILE_MAX, &file, err));
     ENSURE(file.size > 0, err, INVALID, "%s: empty file", path);
-    if (is_pem(&file)) {
+    if (pem_is_text(buf_span(&file))) {
         return read_pem(&file, kind, path, out, err);
     }
     return bundle_add(out, buf_span(&file), path, err);
@@ -324,7 +310,7 @@ static struct result crl_to_json(struct span file, json_t **out, struct err *err
 /* The first reading that fits. */
 static struct result file_to_json(const struct buf *file, const char *path, json_t **out,
                                   struct err *err) {
-    if (is_pem(file)) {
+    if (pem_is_text(buf_span(file))) {
         return pem_to_json(file, path, out, err);
     }
     if (file->size == SNP_REPORT_SIZE) {

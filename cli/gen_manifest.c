@@ -3,8 +3,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/gen_manifest.h"
 
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -147,21 +145,19 @@ static RESULT insert_owner(struct gen_manifest *m, const char *path, const struc
     return OK;
 }
 
-/* i2d_PublicKey of an RSA key is RFC 8017's RSAPublicKey. */
 static RESULT insert_share(struct gen_manifest *m, const char *path, const struct key *key,
                            struct err *err) {
     ENSURE(key_kind_of(key) == KEY_RSA, err, INVALID, "%s: a share owner's key must be RSA", path);
-    unsigned char *der = NULL;
-    int size = i2d_PublicKey(key->pkey, &der);
-    CHECK(size > 0);
-    insert_hex(m->shares, span_of(der, (size_t)size));
-    OPENSSL_free(der);
+    AUTO(buf_deinit)
+    struct buf der = {0};
+    key_pkcs1(key, &der);
+    insert_hex(m->shares, buf_span(&der));
     return OK;
 }
 
 struct key_role {
     enum key_kind kind;
-    RESULT (*insert)
+    RESULT(*insert)
     (struct gen_manifest *m, const char *path, const struct key *key, struct err *err);
 };
 

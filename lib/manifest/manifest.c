@@ -15,15 +15,13 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <jansson.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
+#include "lib/crypto/key.h"
 
 #define PATH_SIZE 512
 #define SHARE_KEY_BITS_MIN 2048
@@ -593,13 +591,9 @@ static void read_owner_digests(struct reader *r, const json_t *value, void *targ
 
 /* RFC 8017 appendix A.1.1, nothing behind it. */
 static bool is_rsa_public_key(struct span der) {
-    const uint8_t *at = der.data;
-    EVP_PKEY *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)der.size);
-    bool ok = key != NULL && at == der.data + der.size && EVP_PKEY_is_a(key, "RSA") &&
-              EVP_PKEY_get_bits(key) >= SHARE_KEY_BITS_MIN;
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    return ok;
+    AUTO(key_deinit)
+    struct key key = {0};
+    return is_ok(key_from_pkcs1(der, SHARE_KEY_BITS_MIN, &key, NULL));
 }
 
 static bool is_listed(const struct span *items, size_t count, struct span wanted) {

@@ -44,7 +44,7 @@ struct snp_reference {
     uint8_t policy_abi_minor;
     uint8_t (*chip_ids)[64]; /* allow list; empty = any */
     size_t chip_id_count;
-    uint8_t (*simulated_roots)[32]; /* SHA-256 of the SPKI of roots that are not AMD's; normally empty */
+    uint8_t (*simulated_roots)[32]; /* SHA-256 of the SPKI of roots not AMD's; normally empty */
     size_t simulated_root_count;
 };
 
@@ -75,7 +75,7 @@ struct manifest {
 void manifest_deinit(struct manifest *m);
 
 /* Parses and validates. MANIFEST with one line per problem joined by "; ". Refuses JSON null, empty
- * input and anything over LIMIT_MANIFEST_SET before parsing. A server and a client call the same. */
+ * input and anything over LIMIT_MANIFEST_SET before parsing. Server and client call the same. */
 RESULT manifest_parse(struct span json, struct manifest *out, struct err *err);
 
 /* NULL when no policy has this hash. */
