@@ -387,8 +387,6 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static RESULT make_identity(struct server *s, struct err *err) {
     struct server_identity *id = &s->identity;
-    AUTO(buf_deinit)
-    struct buf certificate = {0};
     id->config = s->config;
     id->host = &host_system;
     TRY(key_generate(KEY_P256, &id->key, err));

@@ -113,7 +113,7 @@ void worker_cancel(struct worker *w, const void *owner) {
 struct result worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
                          op_cb done, struct err *err) {
     struct op *op = start_op(w, owner, done);
-    struct letter *l = letter_new(kind, op->ticket);
+    struct letter *l = letter_new((int)kind, op->ticket);
     l->thread = w->index;
     buf_append_span(&l->bytes, bytes);
     uint64_t ticket = op->ticket;

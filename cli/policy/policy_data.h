@@ -5,9 +5,9 @@
  * stands in no table is an error: it could change what runs, unseen. Source of the names:
  * Kubernetes API v1, PodSpec.
  *
- * Commands, arguments and variables are expanded as the kubelet does it: "$(NAME)" becomes the value
- * of the pod's variable, "$$" becomes "$". Strings that would make long lines become arrays of
- * pieces (rules.rego: text).
+ * Commands, arguments and variables are expanded as the kubelet does it: "$(NAME)" becomes the
+ * value of the pod's variable, "$$" becomes "$". Strings that would make long lines become arrays
+ * of pieces (rules.rego: text).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_POLICY_DATA_H

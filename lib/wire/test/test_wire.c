@@ -169,83 +169,84 @@ static void test_the_good_pair_is_good(void **state) {
     assert_int_equal(((struct point *)pair.list.items)[0].x, 128);
 }
 
+static const struct bad_row bad_rows[] = {
+    {"05", ERR_MALFORMED, "pair: not an array"},
+    {"91", ERR_MALFORMED, "pair: offset 0: ends too early: 1 elements, 0 bytes left"},
+    {"93920500"
+     "9090",
+     ERR_MALFORMED, "pair: 3 fields, want 2"},
+    {"92920590"
+     "90",
+     ERR_MALFORMED, "pair.point: point.label: not a string"},
+    {"9292c2a0"
+     "90",
+     ERR_MALFORMED, "pair.point: point.x: not an unsigned integer"},
+    {"9292ffa0"
+     "90",
+     ERR_MALFORMED, "pair: offset 2: a value of type 0xff, which messages do not use"},
+    {"9292cd0100a0"
+     "90",
+     ERR_TOO_LARGE, "pair.point: point.x: 256, limit 255"},
+    {"9292cc05a0"
+     "90",
+     ERR_MALFORMED, "pair: not in its shortest encoding"},
+    {"929205d900"
+     "90",
+     ERR_MALFORMED, "pair: not in its shortest encoding"},
+    {"929205a0"
+     "dc0000",
+     ERR_MALFORMED, "pair: not in its shortest encoding"},
+    {"929205a100"
+     "90",
+     ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
+    {"929205a2c080"
+     "90",
+     ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
+    {"929205a3eda080"
+     "90",
+     ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
+    {"929205a1c3"
+     "90",
+     ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
+    {"929205a9313233343536373839"
+     "90",
+     ERR_TOO_LARGE, "pair.point: point.label: 9 bytes, limit 8"},
+    {"929205a0"
+     "93"
+     "9201a0"
+     "9201a0"
+     "9201a0",
+     ERR_TOO_LARGE, "pair.list: 3 items, limit 2"},
+    {"929205a0"
+     "92"
+     "9201a0"
+     "9201c2",
+     ERR_MALFORMED, "pair.list: item 1: point.label: not a string"},
+    {"929205a0"
+     "90"
+     "00",
+     ERR_MALFORMED, "pair: 1 bytes behind the message"},
+    {"92"
+     "ddffffffff",
+     ERR_MALFORMED, "pair: offset 1: ends too early: 4294967295 elements, 0 bytes left"},
+    {"92c6ffffffff00", ERR_MALFORMED,
+     "pair: offset 1: ends too early: 4294967295 bytes, 1 bytes left"},
+    {"9292c0a090", ERR_MALFORMED,
+     "pair: offset 2: a value of type 0xc0, which messages do not use"},
+    {"9191919191919191919191919191919191919100", ERR_MALFORMED,
+     "pair: offset 16: nested over 16 deep"},
+    {"", ERR_MALFORMED, "pair: offset 0: ends too early"},
+};
+
 static void test_bad_messages(void **state) {
     (void)state;
-    static const struct bad_row rows[] = {
-        {"05", ERR_MALFORMED, "pair: not an array"},
-        {"91", ERR_MALFORMED, "pair: offset 0: ends too early: 1 elements, 0 bytes left"},
-        {"93920500"
-         "9090",
-         ERR_MALFORMED, "pair: 3 fields, want 2"},
-        {"92920590"
-         "90",
-         ERR_MALFORMED, "pair.point: point.label: not a string"},
-        {"9292c2a0"
-         "90",
-         ERR_MALFORMED, "pair.point: point.x: not an unsigned integer"},
-        {"9292ffa0"
-         "90",
-         ERR_MALFORMED, "pair: offset 2: a value of type 0xff, which messages do not use"},
-        {"9292cd0100a0"
-         "90",
-         ERR_TOO_LARGE, "pair.point: point.x: 256, limit 255"},
-        {"9292cc05a0"
-         "90",
-         ERR_MALFORMED, "pair: not in its shortest encoding"},
-        {"929205d900"
-         "90",
-         ERR_MALFORMED, "pair: not in its shortest encoding"},
-        {"929205a0"
-         "dc0000",
-         ERR_MALFORMED, "pair: not in its shortest encoding"},
-        {"929205a100"
-         "90",
-         ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
-        {"929205a2c080"
-         "90",
-         ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
-        {"929205a3eda080"
-         "90",
-         ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
-        {"929205a1c3"
-         "90",
-         ERR_MALFORMED, "pair.point: point.label: not UTF-8 without NUL"},
-        {"929205a9313233343536373839"
-         "90",
-         ERR_TOO_LARGE, "pair.point: point.label: 9 bytes, limit 8"},
-        {"929205a0"
-         "93"
-         "9201a0"
-         "9201a0"
-         "9201a0",
-         ERR_TOO_LARGE, "pair.list: 3 items, limit 2"},
-        {"929205a0"
-         "92"
-         "9201a0"
-         "9201c2",
-         ERR_MALFORMED, "pair.list: item 1: point.label: not a string"},
-        {"929205a0"
-         "90"
-         "00",
-         ERR_MALFORMED, "pair: 1 bytes behind the message"},
-        {"92"
-         "ddffffffff",
-         ERR_MALFORMED, "pair: offset 1: ends too early: 4294967295 elements, 0 bytes left"},
-        {"92c6ffffffff00", ERR_MALFORMED,
-         "pair: offset 1: ends too early: 4294967295 bytes, 1 bytes left"},
-        {"9292c0a090", ERR_MALFORMED,
-         "pair: offset 2: a value of type 0xc0, which messages do not use"},
-        {"9191919191919191919191919191919191919100", ERR_MALFORMED,
-         "pair: offset 16: nested over 16 deep"},
-        {"", ERR_MALFORMED, "pair: offset 0: ends too early"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof bad_rows / sizeof bad_rows[0]; i++) {
         AUTO(arena_deinit)
         struct arena arena = {0};
         struct pair pair = {.point = {.x = 9}};
         struct err err;
-        assert_int_equal(decode_hex(rows[i].hex, &pair, &arena, &err).code, rows[i].code);
-        assert_string_equal(err.text, rows[i].text);
+        assert_int_equal(decode_hex(bad_rows[i].hex, &pair, &arena, &err).code, bad_rows[i].code);
+        assert_string_equal(err.text, bad_rows[i].text);
         assert_int_equal(pair.point.x, 9);
     }
 }
