@@ -294,6 +294,50 @@ static RESULT check_signature(struct set_job *job, const uint8_t cluster[32], ui
                              authority == NULL ? &job->manifest : authority, err);
 }
 
+/* A founder's document answers the digest of the first manifest, a joiner's the cluster id. */
+static void find_nonce(const struct view *v, const struct core_member *m,
+                       uint8_t nonce[ATTEST_NONCE_SIZE]) {
+    if (m->admitted_index <= 1) {
+        sha256(v->records[0].manifest, nonce);
+    } else {
+        memcpy(nonce, v->cluster, sizeof v->cluster);
+    }
+}
+
+static RESULT check_member(struct session *s, const struct core_member *m, struct err *err) {
+    uint8_t nonce[ATTEST_NONCE_SIZE];
+    struct attest_policy policy;
+    struct attest_peer peer = {0};
+    find_nonce(worker_view(s->worker), m, nonce);
+    worker_attest_policy(s->worker, &s->set->manifest, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
+    struct result r = attest_document_verify(nonce, m->member.evidence, &policy, &peer, err);
+    attest_peer_deinit(&peer);
+    return r;
+}
+
+/* Every current member, standbys too, must satisfy the manifest that is to become active
+ * (ARCHITECTURE section 5): else a restart would find nobody who may let it in. The evidence of the
+ * admission is judged again; applying the entry looks at the policy hashes alone. */
+static RESULT check_members(struct session *s, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf names = {0};
+    const struct view *v = worker_view(s->worker);
+    struct err first = {.code = ERR_OK};
+    for (size_t i = 0; i < v->member_count; i++) {
+        const struct core_member *m = &v->members[i];
+        struct err why;
+        if (m->state == CORE_MEMBER && !is_ok(check_member(s, m, &why))) {
+            first = names.size == 0 ? why : first;
+            buf_appendf(&names, "%s%s", names.size == 0 ? "" : ", ", m->member.name);
+        }
+    }
+    ENSURE(names.size == 0, err, DENIED,
+           "members that do not satisfy this manifest: %.480s; keep them in it or retire them "
+           "first (the first one: %.400s)",
+           buf_cstr(&names), first.text);
+    return OK;
+}
+
 void session_set_start(struct session *s, const struct set_request *request,
                        const uint8_t cluster[32], uint64_t epoch, const struct manifest *authority,
                        void (*before_propose)(struct session *s)) {
@@ -306,6 +350,7 @@ void session_set_start(struct session *s, const struct set_request *request,
     struct err err;
     struct result r = manifest_parse(job->request.manifest, &job->manifest, &err);
     r = is_ok(r) ? check_signature(job, cluster, epoch, authority, &err) : r;
+    r = is_ok(r) && !job->is_first ? check_members(s, &err) : r;
     if (!is_ok(r)) {
         fail(s, &err);
         return;
