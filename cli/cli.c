@@ -157,7 +157,9 @@ void cli_print_json(struct cli *cli, json_t *document) {
 }
 
 void cli_print_text(struct span text) {
-    fwrite(text.data, 1, text.size, stdout);
+    if (text.size > 0) { /* fwrite takes no NULL */
+        fwrite(text.data, 1, text.size, stdout);
+    }
 }
 
 static int report_failure(struct cli *cli, struct result r, const struct err *err) {
