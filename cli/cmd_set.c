@@ -54,7 +54,9 @@ struct set_run {
     uint8_t transition[32];
     uint64_t generation;
     bool is_founding;
-    bool is_sent; /* COMMIT or SET is out: its outcome must be known before anything is said */
+    bool is_sent;    /* COMMIT or SET is out */
+    bool is_started; /* API_NEED came: from now on the server proposes it on its own */
+    size_t next;     /* address to try first */
     bool already;
 };
 
@@ -175,8 +177,9 @@ static bool may_try_next(enum err_code code) {
 static RESULT connect_any(struct set_run *run, struct err *err) {
     const struct dial_address *empty = NULL;
     struct result r = OK;
-    for (size_t i = 0; i < run->addresses.count; i++) {
+    for (size_t i = run->next; i < run->addresses.count; i++) {
         const struct dial_address *address = &run->addresses.items[i];
+        run->next = i + 1;
         r = connect_to(run, address, err);
         if (is_ok(r) && run->remote.history->generation > 0) {
             return OK;
@@ -278,7 +281,9 @@ static RESULT check_head(struct set_run *run, struct err *err) {
     run->already = span_equal(h->records[h->generation - 1].manifest, buf_span(&run->trust.bytes));
     char head[65];
     hex_encode(SPAN(run->remote.verdict.head), head);
-    ENSURE(run->already || memcmp(run->remote.verdict.head, run->previous, 32) == 0, err, CHANGED,
+    bool is_current = remote_statement(&run->remote)->has_confirmed; /* else the server decides */
+    ENSURE(run->already || !is_current || memcmp(run->remote.verdict.head, run->previous, 32) == 0,
+           err, CHANGED,
            "changed since you looked: the active transition is %s (generation %" PRIu64
            "); run `contrast verify`, look at what changed, then set again",
            head, h->generation);
@@ -349,15 +354,17 @@ static RESULT await_answer(struct set_run *run, struct arena *arena, struct set_
         ENSURE(reply.type == API_NEED && !has_needed, err, PROTOCOL, "unexpected frame %u",
                reply.type);
         has_needed = true;
+        run->is_started = true;
         TRY(send_policies(run, reply.body, err));
     }
 }
 
 /* ---- unknown outcomes ---- */
 
+/* An error that the server answered before it asked for policies proposed nothing. */
 static bool is_outcome_unknown(const struct set_run *run, enum err_code code) {
-    return run->is_sent &&
-           (code == ERR_OUTCOME_UNKNOWN || code == ERR_NO_QUORUM || dial_is_lost(run->dial));
+    bool is_unsure = run->is_started && err_class_of(code) == ERR_CLASS_RETRY;
+    return run->is_sent && (is_unsure || dial_is_lost(run->dial));
 }
 
 /* True when this replica shows the manifest as active, in the cluster that was meant. */
@@ -467,6 +474,8 @@ static RESULT ready(struct set_run *run, struct err *err) {
 
 static RESULT apply(struct set_run *run, struct arena *arena, struct set_answer *answer,
                     struct err *err) {
+    run->is_sent = false;
+    run->is_started = false;
     struct result r = run->is_founding ? commit(run, err) : send_set(run, err);
     r = is_ok(r) ? await_answer(run, arena, answer, err) : r;
     if (!is_ok(r) && is_outcome_unknown(run, r.code)) {
@@ -479,14 +488,31 @@ static RESULT apply(struct set_run *run, struct arena *arena, struct set_answer 
     return write_result(run, answer, err);
 }
 
+/* Nothing was proposed, and another replica may do better. */
+static bool may_go_on(const struct set_run *run, enum err_code code) {
+    return run->dial != NULL && !run->is_founding && run->next < run->addresses.count &&
+           code != ERR_OUTCOME_UNKNOWN && err_class_of(code) == ERR_CLASS_RETRY;
+}
+
+static RESULT set_somewhere(struct set_run *run, struct arena *arena, struct err *err) {
+    for (;;) {
+        struct set_answer answer = {0};
+        TRY(ready(run, err));
+        struct result r =
+            run->options.is_dry ? check_dry(run, err) : apply(run, arena, &answer, err);
+        if (is_ok(r) || !may_go_on(run, r.code)) {
+            return r;
+        }
+        log_warn("%s; trying the next replica", err->text);
+    }
+}
+
 static RESULT set(struct set_run *run, int argc, char **argv, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct set_answer answer = {0};
     TRY(parse_options(run, argc, argv, err));
     TRY(load_local(run, err));
-    TRY(ready(run, err));
-    TRY(run->options.is_dry ? check_dry(run, err) : apply(run, &arena, &answer, err));
+    TRY(set_somewhere(run, &arena, err));
     print_result(run);
     return OK;
 }

@@ -26,6 +26,8 @@ struct verify_row {
     bool is_confirmed;
     uint64_t id;
     const char *state;
+    char name[LIMIT_NAME + 1]; /* and role: as the replica itself says; "" = not known */
+    char role[16];
     uint64_t generation;
     uint64_t confirmed_index;
 };
@@ -114,11 +116,33 @@ static RESULT judge(const struct verify_run *run, struct verify_row *row, struct
     }
     TRY(r);
     fill_row(row, remote);
-    TRY(err_wrap(compare_manifest(run, h, err), err, "%s", row->address->text));
-    ENSURE(remote_statement(remote)->has_confirmed, err, UNVERIFIABLE,
-           "%s: genuine, currency unknown: no quorum confirmed this state after the question",
-           row->address->text);
+    bool is_confirmed = remote_statement(remote)->has_confirmed;
+    r = compare_manifest(run, h, err);
+    ENSURE(is_confirmed, err, UNVERIFIABLE,
+           "%s: genuine, currency unknown: no quorum confirmed this state after the question%s",
+           row->address->text, is_ok(r) ? "" : "; it shows another manifest than yours");
+    TRY(err_wrap(r, err, "%s", row->address->text));
     return OK;
+}
+
+/* Name and role are for people: a replica that does not tell them is verified all the same. */
+static void ask_labels(struct dial *dial, struct verify_row *row) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_empty empty = {0};
+    struct api_status_reply status;
+    struct dial_call call = {API_STATUS,       &api_empty_type,        &empty,
+                             API_STATUS_REPLY, &api_status_reply_type, &status};
+    if (!is_ok(dial_ask(dial, &call, &arena, NULL))) {
+        return;
+    }
+    (void)snprintf(row->name, sizeof row->name, "%s", status.name);
+    const struct api_member *members = status.members.items;
+    for (size_t i = 0; i < status.members.count; i++) {
+        if (members[i].id == row->id) {
+            (void)snprintf(row->role, sizeof row->role, "%.15s", members[i].role);
+        }
+    }
 }
 
 static RESULT verify_one(struct verify_run *run, const struct dial_address *address,
@@ -134,6 +158,9 @@ static RESULT verify_one(struct verify_run *run, const struct dial_address *addr
         remote_deinit(&remote);
         dial_close(dial);
         return r;
+    }
+    if (run->is_all) {
+        ask_labels(dial, row);
     }
     hang_up(run);
     run->dial = dial;
@@ -274,6 +301,8 @@ static json_t *row_to_json(const struct verify_row *row) {
         json_object_set_new(o, "simulated", json_boolean(row->simulated));
         json_object_set_new(o, "id", json_string(id));
         json_object_set_new(o, "state", json_string(row->state));
+        json_object_set_new(o, "name", row->name[0] != 0 ? json_string(row->name) : json_null());
+        json_object_set_new(o, "role", row->role[0] != 0 ? json_string(row->role) : json_null());
         json_object_set_new(o, "generation", json_integer((json_int_t)row->generation));
         json_object_set_new(o, "confirmed_index",
                             row->is_confirmed ? json_integer((json_int_t)row->confirmed_index)
@@ -317,19 +346,22 @@ static json_t *run_to_json(const struct verify_run *run, bool is_written) {
     return o;
 }
 
+#define ROW_FORMAT "%-22s %-16s %-20s %-8s %-8s %4s %10s  %s%s\n"
+
 static void append_row(struct buf *out, const struct verify_row *row) {
-    if (!row->is_judged) {
-        buf_appendf(out, "%-24s %-20s %-8s %4s %10s  %s\n", row->address->text, "-", "-", "-", "-",
-                    verdict_of(row));
-        return;
+    char id[24] = "-";
+    char generation[24] = "-";
+    char confirmed[24] = "-";
+    if (row->is_judged) {
+        (void)snprintf(id, sizeof id, "%" PRIu64, row->id);
+        (void)snprintf(generation, sizeof generation, "%" PRIu64, row->generation);
     }
-    char index[24] = "-";
     if (row->is_confirmed) {
-        (void)snprintf(index, sizeof index, "%" PRIu64, row->confirmed_index);
+        (void)snprintf(confirmed, sizeof confirmed, "%" PRIu64, row->confirmed_index);
     }
-    buf_appendf(out, "%-24s %-20" PRIu64 " %-8s %4" PRIu64 " %10s  %s%s\n", row->address->text,
-                row->id, row->state, row->generation, index, verdict_of(row),
-                row->simulated ? " (SIMULATED)" : "");
+    buf_appendf(out, ROW_FORMAT, row->address->text, row->name[0] != 0 ? row->name : "-", id,
+                row->is_judged ? row->state : "-", row->role[0] != 0 ? row->role : "-", generation,
+                confirmed, verdict_of(row), row->simulated ? " (SIMULATED)" : "");
 }
 
 static void print_text(const struct verify_run *run, bool is_written) {
@@ -337,8 +369,8 @@ static void print_text(const struct verify_run *run, bool is_written) {
     struct buf out = {0};
     bool simulated = false;
     if (run->is_all) {
-        buf_appendf(&out, "%-24s %-20s %-8s %4s %10s  %s\n", "ADDRESS", "ID", "STATE", "GEN",
-                    "CONFIRMED", "VERDICT");
+        buf_appendf(&out, ROW_FORMAT, "ADDRESS", "NAME", "ID", "STATE", "ROLE", "GEN", "CONFIRMED",
+                    "VERDICT", "");
     }
     for (size_t i = 0; i < run->row_count; i++) {
         simulated = simulated || run->rows[i].simulated;
@@ -366,7 +398,9 @@ static void print_text(const struct verify_run *run, bool is_written) {
                     "  transition  %s\n  Please look at the history and the policies.\n",
                     run->remote.history->count, run->policy_count, run->cli->workspace, head);
     }
-    cli_print_text(buf_span(&out));
+    if (out.size > 0) {
+        cli_print_text(buf_span(&out));
+    }
 }
 
 /* ---- the command ---- */

@@ -112,6 +112,13 @@ static bool is_drained(const struct dial *d) {
     return client_pending_bytes(d->client) <= DRAIN_BYTES;
 }
 
+/* Why the connection ended, with the address once. */
+static RESULT say_why(const struct dial *d, struct err *err) {
+    bool has_address = strncmp(d->why.text, d->address.text, strlen(d->address.text)) == 0;
+    return has_address ? err_set(err, d->why.code, "%s", d->why.text)
+                       : err_set(err, d->why.code, "%s: %.700s", d->address.text, d->why.text);
+}
+
 /* Turns the loop until `done`, the connection's end or the time is over. */
 static RESULT turn(struct dial *d, bool (*done)(const struct dial *d), uint64_t timeout_ms,
                    struct err *err) {
@@ -126,7 +133,7 @@ static RESULT turn(struct dial *d, bool (*done)(const struct dial *d), uint64_t 
         return OK;
     }
     if (d->client == NULL) {
-        return err_set(err, d->why.code, "%s: %.900s", d->address.text, d->why.text);
+        return say_why(d, err);
     }
     d->is_lost = true;
     return err_set(err, ERR_TIMEOUT, "%s: no answer within %u s", d->address.text,
@@ -213,7 +220,9 @@ bool dial_is_lost(const struct dial *d) {
 
 struct result dial_send(struct dial *d, uint8_t type, const struct wire_type *wire_type,
                         const void *message, struct err *err) {
-    ENSURE(d->client != NULL, err, CLOSED, "%s: %.900s", d->address.text, d->why.text);
+    if (d->client == NULL) {
+        return say_why(d, err);
+    }
     struct result r = client_send(d->client, type, wire_type, message, err);
     d->is_lost = d->is_lost || !is_ok(r);
     TRY(r);

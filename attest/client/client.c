@@ -293,8 +293,9 @@ struct result client_error(const struct frame *frame, struct err *err) {
     TRY(wire_decode(&api_error_type, frame->body, &arena, &e, err));
     enum err_code code = err_from_wire((unsigned)(e.code & 0xffff));
     code = code == ERR_OK ? ERR_INTERNAL : code;
-    if (e.verdict_code[0] == 0) {
-        return err_set(err, code, "%s", e.text);
+    if (e.verdict_code[0] == 0 || strstr(e.text, e.verdict_code) != NULL) {
+        return err_set(err, code, "%s",
+                       e.text); /* with the verdict in it, as verdict_deny writes */
     }
     return err_set(err, code, "%s [%s %s: expected %s, actual %s; %s]", e.text, e.verdict_code,
                    e.field, e.expected, e.actual, e.remedy);
