@@ -30,8 +30,8 @@ static void move(struct replica *r, enum replica_state to) {
 
 void replica_default_options(struct replica_options *o) {
     *o = (struct replica_options){
-        .election_timeout_ms = 500,
-        .heartbeat_ms = 50,
+        .election_timeout_ms = 300,
+        .heartbeat_ms = 30,
         .dead_after_ms = 3000,
         .prepared_ms = 30000,
         .founding_ms = 60000,
