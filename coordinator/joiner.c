@@ -195,10 +195,12 @@ static void call(struct joiner *j) {
     }
 }
 
-/* Only an empty replica looks around; a prepared one may lapse back to empty later. */
+/* A prepared replica looks around, too: it may have been left over when the others were founded. A
+ * founder is refused by the cluster it founds (its id is a member's), and goes on waiting. */
 static void on_state(void *owner, const struct letter *reply) {
     struct joiner *j = owner;
-    if (reply->position.state == REPLICA_EMPTY) {
+    uint8_t state = reply->position.state;
+    if (state == REPLICA_EMPTY || state == REPLICA_PREPARED) {
         call(j);
     } else {
         wait_next(j);

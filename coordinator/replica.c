@@ -15,8 +15,8 @@
 static const struct sm_state states[] = {
     [REPLICA_EMPTY] = {"empty",
                        SM_BIT(REPLICA_PREPARED) | SM_BIT(REPLICA_JOINING) | SM_BIT(REPLICA_FROZEN)},
-    [REPLICA_PREPARED] = {"prepared",
-                          SM_BIT(REPLICA_EMPTY) | SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
+    [REPLICA_PREPARED] = {"prepared", SM_BIT(REPLICA_JOINING) | SM_BIT(REPLICA_EMPTY) |
+                                          SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
     [REPLICA_JOINING] = {"joining", SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
     [REPLICA_MEMBER] = {"member", SM_BIT(REPLICA_FROZEN)},
     [REPLICA_FROZEN] = {"frozen", 0},
@@ -323,7 +323,8 @@ struct result replica_found(struct replica *r, struct span found, struct err *er
 
 struct result replica_join(struct replica *r, const struct replica_admission *admission,
                            struct err *err) {
-    ENSURE(r->state == REPLICA_EMPTY, err, FOUNDED, "replica %s is %s, not empty", r->options.name,
+    ENSURE(r->state == REPLICA_EMPTY || r->state == REPLICA_PREPARED, err, FOUNDED,
+           "replica %s is %s: it belongs to a cluster already", r->options.name,
            states[r->state].name);
     TRY(apply_found(r, admission->found, err));
     TRY(start_node(r, err));
@@ -344,12 +345,16 @@ static void check_lapse(struct replica *r) {
         return;
     }
     r->lapse_ms = 0;
+    bool is_new = r->state == REPLICA_MEMBER && core_generation(r->core) == 0;
     if (r->state == REPLICA_PREPARED) {
         log_warn("no founding followed the preparation: empty again");
         move(r, REPLICA_EMPTY);
     } else if (r->state == REPLICA_JOINING) {
         replica__end(r, ERR_TIMEOUT, "admitted, but not taken into the configuration in time");
-    } else if (r->state == REPLICA_MEMBER && core_generation(r->core) == 0) {
+    } else if (is_new && node_last_index(r->node) > node_commit_index(r->node)) {
+        /* The manifest may be in the log, committed and acknowledged, and only that not known. */
+        r->lapse_ms = replica_now(r) + r->options.founding_ms;
+    } else if (is_new) {
         replica__end(r, ERR_TIMEOUT, "founded, but no manifest was committed in time");
     }
 }

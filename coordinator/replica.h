@@ -11,7 +11,8 @@
  *   EMPTY ----------> PREPARED -------> MEMBER ---> FROZEN  (removed, diverged or lapsed: no vote,
  * no |  ^--- lapse ----'                  ^               apply; the process ends, and a new one |
  * |               joins under a new id)
- *     '------ join ------> JOINING --------'  (in the configuration, first entry applied)
+ *     '------ join ------> JOINING --------'  (in the configuration, first entry applied); also
+ *                                              from PREPARED: a founder that was not needed
  *
  * A proposal is stamped with {own id, sequence}: it reaches the leader directly or through a link,
  * is sent again when the leader changes, is applied once (core dedupe), and is answered when this
@@ -118,7 +119,7 @@ struct replica_admission {
     uint64_t generation; /* a history with another head in this generation is refused */
     uint8_t head[32];
 };
-/* EMPTY -> JOINING after a member admitted this replica. */
+/* EMPTY or PREPARED -> JOINING after a member admitted this replica. */
 RESULT replica_join(struct replica *r, const struct replica_admission *admission, struct err *err);
 
 /* Replicates one entry (entry.h, with its key zeroed: it is stamped here). */

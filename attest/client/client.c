@@ -254,7 +254,8 @@ static RESULT judge_statement(const struct client *c, const struct client_verdic
     }
     ENSURE(s->epoch == h->epoch, err, DIFFERS, "epoch %" PRIu64 " attested, %" PRIu64 " shown",
            s->epoch, h->epoch);
-    ENSURE(s->generation == h->generation && memcmp(s->head, v->head, 32) == 0, err, CHANGED,
+    ENSURE(s->generation == h->generation && memcmp(s->head, v->head, 32) == 0, err,
+           STALE_GENERATION,
            "the manifest changed while it was read (generation %" PRIu64 " attested, %" PRIu64
            " shown): try again",
            s->generation, h->generation);
