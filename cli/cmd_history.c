@@ -29,7 +29,7 @@ static void print_json(struct cli *cli, const struct remote *r) {
         struct line line;
         fill(r, i, &line);
         json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:s}", "generation",
-                                              (json_int_t)(i + 1), "transition", line.transition,
+                                              (json_int_t)i + 1, "transition", line.transition,
                                               "manifest", line.manifest, "signer", line.signer));
     }
     cli_print_json(cli, json_pack("{s:b, s:o}", "simulated", r->verdict.peer.verdict.simulated,

@@ -122,7 +122,7 @@ static RESULT check_key(struct set_run *run, const char *path, struct err *err) 
 static RESULT load_key(struct set_run *run, struct err *err) {
     AUTO(buf_deinit)
     struct buf pem = {0};
-    struct workspace_path path;
+    struct workspace_path path = {0};
     TRY(workspace_choose(run->cli->workspace, run->options.key, "workload-owner.pem", &path, err));
     struct result r = file_read(path.text, KEY_FILE_MAX, &pem, err);
     if (r.code == ERR_NOT_FOUND) {
@@ -165,7 +165,12 @@ static RESULT connect_to(struct set_run *run, const struct dial_address *address
         return r;
     }
     log_info("%s does not satisfy the manifest being set; trying the active one", address->text);
-    return is_ok(connect_by(run, address, TRUST_BY_NEWEST, NULL)) ? OK : r;
+    struct err second;
+    if (is_ok(connect_by(run, address, TRUST_BY_NEWEST, &second))) {
+        return OK;
+    }
+    log_info("%s", second.text);
+    return r;
 }
 
 static bool may_try_next(enum err_code code) {
@@ -412,7 +417,7 @@ static void forget_founding(const struct set_run *run, enum err_code code) {
     enum err_class class = err_class_of(code);
     if (run->is_founding && run->is_sent &&
         (class == ERR_CLASS_DENIED || class == ERR_CLASS_OPERATOR)) {
-        err_ignore(workspace_drop_cluster(run->cli->workspace, NULL),
+        err_ignore(workspace_remove(run->cli->workspace, WORKSPACE_CLUSTER, NULL),
                    "it stays pending, and says so next time");
     }
 }
@@ -421,6 +426,10 @@ static void forget_founding(const struct set_run *run, enum err_code code) {
 
 static RESULT write_result(const struct set_run *run, const struct set_answer *a, struct err *err) {
     const char *dir = run->cli->workspace;
+    if (run->is_founding) { /* what verify/ remembers is of an earlier deployment */
+        TRY(workspace_remove(dir, WORKSPACE_POSITION, err));
+        TRY(workspace_remove(dir, WORKSPACE_FIRST_MANIFEST, err));
+    }
     TRY(workspace_write(dir, "coordinator-root-ca.pem", span_str(a->root_ca_pem), err));
     TRY(workspace_write(dir, "mesh-ca.pem", span_str(a->mesh_ca_pem), err));
     TRY(workspace_write_digest(dir, WORKSPACE_TRANSITION, run->transition, err));

@@ -238,7 +238,7 @@ static json_t *generation_to_json(const struct remote *r, size_t index) {
     hex_encode(SPAN(digest), manifest);
     sha256(record->spki, digest);
     hex_encode(SPAN(digest), signer);
-    return json_pack("{s:I, s:s, s:s, s:s}", "generation", (json_int_t)(index + 1), "transition",
+    return json_pack("{s:I, s:s, s:s, s:s}", "generation", (json_int_t)index + 1, "transition",
                      transition, "manifest", manifest, "signer", signer);
 }
 

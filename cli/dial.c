@@ -239,7 +239,7 @@ static void take_frame(struct dial *d, struct dial_reply *out) {
 }
 
 struct result dial_wait(struct dial *d, struct dial_reply *out, struct err *err) {
-    struct dial_reply reply;
+    struct dial_reply reply = {0};
     TRY(turn(d, has_frame, DIAL_WAIT_MS, err));
     take_frame(d, &reply);
     if (reply.type == API_ERROR) {
@@ -253,7 +253,7 @@ struct result dial_wait(struct dial *d, struct dial_reply *out, struct err *err)
 
 struct result dial_ask(struct dial *d, const struct dial_call *call, struct arena *arena,
                        struct err *err) {
-    struct dial_reply reply;
+    struct dial_reply reply = {0};
     TRY(dial_send(d, call->type, call->message_type, call->message, err));
     TRY(dial_wait(d, &reply, err));
     ENSURE(reply.type == call->want, err, PROTOCOL, "%s: frame %u in place of %u", d->address.text,

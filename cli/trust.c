@@ -20,7 +20,7 @@ void trust_deinit(struct trust *t) {
 
 static RESULT load_own(const char *workspace, const char *given, bool is_needed, struct trust *t,
                        struct err *err) {
-    struct workspace_path path;
+    struct workspace_path path = {0};
     TRY(workspace_choose(workspace, given, "manifest.json", &path, err));
     struct result r = file_read(path.text, LIMIT_MANIFEST, &t->bytes, err);
     if (r.code == ERR_NOT_FOUND && !is_needed && given == NULL) {

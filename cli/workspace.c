@@ -37,7 +37,7 @@ struct result workspace_choose(const char *dir, const char *given, const char *n
 
 struct result workspace_read(const char *dir, const char *name, size_t limit, struct buf *out,
                              bool *found, struct err *err) {
-    struct workspace_path path;
+    struct workspace_path path = {0};
     TRY(workspace_locate(dir, name, &path, err));
     struct result r = file_read(path.text, limit, out, err);
     *found = is_ok(r);
@@ -46,12 +46,20 @@ struct result workspace_read(const char *dir, const char *name, size_t limit, st
 
 struct result workspace_write(const char *dir, const char *name, struct span bytes,
                               struct err *err) {
-    struct workspace_path path;
-    struct workspace_path folder;
+    struct workspace_path path = {0};
+    struct workspace_path folder = {0};
     TRY(workspace_locate(dir, "verify", &folder, err));
     TRY(workspace_locate(dir, name, &path, err));
     TRY(file_mkdirs(folder.text, 0755, err));
     return file_write(path.text, bytes, 0644, err);
+}
+
+struct result workspace_remove(const char *dir, const char *name, struct err *err) {
+    struct workspace_path path = {0};
+    TRY(workspace_locate(dir, name, &path, err));
+    ENSURE(unlink(path.text) == 0 || errno == ENOENT, err, IO, "%s: %s", path.text,
+           strerror(errno));
+    return OK;
 }
 
 /* ---- digests ---- */
@@ -117,14 +125,6 @@ struct result workspace_read_cluster(const char *dir, struct workspace_cluster *
 struct result workspace_write_cluster(const char *dir, const uint8_t id[32], bool is_pending,
                                       struct err *err) {
     return write_digest(dir, WORKSPACE_CLUSTER, id, is_pending ? PENDING : "", err);
-}
-
-struct result workspace_drop_cluster(const char *dir, struct err *err) {
-    struct workspace_path path;
-    TRY(workspace_locate(dir, WORKSPACE_CLUSTER, &path, err));
-    ENSURE(unlink(path.text) == 0 || errno == ENOENT, err, IO, "%s: %s", path.text,
-           strerror(errno));
-    return OK;
 }
 
 /* ---- the last position ---- */

@@ -55,8 +55,9 @@ struct workspace_cluster {
 RESULT workspace_read_cluster(const char *dir, struct workspace_cluster *out, struct err *err);
 RESULT workspace_write_cluster(const char *dir, const uint8_t id[32], bool is_pending,
                                struct err *err);
-/* Forgets a founding that certainly did not happen. */
-RESULT workspace_drop_cluster(const char *dir, struct err *err);
+/* Removes a file; a missing one is OK. The cluster id of a founding that certainly did not happen,
+ * and what was remembered of an earlier deployment. */
+RESULT workspace_remove(const char *dir, const char *name, struct err *err);
 
 /* Where a replica stood when it was verified. */
 struct position {

@@ -103,19 +103,19 @@ static RESULT locate(const char *dir, const char *name, struct place *out, struc
 
 static RESULT write_file(const char *dir, const char *name, struct span bytes, mode_t mode,
                          struct err *err) {
-    struct place place;
+    struct place place = {0};
     TRY(locate(dir, name, &place, err));
     return file_write(place.text, bytes, mode, err);
 }
 
 static RESULT make_folder(const char *dir, const char *name, struct err *err) {
-    struct place place;
+    struct place place = {0};
     TRY(locate(dir, name, &place, err));
     return file_mkdirs(place.text, 0755, err);
 }
 
 static RESULT remove_file(const char *dir, const char *name, struct err *err) {
-    struct place place;
+    struct place place = {0};
     TRY(locate(dir, name, &place, err));
     ENSURE(unlink(place.text) == 0 || errno == ENOENT, err, IO, "%s: %s", place.text,
            strerror(errno));

@@ -161,8 +161,8 @@ static void test_cluster_is_unknown_pending_and_known(void **state) {
     assert_int_equal(workspace_write_cluster(folder, id, false, &err).code, ERR_OK);
     assert_int_equal(workspace_read_cluster(folder, &c, &err).code, ERR_OK);
     assert_true(c.is_known && !c.is_pending);
-    assert_int_equal(workspace_drop_cluster(folder, &err).code, ERR_OK);
-    assert_int_equal(workspace_drop_cluster(folder, &err).code, ERR_OK);
+    assert_int_equal(workspace_remove(folder, WORKSPACE_CLUSTER, &err).code, ERR_OK);
+    assert_int_equal(workspace_remove(folder, WORKSPACE_CLUSTER, &err).code, ERR_OK);
     assert_int_equal(workspace_read_cluster(folder, &c, &err).code, ERR_OK);
     assert_false(c.is_known);
 }
