@@ -211,18 +211,30 @@ class RawSockets(LiveTest):
                 with self.assertRaises((wire.Refused, ConnectionError)):
                     session.receive()
 
-    def test_no_certificate_for_relayed_evidence(self):
-        """The replica's own evidence over the very nonce that it asked for, from another session."""
-        for request in (wire.CERTIFICATE, wire.JOIN):
-            with self.subTest(request), self.shared.session(1, MESH) as session:
-                fields = [] if request == wire.CERTIFICATE else ["coordinator-9", "x:1", b"e"]
-                _, (_, nonce) = session.ask(request, fields)
-                with self.shared.session(1) as other:
-                    evidence = other.attest(nonce)
-                session.send(wire.EVIDENCE, evidence)
-                with self.assertRaises(wire.Refused) as refused:
-                    session.receive()
-                self.assertEqual(60, refused.exception.fields["code"], refused.exception)
+    def relay(self, request, fields, source):
+        """Evidence over the very nonce that replica 1 asks for, taken from a session elsewhere."""
+        with self.shared.session(1, MESH) as session:
+            _, (_, nonce) = session.ask(request, fields)
+            with source.session(source.first) as other:
+                evidence = other.attest(nonce)
+            session.send(wire.EVIDENCE, evidence)
+            with self.assertRaises(wire.Refused) as refused:
+                session.receive()
+        self.assertEqual(60, refused.exception.fields["code"], refused.exception)
+        return refused.exception.fields["verdict_code"]
+
+    def test_no_certificate_and_no_admission_for_relayed_evidence(self):
+        """A genuine coordinator's evidence, at the wrong end of a man in the middle."""
+        bystander = harness.Cluster(self.site, "bystander", peers=0)
+        self.clusters.append(bystander)
+        bystander.start_all(2)
+        bystander.first = 2
+        self.assertEqual("ATTEST-KIND", self.relay(wire.CERTIFICATE, [], bystander))
+        join = ["coordinator-9", "127.0.0.1:9", b"e"]
+        self.assertEqual("SNP-REPORT-DATA", self.relay(wire.JOIN, join, bystander))
+        self.shared.first = 1
+        self.assertIn(self.relay(wire.JOIN, join, self.shared),
+                      ("ATTEST-REFLECTION", "SNP-REPORT-DATA"))
 
     def test_fresh_evidence_for_each_nonce(self):
         with self.shared.session(1) as session:
