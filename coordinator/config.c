@@ -91,9 +91,14 @@ static struct result take_peer(struct span part, struct config *c, struct err *e
     return OK;
 }
 
+static RESULT parse_digest(struct span text, uint8_t out[32], struct err *err) {
+    ENSURE(is_ok(hex_decode(text, out, 32, NULL)), err, CONFIG, "want 64 hexadecimal digits");
+    return OK;
+}
+
 static struct result take_owner(struct span part, struct config *c, struct err *err) {
     ENSURE(c->owner_count < LIMIT_OWNER_KEYS, err, CONFIG, "more than %d keys", LIMIT_OWNER_KEYS);
-    TRY(hex_decode(part, c->owner_digests[c->owner_count], 32, err));
+    TRY(parse_digest(part, c->owner_digests[c->owner_count], err));
     c->owner_count++;
     return OK;
 }
@@ -101,7 +106,7 @@ static struct result take_owner(struct span part, struct config *c, struct err *
 static struct result take_root(struct span part, struct config *c, struct err *err) {
     ENSURE(c->permitted_root_count < LIMIT_REFERENCE_VALUES, err, CONFIG, "more than %d roots",
            LIMIT_REFERENCE_VALUES);
-    TRY(hex_decode(part, c->permitted_roots[c->permitted_root_count], 32, err));
+    TRY(parse_digest(part, c->permitted_roots[c->permitted_root_count], err));
     c->permitted_root_count++;
     return OK;
 }
