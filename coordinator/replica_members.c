@@ -233,7 +233,7 @@ static void drop_removed(struct replica *r) {
 
 static void take_step(struct replica *r, struct membership_step step) {
     struct err err;
-    struct result taken = OK;
+    struct result taken;
     switch (step.action) {
     case MEMBERSHIP_NONE:
         return;

@@ -297,7 +297,7 @@ static void on_started(void *owner, const struct letter *reply) {
     struct session *s = owner;
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct api_found_start start;
+    struct api_found_start start = {0};
     struct err err;
     struct result r = session_check(reply, &err);
     r = is_ok(r) ? read_start(s, &arena, &start, &err) : r;

@@ -186,7 +186,7 @@ static RESULT propose_blob(struct session *s, const struct upload *u, struct err
 void session_set_propose(struct session *s) {
     struct set_job *job = s->set;
     struct err err;
-    struct result r = OK;
+    struct result r;
     if (job->proposed < job->upload_count) {
         r = propose_blob(s, &job->uploads[job->proposed++], &err);
     } else {
@@ -209,7 +209,7 @@ static void all_here(struct session *s) {
 static RESULT take_policy(struct set_job *job, struct span body, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct api_put_policy put;
+    struct api_put_policy put = {0};
     TRY(wire_decode(&api_put_policy_type, body, &arena, &put, err));
     uint8_t hash[32];
     sha256(put.policy, hash);
@@ -382,7 +382,7 @@ static void on_confirmed(void *owner, const struct letter *reply) {
     struct session *s = owner;
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct api_set set;
+    struct api_set set = {0};
     struct err err;
     struct result r = session_check(reply, &err);
     r = is_ok(r) ? wire_decode(&api_set_type, buf_span(&s->request), &arena, &set, &err) : r;
@@ -397,6 +397,7 @@ static void on_confirmed(void *owner, const struct letter *reply) {
     if (!session_try(s, check_head(v, &set, &err), &err)) {
         return;
     }
+    CHECK(v != NULL); /* checked with the head */
     struct set_request request = {.manifest = set.manifest,
                                   .generation = v->generation + 1,
                                   .spki = set.spki,

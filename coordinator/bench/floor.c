@@ -100,7 +100,7 @@ static RESULT do_sign(struct ground *g, struct err *err) {
 static RESULT measure(struct ground *g, struct result (*operation)(struct ground *, struct err *),
                       uint64_t ms, uint64_t *median_ns, struct err *err) {
     struct samples samples = {0};
-    struct result r = OK;
+    struct result r;
     uint64_t end = samples_now_ns() + ms * 1000000;
     do {
         uint64_t start = samples_thread_ns();

@@ -220,15 +220,13 @@ static RESULT check_certificate(const struct load *l, struct span body, struct e
     AUTO(buf_deinit)
     struct buf leaf = {0};
     AUTO(buf_deinit)
-    struct buf intermediate = {0};
-    AUTO(buf_deinit)
     struct buf spki = {0};
     struct api_certificate_reply reply;
     TRY(wire_decode(&api_certificate_reply_type, body, &arena, &reply, err));
     struct buf chain[2] = {{0}, {0}};
     struct result r = cert_from_pem(span_str(reply.chain_pem), 2, chain, err);
     leaf = chain[0];
-    intermediate = chain[1];
+    buf_deinit(&chain[1]);
     TRY(r);
     TRY(cert_spki(buf_span(&leaf), &spki, err));
     ENSURE(span_equal(buf_span(&spki), buf_span(&l->spki)), err, DIFFERS,

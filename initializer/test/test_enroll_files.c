@@ -1,5 +1,6 @@
-/* A certificate reply: held against key and statement, then written. SPDX-License-Identifier:
- * Apache-2.0 */
+/* A certificate reply: held against key and statement, then written.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

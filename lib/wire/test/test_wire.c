@@ -164,7 +164,7 @@ static void test_the_good_pair_is_good(void **state) {
     (void)state;
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct pair pair;
+    struct pair pair = {0};
     assert_true(is_ok(decode_hex("929205a1619192cc80a0", &pair, &arena, NULL)));
     assert_int_equal(((struct point *)pair.list.items)[0].x, 128);
 }
