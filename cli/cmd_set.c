@@ -366,10 +366,12 @@ static RESULT await_answer(struct set_run *run, struct arena *arena, struct set_
 
 /* ---- unknown outcomes ---- */
 
-/* An error that the server answered before it asked for policies proposed nothing. */
+/* Nothing is proposed before the policies are there, and a founding always lacks some. A set may
+ * lack none: then only an error that the server answered says that it did not happen. */
 static bool is_outcome_unknown(const struct set_run *run, enum err_code code) {
     bool is_unsure = run->is_started && err_class_of(code) == ERR_CLASS_RETRY;
-    return run->is_sent && (is_unsure || dial_is_lost(run->dial));
+    bool is_lost = dial_is_lost(run->dial) && (run->is_started || !run->is_founding);
+    return run->is_sent && (is_unsure || is_lost);
 }
 
 /* True when this replica shows the manifest as active, in the cluster that was meant. */
@@ -406,17 +408,19 @@ static RESULT resolve(struct set_run *run, struct arena *arena, struct set_answe
         }
         sleep(RESOLVE_PAUSE_S); /* a cluster elects a leader meanwhile */
     }
-    return err_set(err, ERR_OUTCOME_UNKNOWN,
-                   "%.700s; the manifest is not active so far, but may become so: run the same "
-                   "`contrast set` again, which is safe",
-                   cause.text);
+    return err_set(
+        err, ERR_OUTCOME_UNKNOWN, "%.500s; the manifest is not active so far: %s", cause.text,
+        run->is_founding
+            ? "run `contrast verify` in a minute; if no replica has it then, nothing was "
+              "founded: set again with --new-deployment"
+            : "it may become so; run the same `contrast set` again, which is safe");
 }
 
 /* A founding that was refused, as far as one can know, leaves no cluster behind. */
 static void forget_founding(const struct set_run *run, enum err_code code) {
     enum err_class class = err_class_of(code);
     if (run->is_founding && run->is_sent &&
-        (class == ERR_CLASS_DENIED || class == ERR_CLASS_OPERATOR)) {
+        (!run->is_started || class == ERR_CLASS_DENIED || class == ERR_CLASS_OPERATOR)) {
         err_ignore(workspace_remove(run->cli->workspace, WORKSPACE_CLUSTER, NULL),
                    "it stays pending, and says so next time");
     }
