@@ -313,14 +313,23 @@ class Cluster:
     def verify(self, *numbers, options=()):
         return self.contrast("verify", "-c", self.user(*numbers), *options)
 
-    def initializer(self, name, yaml, coordinator, timeout=60):
+    def initializer_call(self, name, yaml, coordinator):
         folder = self.pod(name)
         os.makedirs(folder, exist_ok=True)
         env = dict(self.trust, COORDINATOR_HOST=f"{self.address(coordinator)}:{MESH}",
                    CONTRAST_DIR=folder)
-        return self.site.run(
-            [program("contrast-snp-simulator"), "launch", "--socket", self.site.socket, "--pod",
-             yaml, "--", program("contrast-initializer")], env, timeout)
+        return [program("contrast-snp-simulator"), "launch", "--socket", self.site.socket, "--pod",
+                yaml, "--", program("contrast-initializer")], env
+
+    def initializer(self, name, yaml, coordinator, timeout=60):
+        argv, env = self.initializer_call(name, yaml, coordinator)
+        return self.site.run(argv, env, timeout)
+
+    def start_initializer(self, name, yaml, coordinator):
+        argv, env = self.initializer_call(name, yaml, coordinator)
+        log = os.path.join(self.site.logs, f"{self.label}-{name}.log")
+        self.others.append(Process(argv, log, env, self.site.dir))
+        return self.others[-1]
 
     def pod(self, name, *names):
         return os.path.join(self.site.dir, f"pods-{self.label}", name, *names)

@@ -220,7 +220,39 @@ class BadInput(LiveTest):
             self.expect(0, self.contrast("set", app, app, at=at), "was active before")
         self.unchanged()
 
+    def test_dry_run(self):
+        app = self.changed(self.add_name)
+        self.expect(0, self.contrast("set", app, "--dry-run", app))
+        self.unchanged()
+
     # Verification
+
+    def remember(self, change):
+        """A workspace that remembers another last position than it should: the exit code is 4, and
+        what it remembers stays."""
+        app = self.workspace()
+        path = os.path.join(app, "verify", "last-position.json")
+        position = json.loads(read(path))
+        change(position)
+        write(path, json.dumps(position))
+        done = self.expect(4, self.contrast("verify", app))
+        self.assertEqual(position, json.loads(read(path)))
+        return done
+
+    def test_verify_of_a_cluster_that_was_rolled_back(self):
+        def change(position):
+            position["confirmed_index"] += 1000
+        self.remember(change)
+
+    def test_verify_of_a_cluster_that_was_forked(self):
+        def change(position):
+            position["ledger_root"] = "00" * 48
+        self.remember(change)
+
+    def test_verify_of_a_history_that_lost_its_head(self):
+        def change(position):
+            position["head"] = "11" * 32
+        self.remember(change)
 
     def test_verify_against_another_manifest(self):
         app = self.changed(self.add_name)

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import wire
-from harness import LiveTest, VOTING, program, read, wait_until
+from harness import LiveTest, VOTING, openssl, program, read, wait_until
 
 PAUSE_S = 5  # longer than an election and than the time after which members count as dead
 
@@ -77,6 +77,43 @@ class Faults(LiveTest):
         wait_until(is_current, 20, "the paused replica knows the new manifest")
         self.expect(0, c.verify(leader))
         self.expect(0, c.contrast("status", "-c", c.user(leader)))
+
+    def test_a_leader_whose_followers_stop_confirms_nothing(self):
+        c = self.founded(1, 2, 3, peers=3)
+        leader = c.wait_leader(1)
+        followers = [n for n in (1, 2, 3) if n != leader]
+        asked = self.ask_before_pause(c, leader)
+        for number in followers:
+            c.replicas[number].signal(signal.SIGSTOP)
+        for session, kind, fields in asked:  # it still takes itself for the leader
+            session.send(kind, fields)
+        for session, kind, _ in asked:
+            with session:
+                _, fields = session.receive()
+            if kind == wire.STATUS:
+                self.assertFalse(dict(zip(wire.STATUS_FIELDS, fields))["is_confirmed"])
+            else:
+                self.assertIsNone(confirmed_generation(fields))
+        for number in followers:
+            c.replicas[number].signal(signal.SIGCONT)
+        c.wait_leader(1, 2, 3)
+        self.expect(0, c.verify(leader))
+
+    def test_certificates_go_on_under_load_while_the_leader_dies(self):
+        c = self.founded(1, 2, 3, peers=3)
+        leader = c.wait_leader(1)
+        others = [n for n in (1, 2, 3) if n != leader]
+        pods = [(f"pod{i}", others[i % 2]) for i in range(12)]
+        running = [c.start_initializer(name, c.path("web.yaml"), at) for name, at in pods]
+        wait_until(lambda: any(not p.is_alive() for p in running), 30, "a first certificate")
+        c.replicas[leader].signal(signal.SIGKILL)
+        for process in running:
+            self.assertEqual(0, process.wait(60), process.text())
+        chains = [c.pod(name, "tls-config", "certChain.pem") for name, _ in pods]
+        serials = {openssl("x509", "-in", chain, "-noout", "-serial") for chain in chains}
+        self.assertEqual(len(pods), len(serials), "every certificate has its own serial number")
+        for (name, _), chain in zip(pods, chains):
+            openssl("verify", "-CAfile", c.pod(name, "tls-config", "mesh-ca.pem"), chain)
 
     def test_a_second_process_with_a_name_in_use_is_refused(self):
         c = self.founded(1, 2, 3, peers=3)

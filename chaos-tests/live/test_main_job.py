@@ -111,6 +111,8 @@ class MainJob(LiveTest):
         for number in {1, 2, 3, 4} - {leader}:
             self.expect(0, c.verify(number))
         c.replicas[leader].wait(5)
+        c.edit_web(3)
+        self.expect(0, c.set(leader, follower))  # the first address is dead, the next one serves
         c.start(leader)
         self.come_back(c, leader, follower, old)
         self.expect(0, c.verify(1, 2, 3, 4, options=["--all"]))
@@ -122,7 +124,7 @@ class MainJob(LiveTest):
                     and len([m for m in members if m["role"] in VOTING]) == 3
                     and f"coordinator-{leader}" in [m["name"] for m in members])
         wait_until(is_whole, 30, "a new coordinator, 3 voters, the old id gone")
-        self.assertEqual(2, wait_until(lambda: c.status(leader), 10, "status")["generation"])
+        self.assertEqual(3, wait_until(lambda: c.status(leader), 10, "status")["generation"])
 
 
 class Secrets(LiveTest):
