@@ -16,13 +16,19 @@ void verdict_add_check(struct verdict *v, const char *name, bool ok) {
     v->checks[v->check_count++] = (struct verdict_check){name, ok};
 }
 
+/* Texts may quote certificates and manifests, and are cut to their room: they stay UTF-8. */
+static void put(char *out, size_t size, const char *text) {
+    snprintf(out, size, "%s", text);
+    err_clean(out);
+}
+
 static void fill(struct verdict *v, const struct verdict_rule *rule, const char *expected,
                  const char *actual) {
-    snprintf(v->code, sizeof v->code, "%s", rule->code);
-    snprintf(v->field, sizeof v->field, "%s", rule->field);
-    snprintf(v->expected, sizeof v->expected, "%s", expected);
-    snprintf(v->actual, sizeof v->actual, "%s", actual);
-    snprintf(v->remedy, sizeof v->remedy, "%s", rule->remedy);
+    put(v->code, sizeof v->code, rule->code);
+    put(v->field, sizeof v->field, rule->field);
+    put(v->expected, sizeof v->expected, expected);
+    put(v->actual, sizeof v->actual, actual);
+    put(v->remedy, sizeof v->remedy, rule->remedy);
     verdict_add_check(v, rule->check, false);
 }
 

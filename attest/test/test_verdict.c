@@ -63,6 +63,21 @@ static void test_long_text_is_cut_not_overrun(void **state) {
     assert_int_equal(strlen(v.remedy), sizeof v.remedy - 1);
 }
 
+/* A name of a manifest, cut to its room in the middle of a character: a verdict is sent as text. */
+static void test_cut_text_stays_utf8(void **state) {
+    (void)state;
+    struct verdict v;
+    char text[2 * sizeof v.expected + 2] = "";
+    for (size_t i = 0; i < sizeof v.expected; i++) {
+        memcpy(text + 2 * i, "\xc3\xbc", 2);
+    }
+    verdict_init(&v);
+    err_ignore(verdict_deny(&v, NULL, &DEBUG_RULE, text, "\x1b[2J"), "the texts are looked at");
+    size_t end = sizeof v.expected - 2;
+    assert_memory_equal(v.expected + end - 2, "\xc3\xbc?", 4);
+    assert_string_equal(v.actual, " [2J");
+}
+
 static void test_json_has_the_documented_shape(void **state) {
     (void)state;
     struct verdict v;
@@ -114,6 +129,7 @@ int main(void) {
         cmocka_unit_test(test_denial_fills_verdict_and_error),
         cmocka_unit_test(test_lack_is_no_denial),
         cmocka_unit_test(test_long_text_is_cut_not_overrun),
+        cmocka_unit_test(test_cut_text_stays_utf8),
         cmocka_unit_test(test_json_has_the_documented_shape),
         cmocka_unit_test(test_accepted_json_says_null),
         cmocka_unit_test(test_text_shouts_simulated),

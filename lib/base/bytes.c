@@ -207,6 +207,28 @@ struct result hex_decode(struct span text, uint8_t *out, size_t size, struct err
     return OK;
 }
 
+size_t utf8_size(struct span s) {
+    uint8_t first = s.data[0];
+    if (first < 0x80) {
+        return 1;
+    }
+    size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first < 0xc2 || first > 0xf4 || s.size < size) {
+        return 0;
+    }
+    uint8_t least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    uint8_t most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (s.data[1] < least || s.data[1] > most) {
+        return 0;
+    }
+    for (size_t i = 2; i < size; i++) {
+        if ((s.data[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return size;
+}
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

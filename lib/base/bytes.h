@@ -73,6 +73,10 @@ void hex_encode(struct span in, char *out);
 /* Exactly 2 * size hexadecimal digits, either case. */
 RESULT hex_decode(struct span text, uint8_t *out, size_t size, struct err *err);
 
+/* Bytes of the UTF-8 sequence at the start of `s` (size > 0), NUL included; 0 when it is none
+ * (RFC 3629 section 4: no surrogates, nothing overlong, nothing above U+10FFFF). */
+size_t utf8_size(struct span s);
+
 /* RFC 4648 section 4, padded; appended to `out`. */
 void base64_encode(struct span in, struct buf *out);
 /* Strict: padding required, no white space, zero trailing bits. Appends to `out`. */

@@ -1,5 +1,8 @@
 /* Errors: see err.h. Pure but for err_check_failed.
  *
+ * A text may quote a peer, and a limit may cut it in the middle of a character: it is cleaned, so
+ * that it can be sent, logged and shown as it is.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "lib/base/err.h"
 
@@ -7,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/base/bytes.h"
 
 struct err_row {
     enum err_code code;
@@ -36,6 +41,25 @@ static const struct err_row *row_of(enum err_code code) {
     return row;
 }
 
+static bool is_control(const uint8_t *s) {
+    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+void err_clean(char *text) {
+    const char *end = text + strlen(text);
+    for (char *at = text; at < end;) {
+        struct span rest = span_of(at, (size_t)(end - at));
+        size_t size = utf8_size(rest);
+        if (size == 0) {
+            *at = '?';
+            size = 1;
+        } else if (is_control(rest.data)) {
+            memset(at, ' ', size);
+        }
+        at += size;
+    }
+}
+
 struct result err_set(struct err *err, enum err_code code, const char *format, ...) {
     if (err != NULL) {
         va_list args;
@@ -43,6 +67,7 @@ struct result err_set(struct err *err, enum err_code code, const char *format, .
         err->code = code;
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        utf8_clean_line(err->text);
     }
     return (struct result){code};
 }
@@ -66,6 +91,7 @@ struct result err_wrap(struct result r, struct err *err, const char *format, ...
         memcpy(err->text + used, inner, take);
         err->text[used + take] = 0;
     }
+    utf8_clean_line(err->text);
     return r;
 }
 

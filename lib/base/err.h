@@ -74,7 +74,7 @@ enum err_class {
 
 struct err {
     enum err_code code;
-    char text[ERR_TEXT_SIZE]; /* one line, UTF-8, no secret */
+    char text[ERR_TEXT_SIZE]; /* one line, UTF-8 whatever it quotes, no secret */
 };
 
 struct result {
@@ -112,7 +112,10 @@ struct result {
         }                                                                                          \
     } while (0)
 
-/* Fills *err (may be NULL) and returns the code. */
+/* Fills *err (may be NULL) and returns the code. The text is cleaned (utf8_clean_line): what a
+ * format quotes of a peer's words, or cuts in the middle of a character, is one valid line all the
+ * same.
+ */
 RESULT err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Puts "context: " before the text of *err and returns its code. err may be NULL: then `r`. */

@@ -90,36 +90,10 @@ struct result wire_scan_check(struct span bytes, struct err *err) {
     }
 }
 
-/* Length of the UTF-8 sequence at the start of `s`; 0 if it is none. RFC 3629 section 4. */
-static size_t sequence(struct span s) {
-    uint8_t a = s.data[0];
-    if (a != 0 && a < 0x80) {
-        return 1;
-    }
-    if (a < 0xc2 || a > 0xf4) {
-        return 0;
-    }
-    size_t size = a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;
-    if (s.size < size) {
-        return 0;
-    }
-    uint8_t least = a == 0xe0 ? 0xa0 : a == 0xf0 ? 0x90 : 0x80;
-    uint8_t most = a == 0xed ? 0x9f : a == 0xf4 ? 0x8f : 0xbf;
-    if (s.data[1] < least || s.data[1] > most) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if ((s.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return size;
-}
-
 bool wire_text_is_valid(struct span text) {
     for (size_t at = 0; at < text.size;) {
-        size_t size = sequence(span_of(text.data + at, text.size - at));
-        if (size == 0) {
+        size_t size = utf8_size(span_of(text.data + at, text.size - at));
+        if (size == 0 || text.data[at] == 0) {
             return false;
         }
         at += size;

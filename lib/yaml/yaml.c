@@ -63,30 +63,11 @@ static RESULT fail_at(const struct loader *l, struct yaml_mark at, struct err *e
 
 /* --- Bytes */
 
-/* Bytes of the UTF-8 sequence at `p` (RFC 3629 section 4); 0 when it is none. */
-static size_t utf8_size(const uint8_t *p, size_t left) {
-    if (p[0] < 0x80) {
-        return 1;
-    }
-    size_t size = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || size > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < size; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool is_outside = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return is_overlong || is_outside ? 0 : size;
-}
-
 static RESULT check_bytes(const char *name, struct span text, struct err *err) {
     size_t line = 1;
     size_t column = 1;
     for (size_t i = 0; i < text.size;) {
-        size_t size = utf8_size(text.data + i, text.size - i);
+        size_t size = utf8_size(span_of(text.data + i, text.size - i));
         ENSURE(size > 0, err, INVALID, "%.300s:%zu:%zu: not UTF-8; save the file as UTF-8", name,
                line, column);
         ENSURE(text.data[i] != 0, err, INVALID, "%.300s:%zu:%zu: a NUL byte; is this a text file?",

@@ -17,6 +17,38 @@
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
 
+/* A text that quotes a peer stays one line of UTF-8, also where a limit cuts a character. */
+static void test_err_texts_are_lines_of_utf8(void **state) {
+    (void)state;
+    static const struct {
+        const char *in;
+        const char *out;
+    } all[] = {
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"cut \xe2\x82", "cut ??"},
+        {"a\x1b[2J\nb\x7f", "a [2J b "},
+        {"\xc2\x9b"
+         "31m",
+         "  31m"},
+        {"\xed\xa0\x80 \xc0\x80 \xf4\x90\x80\x80", "??? ?? ????"},
+        {"\xf0\x9f\x94\x92", "\xf0\x9f\x94\x92"},
+    };
+    struct err err;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        err_ignore(err_set(&err, ERR_INVALID, "%s", all[i].in), "the text is looked at");
+        assert_string_equal(err.text, all[i].out);
+    }
+    char longest[2 * ERR_TEXT_SIZE + 2] = "";
+    for (size_t i = 0; i < ERR_TEXT_SIZE; i++) {
+        memcpy(longest + 1 + 2 * i, "\xc3\xbc", 2);
+    }
+    longest[0] = 'x';
+    struct result r = err_set(&err, ERR_INVALID, "%s%s", "", longest);
+    assert_int_equal(err.text[ERR_TEXT_SIZE - 2], '\xbc');
+    err_ignore(err_wrap(r, &err, "%s", longest + 1), "the text is looked at");
+    assert_int_equal(err.text[ERR_TEXT_SIZE - 2], '?');
+}
+
 static void test_err_wraps_outside_in(void **state) {
     (void)state;
     struct err err;
@@ -24,6 +56,25 @@ static void test_err_wraps_outside_in(void **state) {
     r = err_wrap(r, &err, "policy %d", 3);
     assert_int_equal(r.code, ERR_INVALID);
     assert_string_equal(err.text, "policy 3: digest is 31 bytes, want 32");
+}
+
+/* A peer's words in an error end up in a message, which takes UTF-8 alone. */
+static void test_err_text_is_one_valid_line(void **state) {
+    (void)state;
+    struct err err;
+    struct result r = err_set(&err, ERR_INVALID, "a\x1b[2J\nb\x7f \xc2\x9b \xc3\xa9 \xff");
+    assert_string_equal(err.text, "a [2J b     \xc3\xa9 ?");
+    r = err_wrap(r, &err, "%.3s", "ab\xc3\xa9");
+    assert_string_equal(err.text, "ab?: a [2J b     \xc3\xa9 ?");
+    char long_text[ERR_TEXT_SIZE + 3];
+    for (size_t i = 0; i + 2 < sizeof long_text; i += 2) {
+        memcpy(long_text + i, "\xc3\xa9", 2);
+    }
+    long_text[ERR_TEXT_SIZE + 2] = 0;
+    r = err_set(&err, ERR_INVALID, "%s", long_text);
+    assert_int_equal(strlen(err.text), ERR_TEXT_SIZE - 1);
+    assert_int_equal(err.text[ERR_TEXT_SIZE - 2], '?');
+    assert_int_equal(r.code, ERR_INVALID);
 }
 
 static void test_err_exit_codes_follow_the_class(void **state) {
@@ -145,6 +196,8 @@ static void test_arena_survives_growth(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_wraps_outside_in),
+        cmocka_unit_test(test_err_texts_are_lines_of_utf8),
+        cmocka_unit_test(test_err_text_is_one_valid_line),
         cmocka_unit_test(test_err_exit_codes_follow_the_class),
         cmocka_unit_test(test_base64_vectors),
         cmocka_unit_test(test_base64_refuses),
