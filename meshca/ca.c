@@ -199,21 +199,35 @@ static void deinit_extensions(struct extensions *e) {
     arena_deinit(&e->arena);
 }
 
-/* X.690 section 8.1.3: definite length, in one byte or in 0x82 and two. */
+/* X.690 sections 8.1.3 and 10.1: the length in as few bytes as it fits. Returns the header's size.
+ */
+static size_t write_header(uint8_t tag, size_t size, uint8_t out[4]) {
+    out[0] = tag;
+    if (size < 0x80) {
+        out[1] = (uint8_t)size;
+        return 2;
+    }
+    if (size <= UINT8_MAX) {
+        out[1] = 0x81;
+        out[2] = (uint8_t)size;
+        return 3;
+    }
+    out[1] = 0x82;
+    out[2] = (uint8_t)(size >> 8);
+    out[3] = (uint8_t)size;
+    return 4;
+}
+
 static void add(struct extensions *e, const char *oid, uint8_t tag, struct span value) {
     CHECK(e->count < EXTENSIONS_MAX && value.size <= UINT16_MAX);
-    size_t header = value.size < 128 ? 2 : 4;
-    uint8_t *der = arena_alloc(&e->arena, header + value.size);
-    der[0] = tag;
-    der[1] = value.size < 128 ? (uint8_t)value.size : 0x82;
-    if (header == 4) {
-        der[2] = (uint8_t)(value.size >> 8);
-        der[3] = (uint8_t)value.size;
-    }
+    uint8_t header[4];
+    size_t header_size = write_header(tag, value.size, header);
+    uint8_t *der = arena_alloc(&e->arena, header_size + value.size);
+    memcpy(der, header, header_size);
     if (value.size > 0) {
-        memcpy(der + header, value.data, value.size);
+        memcpy(der + header_size, value.data, value.size);
     }
-    e->items[e->count++] = (struct cert_extension){oid, {der, header + value.size}, false};
+    e->items[e->count++] = (struct cert_extension){oid, {der, header_size + value.size}, false};
 }
 
 /* X.690 section 8.3: two's complement, so that 128..255 need a zero byte in front. */

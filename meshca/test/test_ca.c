@@ -235,6 +235,38 @@ static void test_claims_are_der(void **state) {
 }
 
 /* Upstream crashes here: a policy without a DNS name among its SANs. */
+/* X.690 section 10.1: the length takes as few bytes as it can, also between 128 and 255. */
+static void test_long_secret_ids_are_der(void **state) {
+    static const struct {
+        size_t size;
+        const char *header;
+        size_t header_size;
+    } all[] = {{127, "\x04\x7f", 2},
+               {128, "\x04\x81\x80", 3},
+               {255, "\x04\x81\xff", 3},
+               {256, "\x04\x82\x01\x00", 4},
+               {512, "\x04\x82\x02\x00", 4}};
+    struct fixture *f = *state;
+    char id[513];
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        AUTO(buf_deinit)
+        struct buf chain = {0};
+        AUTO(buf_deinit)
+        struct buf value = {0};
+        struct buf ders[2] = {{0}};
+        memset(id, 'i', all[i].size);
+        id[all[i].size] = 0;
+        f->spec.workload_secret_id = id;
+        assert_true(is_ok(ca_issue_leaf(&f->mesh[0], &f->spec, &chain, NULL)));
+        assert_true(is_ok(cert_from_pem(buf_span(&chain), 2, ders, NULL)));
+        assert_true(is_ok(cert_extension_value(buf_span(&ders[0]), "1.3.9901.3.1", &value, NULL)));
+        assert_int_equal(value.size, all[i].header_size + all[i].size);
+        assert_memory_equal(value.data, all[i].header, all[i].header_size);
+        buf_deinit(&ders[0]);
+        buf_deinit(&ders[1]);
+    }
+}
+
 static void test_common_name_without_a_dns_san(void **state) {
     struct fixture *f = *state;
     static const char *const workload[] = {"Subject: CN = workload\n"};
@@ -365,6 +397,7 @@ int main(void) {
         TEST(test_leaf_profile),
         TEST(test_ca_profile),
         TEST(test_claims_are_der),
+        TEST(test_long_secret_ids_are_der),
         TEST(test_common_name_without_a_dns_san),
         TEST(test_leaf_refuses),
         TEST(test_generate_refuses_bad_time),
