@@ -207,6 +207,18 @@ static void assess_migration(const struct snp_reference *set, const struct snp_r
     add_hex(a, &rule, SPAN(none), SPAN(report->report_id_ma));
 }
 
+/* A VLEK proves "some machine of this provider": no set can name the provider or the machine, so
+ * none is satisfied by it. */
+static void assess_signing_key(const struct snp_report *report, struct assessment *a) {
+    static const struct verdict_rule rule = {
+        "signing-key", "SNP-VLEK", "KEY_INFO.SIGNING_KEY",
+        "a provider's key names no machine: ask the provider for reports signed with the VCEK"};
+    bool is_vlek = snp_report_signing_key(report) == SNP_KEY_VLEK;
+    struct finding *f = add(a, &rule, !is_vlek);
+    snprintf(f->expected, sizeof f->expected, "0 (VCEK)");
+    snprintf(f->actual, sizeof f->actual, is_vlek ? "1 (VLEK)" : "0 (VCEK)");
+}
+
 static void assess(const struct snp_reference *set, const struct snp_subject *subject,
                    struct assessment *a) {
     static const struct verdict_rule measurement = {
@@ -225,6 +237,7 @@ static void assess(const struct snp_reference *set, const struct snp_subject *su
     add_hex(a, &measurement, SPAN(set->measurement), SPAN(report->measurement));
     assess_tcbs(set, subject, a);
     assess_chip(set, report, a);
+    assess_signing_key(report, a);
 }
 
 /* ---- conclusions ---- */

@@ -45,7 +45,8 @@ struct snp_options {
  * With or without references these are denied: POLICY.DEBUG unless a set allows it, a report that
  * the host asked for (VMPL 0xFFFFFFFF), a masked CHIP_ID under a VCEK. With references also: VMPL
  * other than 0, permissions beyond the set's, a migration agent, restrictions below the set's, ABI
- * below, any of the four TCBs below the floor, another measurement, a chip that is not listed. */
+ * below, any of the four TCBs below the floor, another measurement, a chip that is not listed, a
+ * VLEK's report (it names no machine, and a set cannot name a provider). */
 RESULT snp_verify(const struct snp_evidence *evidence, const struct snp_options *options,
                   struct snp_report *report, struct verdict *verdict, struct err *err);
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "attest/snp_policy.h"
 #include "attest/snp_verify.h"
 #include "attest/test/snp_fixture.h"
 
@@ -294,6 +295,28 @@ static void test_a_set_may_allow_debugging(void **state) {
     expect_accepted(&t);
 }
 
+/* Everything of a VLEK's report fits, but for the key that signed it. */
+static void test_a_providers_key_satisfies_no_set(void **state) {
+    (void)state;
+    struct trial t;
+    prepare(&t, &machine);
+    struct snp_tcb tcb = t.reference.minimum_tcb;
+    const struct snp_subject subject = {.report = &t.report,
+                                        .product = t.reference.product,
+                                        .tcbs = {tcb, tcb, tcb, tcb},
+                                        .simulated_root = machine.root_digest[0]};
+    verdict_init(&t.verdict);
+    assert_true(is_ok(snp_policy_check(&subject, &t.options, &t.verdict, NULL)));
+    t.report.key_info = SNP_KEY_VLEK << 2;
+    memset(t.report.chip_id, 0, sizeof t.report.chip_id);
+    verdict_init(&t.verdict);
+    assert_int_equal(snp_policy_check(&subject, &t.options, &t.verdict, NULL).code, ERR_DENIED);
+    assert_string_equal(t.verdict.code, "SNP-VLEK");
+    t.options.reference_count = 0; /* a cryptographic verdict is possible */
+    verdict_init(&t.verdict);
+    assert_true(is_ok(snp_policy_check(&subject, &t.options, &t.verdict, NULL)));
+}
+
 static void test_chip_allow_list(void **state) {
     (void)state;
     struct trial t;
@@ -404,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_every_flipped_byte_is_denied),
         cmocka_unit_test(test_debug_is_denied_without_references),
         cmocka_unit_test(test_a_set_may_allow_debugging),
+        cmocka_unit_test(test_a_providers_key_satisfies_no_set),
         cmocka_unit_test(test_chip_allow_list),
         cmocka_unit_test(test_any_set_is_enough_and_the_nearest_explains),
         cmocka_unit_test(test_missing_certificates_are_unverifiable),

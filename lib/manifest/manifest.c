@@ -491,8 +491,16 @@ static void read_measurement(struct reader *r, const json_t *value, void *target
 
 static void read_chip_ids(struct reader *r, const json_t *value, void *target) {
     struct snp_reference *ref = target;
+    size_t before = r->problems.size;
     ref->chip_ids =
         (uint8_t(*)[64])read_hex_list(r, value, 64, LIMIT_CHIP_IDS, &ref->chip_id_count);
+    for (size_t i = 0; i < ref->chip_id_count && r->problems.size == before; i++) {
+        if (span_is_zero(SPAN(ref->chip_ids[i]))) {
+            size_t old = enter_index(r, i);
+            complain(r, "is all zero, which stands for a masked chip");
+            leave(r, old);
+        }
+    }
 }
 
 static void read_simulated_roots(struct reader *r, const json_t *value, void *target) {

@@ -13,6 +13,7 @@
 #include "lib/crypto/digest.h"
 #include "lib/manifest/manifest.h"
 
+#define H0 "0000000000000000000000000000000000000000000000000000000000000000"
 #define H1 "1111111111111111111111111111111111111111111111111111111111111111"
 #define H2 "2222222222222222222222222222222222222222222222222222222222222222"
 #define HA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -245,6 +246,8 @@ static void test_refuses_bad_reference_values(void **state) {
         {WITH_SNP(SNP_BASE ",\"PlatformInfo\":{}"), "PlatformInfo: not supported by this version"},
         {WITH_SNP(SNP_BASE ",\"MinimumMitigationVector\":0"), "not supported by this version"},
         {WITH_SNP(SNP_BASE ",\"AllowedChipIDs\":[\"ab\"]"), "AllowedChipIDs[0]: must be 128"},
+        {WITH_SNP(SNP_BASE ",\"AllowedChipIDs\":[\"" H1 H2 "\",\"" H0 H0 "\"]"),
+         "AllowedChipIDs[1]: is all zero"},
         {WITH_SNP(SNP_BASE ",\"SimulatedRoots\":[\"ab\"]"), "SimulatedRoots[0]: must be 64"},
         {WITH_SNP(SNP_BASE ",\"CPUs\":1.5"), "CPUs: must be a whole number"},
         {WITH_SNP("\"ProductName\":\"Milan\",\"TrustedMeasurement\":\"" ZERO48 "\"," TCB
