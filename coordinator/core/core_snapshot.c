@@ -188,6 +188,8 @@ static RESULT check_founders(const struct snapshot *s, struct err *err) {
 
 static RESULT load_founding(struct core *c, const struct snapshot *s, struct err *err) {
     TRY(check_founders(s, err));
+    ENSURE(s->founding_time > 0 && s->applied_index > 0, err, MALFORMED,
+           "a founding without time or index");
     TRY(core__check_digests(s->roots.items, s->roots.count, err));
     const struct entry_member *founders = s->founders.items;
     for (size_t i = 0; i < s->founders.count; i++) {
@@ -217,6 +219,23 @@ static RESULT check_row(const struct core *c, const struct core_member *row, str
     return OK;
 }
 
+/* What remember() of core_apply.c can have left: codes that exist, none before the first request.
+ */
+static RESULT check_window(const struct core__window *w, struct err *err) {
+    bool is_used = false;
+    for (size_t i = 0; i < LIMIT_REQUEST_WINDOW; i++) {
+        uint8_t code = w->codes[i];
+        is_used = is_used || code != CORE_SLOT_FREE;
+        ENSURE(code == CORE_SLOT_FREE || code == ERR_INTERNAL ||
+                   err_from_wire(code) != ERR_INTERNAL,
+               err, MALFORMED, "a request with the unknown code %u", code);
+    }
+    bool has_highest = w->codes[w->highest % LIMIT_REQUEST_WINDOW] != CORE_SLOT_FREE;
+    ENSURE(w->highest > 0 ? has_highest : !is_used, err, MALFORMED,
+           "requests and their highest do not fit");
+    return OK;
+}
+
 static RESULT load_members(struct core *c, const struct snapshot *s, struct err *err) {
     const struct core_member *rows = s->members.items;
     const struct core__window *windows = s->windows.items;
@@ -224,6 +243,7 @@ static RESULT load_members(struct core *c, const struct snapshot *s, struct err 
            "%zu members, %zu windows", s->members.count, s->windows.count);
     for (size_t i = 0; i < s->members.count; i++) {
         TRY(check_row(c, &rows[i], err));
+        TRY(check_window(&windows[i], err));
         struct core_member row = rows[i];
         row.member = core__dup_member(&rows[i].member, true);
         core__add_member(c, &row);

@@ -210,6 +210,29 @@ static void test_snapshot_damage_has_a_name(void **state) {
     assert_damage_is_seen(&bytes, w->policies[1], 1, "does not have its hash");
 }
 
+/* Windows that no log leads to: a code that nobody knows, requests without a highest one. */
+static void test_snapshot_windows_are_checked(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    struct entry_set_manifest s = world_set(w, 1, 1);
+    assert_applied(w, ENTRY_SET_MANIFEST, &s);
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    core_save(w->core, &bytes);
+    uint8_t unused[64];
+    memset(unused, 0xff, sizeof unused);
+    uint8_t *at = memmem(bytes.data, bytes.size, unused, sizeof unused);
+    assert_non_null(at);
+    struct core *copy = NULL;
+    struct err err;
+    at[3] = 57;
+    assert_false(is_ok(core_load(buf_span(&bytes), &copy, &err)));
+    assert_non_null(strstr(err.text, "unknown code 57"));
+    at[3] = 0xff;
+    assert_true(is_ok(core_load(buf_span(&bytes), &copy, &err)));
+    core_free(copy);
+}
+
 /* --- Secrets */
 
 #define SCAN_CHUNK (1 << 20)
@@ -300,6 +323,7 @@ int main(void) {
         TEST(test_two_replicas_agree),
         TEST(test_damaged_snapshots_never_pass_for_the_original),
         TEST(test_snapshot_damage_has_a_name),
+        TEST(test_snapshot_windows_are_checked),
         TEST(test_the_old_mesh_key_leaves_memory),
     };
     return cmocka_run_group_tests_name("core_snapshot", tests, NULL, NULL);
