@@ -128,9 +128,7 @@ static RESULT judge(struct slot *s, struct err *err) {
     };
     uint64_t start = samples_thread_ns();
     TRY(client_judge(s->client, &trust, &verdict, err));
-    if (is_counting(l)) {
-        samples_add(&l->result->judge, samples_thread_ns() - start);
-    }
+    samples_add(&l->result->judge, samples_thread_ns() - start); /* kept sessions have one each */
     return OK;
 }
 

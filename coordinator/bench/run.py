@@ -36,7 +36,8 @@ def show(results, figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Prints the figures of a release build.")
+    parser = argparse.ArgumentParser(prog="scripts/bench",
+                                     description="Prints the figures of a release build.")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter repetitions")
     parser.add_argument("--keep", action="store_true", help="leave logs and workspace behind")
