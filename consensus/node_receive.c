@@ -41,8 +41,8 @@ static RESULT receive_raft(struct node *node, uint64_t peer, struct raft_message
 /* Entries [from, to) to the library, in payloads of ours. */
 static RESULT receive_piece(struct node *node, const struct incoming *in, size_t from, size_t to,
                             uint64_t commit, struct err *err) {
-    TRY(node__ensure_working(node,
-                             err)); /* a callback during the piece before may have frozen it */
+    /* A callback during the piece before may have frozen the node. */
+    TRY(node__ensure_working(node, err));
     size_t count = to - from;
     struct raft_entry *entries = mem_calloc(count + 1, sizeof entries[0]);
     void *batch = count > 0 ? raft_malloc(1) : NULL; /* freed by the library or by its update */

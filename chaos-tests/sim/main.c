@@ -50,6 +50,7 @@ int main(int argc, char **argv) {
             return usage();
         }
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a run may be stopped */
     int status = 0;
     for (uint64_t n = 0; n < seeds; n++, options.seed++) {
         struct sim_result result;

@@ -140,7 +140,8 @@ struct sim {
     uint64_t acked_ledger;
     uint8_t *issued; /* issue index -> 1 when a client got it */
     size_t issued_count;
-    uint64_t terms[4096]; /* leader of each term */
+    uint64_t issues_unknown; /* requests that may or may not have been applied */
+    uint64_t terms[4096];    /* leader of each term */
 };
 
 uint64_t sim_random(struct sim *s);
@@ -186,6 +187,7 @@ void sim_check_leaders(struct sim *s); /* between events: leader completeness */
 bool sim_check_is_resting(const struct sim *s);
 void sim_check_rest(struct sim *s);
 void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply);
+void sim_check_issues(struct sim *s, const struct core *core);
 void sim_check_deinit(struct sim *s);
 
 #endif

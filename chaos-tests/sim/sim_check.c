@@ -119,6 +119,19 @@ static void check_set(struct sim *s, const struct sim_op *op, const struct core_
     s->result->sets++;
 }
 
+/* Every request is applied at most once: no more certificates than requests that came back with one
+ * or whose outcome nobody knows. */
+void sim_check_issues(struct sim *s, const struct core *core) {
+    uint64_t most = s->result->issues + s->issues_unknown;
+    for (const struct sim_op *op = s->ops; op != NULL; op = op->next) {
+        most += op->kind == SIM_ISSUE ? 1 : 0;
+    }
+    if (core_issue_count(core) > most) {
+        sim_fail(s, "%llu certificates were issued for at most %llu requests",
+                 (unsigned long long)core_issue_count(core), (unsigned long long)most);
+    }
+}
+
 static void check_issue(struct sim *s, const struct sim_op *op, const struct replica_reply *reply) {
     const struct core_issued *issued = &reply->result->issued[reply->issue];
     if (issued->code != ERR_OK) {
@@ -162,6 +175,8 @@ static void check_confirm(struct sim *s, const struct sim_op *op) {
 void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply) {
     sim_check_step(s); /* what was applied on the way to this reply is known first */
     if (reply->code != ERR_OK) {
+        bool is_known = reply->code == ERR_STALE_GENERATION;
+        s->issues_unknown += op->kind == SIM_ISSUE && !is_known ? 1 : 0;
         return;
     }
     switch (op->kind) {
@@ -279,6 +294,7 @@ void sim_check_rest(struct sim *s) {
             return;
         }
         check_durable(s, p);
+        sim_check_issues(s, replica_core(p->replica));
         check_voters(s, p);
         if (first == NULL) {
             first = p;

@@ -94,6 +94,7 @@ void sim_op_forget(struct sim *s, unsigned slot) {
             continue;
         }
         *at = op->next;
+        s->issues_unknown += op->kind == SIM_ISSUE ? 1 : 0;
         if (op->kind == SIM_ADMIT) {
             take_admission(s, op, ERR_CLOSED);
         }
