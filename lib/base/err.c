@@ -67,7 +67,7 @@ struct result err_set(struct err *err, enum err_code code, const char *format, .
         err->code = code;
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        utf8_clean_line(err->text);
+        err_clean(err->text);
     }
     return (struct result){code};
 }
@@ -91,7 +91,7 @@ struct result err_wrap(struct result r, struct err *err, const char *format, ...
         memcpy(err->text + used, inner, take);
         err->text[used + take] = 0;
     }
-    utf8_clean_line(err->text);
+    err_clean(err->text);
     return r;
 }
 

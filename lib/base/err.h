@@ -112,7 +112,7 @@ struct result {
         }                                                                                          \
     } while (0)
 
-/* Fills *err (may be NULL) and returns the code. The text is cleaned (utf8_clean_line): what a
+/* Fills *err (may be NULL) and returns the code. The text is cleaned (err_clean): what a
  * format quotes of a peer's words, or cuts in the middle of a character, is one valid line all the
  * same.
  */
@@ -120,6 +120,11 @@ RESULT err_set(struct err *err, enum err_code code, const char *format, ...) PRI
 
 /* Puts "context: " before the text of *err and returns its code. err may be NULL: then `r`. */
 RESULT err_wrap(struct result r, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Makes `text` one line of valid UTF-8 that a terminal only shows: what is no UTF-8 (RFC 3629
+ * section 4) becomes '?', control characters (C0, DEL and C1) become spaces. In place, never
+ * longer. */
+void err_clean(char *text);
 
 /* Spells out that a failure is ignored, and why. */
 void err_ignore(struct result r, const char *why);
