@@ -337,7 +337,9 @@ static void take_confirmation(struct replica *r, uint64_t number, enum err_code 
     } else if (code == ERR_NO_QUORUM || code == ERR_CANCELED) {
         *at = w->next;
         finish_waiter(r, w, ERR_NO_QUORUM);
-    } /* else: not the leader any more; asked again on the next change or tick */
+    } else {
+        w->asked_ms = 0; /* not the leader any more, or not ready to be: asked again at a tick */
+    }
 }
 
 static void on_read(void *data, struct result result, uint64_t index) {
