@@ -65,6 +65,7 @@ static void test_err_text_is_one_valid_line(void **state) {
     struct result r = err_set(&err, ERR_INVALID, "a\x1b[2J\nb\x7f \xc2\x9b \xc3\xa9 \xff");
     assert_string_equal(err.text, "a [2J b     \xc3\xa9 ?");
     r = err_wrap(r, &err, "%.3s", "ab\xc3\xa9");
+    assert_int_equal(r.code, ERR_INVALID);
     assert_string_equal(err.text, "ab?: a [2J b     \xc3\xa9 ?");
     char long_text[ERR_TEXT_SIZE + 3];
     for (size_t i = 0; i + 2 < sizeof long_text; i += 2) {

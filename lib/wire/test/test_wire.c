@@ -166,7 +166,9 @@ static void test_the_good_pair_is_good(void **state) {
     struct arena arena = {0};
     struct pair pair = {0};
     assert_true(is_ok(decode_hex("929205a1619192cc80a0", &pair, &arena, NULL)));
-    assert_int_equal(((struct point *)pair.list.items)[0].x, 128);
+    const struct point *points = pair.list.items;
+    CHECK(points != NULL);
+    assert_int_equal(points[0].x, 128);
 }
 
 static const struct bad_row bad_rows[] = {
