@@ -74,9 +74,9 @@ struct mailbox *mailbox_open(uv_loop_t *loop, size_t capacity,
     return m;
 }
 
-bool mailbox_post(struct mailbox *m, struct letter *l) {
+static bool put(struct mailbox *m, struct letter *l, size_t capacity) {
     CHECK(pthread_mutex_lock(&m->mutex) == 0);
-    bool fits = m->count < m->capacity && !m->is_closed;
+    bool fits = m->count < capacity && !m->is_closed;
     if (fits) {
         l->next = NULL;
         *m->last = l;
@@ -89,6 +89,14 @@ bool mailbox_post(struct mailbox *m, struct letter *l) {
         letter_free(l);
     }
     return fits;
+}
+
+bool mailbox_post(struct mailbox *m, struct letter *l) {
+    return put(m, l, m->capacity);
+}
+
+bool mailbox_post_always(struct mailbox *m, struct letter *l) {
+    return put(m, l, SIZE_MAX);
 }
 
 static void on_closed(uv_handle_t *handle) {

@@ -65,6 +65,9 @@ struct mailbox *mailbox_open(uv_loop_t *loop, size_t capacity,
                              void (*on_letter)(void *data, struct letter *l), void *data);
 /* Takes the letter; false (and the letter freed) when the box is full or closing. Any thread. */
 bool mailbox_post(struct mailbox *m, struct letter *l);
+/* The same without regard to the capacity: for letters that must not be lost because peers ask too
+ * much, and whose number something else bounds (answers: by what was asked). */
+bool mailbox_post_always(struct mailbox *m, struct letter *l);
 /* On the loop's thread; nothing is delivered afterwards, what waits is freed, and the mailbox is
  * freed when the loop has closed its handle. No thread may post any more. */
 void mailbox_close(struct mailbox *m);

@@ -74,9 +74,7 @@ static void fill_outcome(const struct replica_reply *reply, struct outcome *o) {
 static void post_reply(struct server *s, struct letter *l) {
     unsigned index = (unsigned)(l->ticket >> 48);
     CHECK(index < s->worker_count);
-    if (!worker_post(s->workers[index], l)) {
-        log_warn("session thread %u does not take a reply", index);
-    }
+    worker_post(s->workers[index], l);
 }
 
 static void on_reply(void *data, uint64_t ticket, const struct replica_reply *reply) {
@@ -90,7 +88,7 @@ static void on_reply(void *data, uint64_t ticket, const struct replica_reply *re
             reply->issue < reply->result->issued_count) {
             l->code = reply->result->issued[reply->issue].code;
         }
-    } else if (reply->code == ERR_OK) {
+    } else if (reply->code == ERR_OK && reply->status == NULL) { /* a status may be unconfirmed */
         l->position.is_confirmed = true;
         l->position.confirmed_index = reply->index;
     }
@@ -117,9 +115,7 @@ static void on_publish(void *data, struct view *view) {
     for (unsigned i = 0; i < s->worker_count; i++) {
         struct letter *l = letter_new(WORKER_VIEW, 0);
         l->view = view_ref(view);
-        if (!worker_post(s->workers[i], l)) {
-            log_error("session thread %u does not take the new view", i);
-        }
+        worker_post(s->workers[i], l);
     }
     view_unref(view);
 }
@@ -170,9 +166,7 @@ static void ask_judgement(struct server *s, uint64_t id) {
     struct letter *l = letter_new(WORKER_JUDGE, 0);
     buf_append_u64be(&l->bytes, id);
     buf_append_span(&l->bytes, m->member.evidence);
-    if (!worker_post(s->workers[0], l)) {
-        log_warn("member %llu is judged later", (unsigned long long)id);
-    }
+    worker_post(s->workers[0], l);
 }
 
 static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
@@ -297,6 +291,8 @@ static RESULT join(struct server *s, const struct letter *l, struct err *err) {
     TRY(wire_decode(&api_join_reply_type, span_of(l->bytes.data + 40, l->bytes.size - 40), &arena,
                     &reply, err));
     const struct api_founder *members = reply.members.items;
+    ENSURE(reply.members.count <= LIMIT_MEMBERS, err, MALFORMED, "%zu members",
+           reply.members.count);
     for (size_t i = 0; i < reply.members.count; i++) {
         if (members[i].id != s->identity.id) {
             ENSURE(members[i].id == replica_id_of(members[i].spki), err, MALFORMED,
@@ -436,14 +432,15 @@ static RESULT start(struct server *s, struct err *err) {
     return OK;
 }
 
-/* Ends the threads in the order in which they post to each other, then wipes what is secret. The
- * loops' sockets end with the process. */
+/* Ends the threads, askers first: a session thread submits to the attester until it has ended, and
+ * the attester's last answers go to mailboxes that stay. Then wipes what is secret. The loops'
+ * sockets end with the process. */
 static void stop(struct server *s) {
-    attester_free(s->identity.attester);
     for (unsigned i = 0; i < s->worker_count; i++) {
         worker_stop(s->workers[i]);
     }
-    s->worker_count = 0;
+    attester_free(s->identity.attester);
+    s->identity.attester = NULL;
     key_deinit(&s->identity.key);
     buf_deinit(&s->identity.spki);
     issuer_close(s->issuer);

@@ -79,6 +79,16 @@ void session_found_prepare(struct session *s);
 RESULT session_found_start_policy(struct session *s, struct attest_policy *policy, struct err *err);
 void session_found_start(struct session *s);
 
+/* --- session_found.c, also for the founders that are asked */
+
+/* The simulated roots that a manifest names, rising, each once: what FOUND fixes for ever. INVALID
+ * over LIMIT_REFERENCE_VALUES. In the arena. */
+RESULT session_founding_roots(const struct manifest *m, struct arena *arena, struct wire_list *out,
+                              struct err *err);
+/* SIGNATURE unless the manifest names an owner whom this replica's own environment names: nobody
+ * else could sign its founding. */
+RESULT session_check_owner(const struct session *s, const struct manifest *m, struct err *err);
+
 /* --- session_set.c, also for founding */
 
 /* A signed manifest on its way into the log. All copied. */

@@ -50,8 +50,10 @@ struct caller {
 struct founding {
     struct session *session;
     struct arena arena;
+    struct worker *worker; /* outlives the session */
     struct span manifest_bytes;
     struct manifest manifest;
+    struct wire_list roots; /* struct entry_digest, into `arena` */
     uint64_t replicas;
     struct entry_member self;
     struct caller callers[LIMIT_MEMBERS];
@@ -76,6 +78,7 @@ static void free_if_done(struct founding *f) {
     for (size_t i = 0; i < f->caller_count; i++) {
         arena_deinit(&f->callers[i].arena);
     }
+    worker_founding_end(f->worker);
     manifest_deinit(&f->manifest);
     buf_deinit(&f->found);
     arena_deinit(&f->arena);
@@ -123,15 +126,16 @@ static int by_digest(const void *a, const void *b) {
     return memcmp(a, b, 32);
 }
 
-static void fill_roots(struct founding *f, struct wire_list *out) {
+struct result session_founding_roots(const struct manifest *m, struct arena *arena,
+                                     struct wire_list *out, struct err *err) {
     size_t count = 0;
-    for (size_t i = 0; i < f->manifest.reference_count; i++) {
-        count += f->manifest.references[i].simulated_root_count;
+    for (size_t i = 0; i < m->reference_count; i++) {
+        count += m->references[i].simulated_root_count;
     }
-    struct entry_digest *roots = arena_alloc(&f->arena, (count + 1) * sizeof *roots);
+    struct entry_digest *roots = arena_alloc(arena, (count + 1) * sizeof *roots);
     size_t n = 0;
-    for (size_t i = 0; i < f->manifest.reference_count; i++) {
-        const struct snp_reference *r = &f->manifest.references[i];
+    for (size_t i = 0; i < m->reference_count; i++) {
+        const struct snp_reference *r = &m->references[i];
         for (size_t k = 0; k < r->simulated_root_count; k++) {
             memcpy(roots[n++].digest, r->simulated_roots[k], 32);
         }
@@ -145,7 +149,23 @@ static void fill_roots(struct founding *f, struct wire_list *out) {
             roots[kept++] = roots[i];
         }
     }
+    ENSURE(kept <= LIMIT_REFERENCE_VALUES, err, INVALID,
+           "the manifest names %zu simulated roots, limit %d", kept, LIMIT_REFERENCE_VALUES);
     *out = (struct wire_list){kept == 0 ? NULL : roots, kept};
+    return OK;
+}
+
+struct result session_check_owner(const struct session *s, const struct manifest *m,
+                                  struct err *err) {
+    const struct config *config = worker_identity(s->worker)->config;
+    for (size_t i = 0; i < config->owner_count; i++) {
+        if (manifest_has_owner(m, config->owner_digests[i])) {
+            return OK;
+        }
+    }
+    return err_set(err, ERR_SIGNATURE,
+                   "the manifest names no owner key that the Coordinator's own environment names "
+                   "(CONTRAST_OWNER_KEY_DIGESTS)");
 }
 
 static void reply_prepared(struct founding *f) {
@@ -172,10 +192,10 @@ static void gather(struct founding *f) {
     }
     qsort(f->founders, f->founder_count, sizeof f->founders[0], by_id);
     struct entry_found found = {.founders = {f->founders, f->founder_count},
-                                .time = worker_now(f->session->worker)};
+                                .time = worker_now(f->session->worker),
+                                .simulated_roots = f->roots};
     entry_cluster_id(f->founders, f->founder_count, f->cluster);
     memcpy(found.cluster, f->cluster, sizeof found.cluster);
-    fill_roots(f, &found.simulated_roots);
     entry_encode(ENTRY_FOUND, &found, &f->found);
     reply_prepared(f);
 }
@@ -208,6 +228,10 @@ static void on_unproven(void *data, const struct err *why) {
 static void on_peer_open(struct client *client, void *data) {
     struct caller *c = data;
     struct founding *f = c->founding;
+    if (f->is_over) { /* and the session gone */
+        client_close(client);
+        return;
+    }
     struct session *s = f->session;
     const struct config *config = worker_identity(s->worker)->config;
     struct client_trust trust = {
@@ -221,10 +245,6 @@ static void on_peer_open(struct client *client, void *data) {
     struct client_verdict verdict = {0};
     struct err err;
     struct result r = OK;
-    if (f->is_over) {
-        client_close(client);
-        return;
-    }
     prover_init(&c->prover, s->worker, client, on_unproven, c);
     if (client_history(client)->generation > 0) {
         r = err_set(&err, ERR_FOUNDED, "belongs to a cluster already");
@@ -248,13 +268,43 @@ static void on_peer_open(struct client *client, void *data) {
     }
 }
 
+/* Names that resolve to one replica must not make it two founders. */
+static RESULT check_new(const struct caller *c, uint64_t id, struct err *err) {
+    const struct founding *f = c->founding;
+    for (size_t i = 0; i < f->caller_count; i++) {
+        const struct caller *other = &f->callers[i];
+        ENSURE(other == c || other->phase < CALLER_PREPARED || other->member.id != id, err, EXISTS,
+               "is the same replica as %s:%u", other->peer->host, other->peer->port);
+    }
+    return OK;
+}
+
+/* The key is the connection's, and the document that will stand in the record is of that key. */
+static RESULT check_prepared(const struct caller *c, const struct api_found_prepared *p,
+                             struct err *err) {
+    uint8_t digest[48];
+    struct attest_policy policy;
+    struct attest_peer peer = {0};
+    sha384(p->spki, digest);
+    ENSURE(memcmp(digest, c->statement_spki_digest, 48) == 0, err, DENIED,
+           "names another key than it attested");
+    worker_attest_policy(c->founding->worker, &c->founding->manifest, ATTEST_REPLICA,
+                         ROLE_COORDINATOR, &policy);
+    struct result r =
+        attest_document_verify(c->founding->manifest.hash, p->evidence, &policy, &peer, err);
+    if (is_ok(r) && (memcmp(digest, peer.spki_sha384, 48) != 0 ||
+                     memcmp(peer.host_data, c->host_data, 32) != 0)) {
+        r = err_set(err, ERR_DENIED, "the evidence is of another key or policy");
+    }
+    attest_peer_deinit(&peer);
+    TRY(r);
+    return check_new(c, p->id, err);
+}
+
 static RESULT take_prepared(struct caller *c, const struct frame *frame, struct err *err) {
     struct api_found_prepared p;
     TRY(wire_decode(&api_found_prepared_type, frame->body, &c->arena, &p, err));
-    uint8_t digest[48];
-    sha384(p.spki, digest);
-    ENSURE(memcmp(digest, c->statement_spki_digest, 48) == 0, err, DENIED,
-           "names another key than it attested");
+    TRY(check_prepared(c, &p, err));
     char none[] = "";
     c->member = (struct entry_member){.id = p.id,
                                       .name = p.name,
@@ -440,14 +490,21 @@ static RESULT read_prepare(struct session *s, struct founding *f, struct err *er
            "%" PRIu64 " replicas: want 1, 3 or 5", ask.replicas);
     f->manifest_bytes = ask.manifest;
     f->replicas = ask.replicas;
-    return manifest_parse(ask.manifest, &f->manifest, err);
+    TRY(manifest_parse(ask.manifest, &f->manifest, err));
+    TRY(session_check_owner(s, &f->manifest, err));
+    return session_founding_roots(&f->manifest, &f->arena, &f->roots, err);
 }
 
 void session_prepare(struct session *s) {
+    struct err err;
     session_founding_free(s);
+    if (!session_try(s, worker_founding_begin(s->worker, &err), &err)) {
+        return;
+    }
     struct founding *f = mem_zalloc(sizeof *f);
     const struct server_identity *self = worker_identity(s->worker);
     f->session = s;
+    f->worker = s->worker;
     f->deadline_ms = host_monotonic_ms(self->host) + FOUNDING_MS;
     uv_timer_init(worker_loop(s->worker), &f->timer);
     f->timer.data = f;
@@ -456,7 +513,6 @@ void session_prepare(struct session *s) {
         f->callers[f->caller_count++] =
             (struct caller){.founding = f, .peer = &self->config->peers[i]};
     }
-    struct err err;
     struct result r = read_prepare(s, f, &err);
     r = is_ok(r) ? worker_ask(s->worker, CORE_PREPARE, (struct span){0}, f, on_self_prepared, &err)
                  : r;
@@ -490,24 +546,7 @@ static void check_started(struct founding *f) {
     }
 }
 
-static void on_self_started(void *owner, const struct letter *reply) {
-    struct founding *f = owner;
-    struct session *s = f->session;
-    struct err err;
-    if (!is_ok(session_check(reply, &err))) {
-        session_set_free(s);
-        fail(f, &err);
-        return;
-    }
-    passer_start(s->worker, buf_span(&f->found), f->manifest_bytes);
-    f->is_starting = true;
-    uv_timer_start(&f->timer, on_timer, FOUNDING_START_MS, 0);
-    check_started(f);
-}
-
-/* Signature checked, policies here: now the cluster begins. */
-static void start_cluster(struct session *s) {
-    struct founding *f = s->founding;
+static void send_start(struct founding *f) {
     struct api_found_start start = {buf_span(&f->found), f->manifest_bytes};
     struct err err;
     for (size_t i = 0; i < f->caller_count; i++) {
@@ -520,6 +559,29 @@ static void start_cluster(struct session *s) {
             }
         }
     }
+}
+
+static void on_self_started(void *owner, const struct letter *reply) {
+    struct founding *f = owner;
+    struct session *s = f->session;
+    struct err err;
+    if (!is_ok(session_check(reply, &err))) {
+        session_set_free(s);
+        fail(f, &err);
+        return;
+    }
+    send_start(f);
+    passer_start(s->worker, buf_span(&f->found), f->manifest_bytes);
+    f->is_starting = true;
+    uv_timer_start(&f->timer, on_timer, FOUNDING_START_MS, 0);
+    check_started(f);
+}
+
+/* Signature checked, policies here: now the cluster begins, with this replica: where it may not
+ * start (its preparation lapsed) nobody starts. */
+static void start_cluster(struct session *s) {
+    struct founding *f = s->founding;
+    struct err err;
     struct result r =
         worker_ask(s->worker, CORE_FOUND, buf_span(&f->found), f, on_self_started, &err);
     if (!is_ok(r)) {

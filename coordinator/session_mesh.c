@@ -27,7 +27,8 @@ struct result session_certificate_policy(struct session *s, struct attest_policy
     return OK;
 }
 
-static void fill_claims(const struct snp_report *report, struct ca_claims *claims) {
+static RESULT fill_claims(const struct snp_report *report, struct ca_claims *claims,
+                          struct err *err) {
     memcpy(claims->measurement, report->measurement, sizeof claims->measurement);
     memcpy(claims->host_data, report->host_data, sizeof claims->host_data);
     memcpy(claims->chip_id, report->chip_id, sizeof claims->chip_id);
@@ -35,11 +36,12 @@ static void fill_claims(const struct snp_report *report, struct ca_claims *claim
     enum snp_product product = snp_product_of_report(report);
     product =
         product == SNP_PRODUCT_UNKNOWN ? SNP_MILAN : product; /* version 2: Genoa's layout too */
-    CHECK(is_ok(snp_tcb_decode(product, report->reported_tcb, &tcb, NULL))); /* was verified */
+    TRY(snp_tcb_decode(product, report->reported_tcb, &tcb, err));
     claims->tcb_bootloader = tcb.bootloader;
     claims->tcb_tee = tcb.tee;
     claims->tcb_snp = tcb.snp;
     claims->tcb_microcode = tcb.microcode;
+    return OK;
 }
 
 static RESULT sign_leaf(struct session *s, const struct outcome *o, struct buf *chain,
@@ -52,7 +54,7 @@ static RESULT sign_leaf(struct session *s, const struct outcome *o, struct buf *
     const struct policy_entry *policy = manifest_find_policy(&v->manifest, s->peer.host_data);
     ENSURE(policy != NULL, err, STALE_GENERATION, "the policy left the manifest: ask again");
     struct ca_claims claims;
-    fill_claims(&s->peer.report, &claims);
+    TRY(fill_claims(&s->peer.report, &claims, err));
     struct ca_leaf_spec spec = {
         .spki = s->peer.statement.workload.public_key,
         .sans = policy->sans,
@@ -214,6 +216,7 @@ struct result session_found_prepare_policy(struct session *s, struct attest_poli
     manifest_deinit(&s->candidate);
     s->candidate = (struct manifest){0};
     TRY(err_wrap(manifest_parse(prepare.manifest, &s->candidate, err), err, "candidate manifest"));
+    TRY(session_check_owner(s, &s->candidate, err));
     worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, policy);
     return OK;
 }
@@ -260,6 +263,27 @@ static RESULT read_start(struct session *s, struct arena *arena, struct api_foun
     manifest_deinit(&s->candidate);
     s->candidate = (struct manifest){0};
     return err_wrap(manifest_parse(start->manifest, &s->candidate, err), err, "candidate manifest");
+}
+
+/* The record is brought by one of its founders, and fixes the roots that the manifest names. */
+static RESULT check_record(struct session *s, const struct entry_found *found, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct wire_list roots = {0};
+    const struct entry_member *founders = found->founders.items;
+    bool is_founder = false;
+    for (size_t i = 0; i < found->founders.count; i++) {
+        uint8_t digest[48];
+        sha384(founders[i].spki, digest);
+        is_founder = is_founder || memcmp(digest, s->peer.spki_sha384, sizeof digest) == 0;
+    }
+    ENSURE(is_founder, err, DENIED, "the record is brought by somebody whom it does not name");
+    TRY(session_founding_roots(&s->candidate, &arena, &roots, err));
+    ENSURE(span_equal(span_of(roots.items, roots.count * sizeof(struct entry_digest)),
+                      span_of(found->simulated_roots.items,
+                              found->simulated_roots.count * sizeof(struct entry_digest))),
+           err, DENIED, "the record's simulated roots are not those of the manifest");
+    return OK;
 }
 
 /* Whoever brings the record must satisfy the manifest that comes with it. That this replica
@@ -320,6 +344,7 @@ static RESULT start_found(struct session *s, struct err *err) {
     TRY(entry_decode(start.found, &arena, &entry, err));
     ENSURE(entry.type == ENTRY_FOUND, err, INVALID, "not a founding record");
     worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
+    TRY(check_record(s, &entry.found, err));
     TRY(check_founders(s, &entry.found, &policy, err));
     const struct view *v = worker_view(s->worker);
     s->is_first_start = v == NULL || !v->is_founded;

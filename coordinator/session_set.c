@@ -338,6 +338,37 @@ static RESULT check_members(struct session *s, struct err *err) {
     return OK;
 }
 
+static bool is_root(const struct wire_list *roots, const uint8_t digest[32]) {
+    const struct entry_digest *items = roots->items;
+    for (size_t i = 0; i < roots->count; i++) {
+        if (memcmp(items[i].digest, digest, 32) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Which simulated roots may ever be trusted was fixed when the cluster was founded (ARCHITECTURE
+ * section 5). */
+static RESULT check_roots(struct session *s, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    struct wire_list roots = {0};
+    TRY(entry_decode(buf_span(&worker_view(s->worker)->found), &arena, &entry, err));
+    TRY(session_founding_roots(&s->set->manifest, &arena, &roots, err));
+    const struct entry_digest *items = roots.items;
+    for (size_t i = 0; i < roots.count; i++) {
+        char hex[65];
+        hex_encode(SPAN(items[i].digest), hex);
+        ENSURE(is_root(&entry.found.simulated_roots, items[i].digest), err, DENIED,
+               "the manifest names the simulated root %s, which this cluster was not founded with: "
+               "it needs a new deployment",
+               hex);
+    }
+    return OK;
+}
+
 void session_set_start(struct session *s, const struct set_request *request,
                        const uint8_t cluster[32], uint64_t epoch, const struct manifest *authority,
                        void (*before_propose)(struct session *s)) {
@@ -350,6 +381,7 @@ void session_set_start(struct session *s, const struct set_request *request,
     struct err err;
     struct result r = manifest_parse(job->request.manifest, &job->manifest, &err);
     r = is_ok(r) ? check_signature(job, cluster, epoch, authority, &err) : r;
+    r = is_ok(r) && !job->is_first ? check_roots(s, &err) : r;
     r = is_ok(r) && !job->is_first ? check_members(s, &err) : r;
     if (!is_ok(r)) {
         fail(s, &err);
@@ -365,7 +397,9 @@ static bool is_active(const struct view *v, struct span manifest) {
 
 /* Judges the request by the view of now; true when it goes on. */
 static RESULT check_head(const struct view *v, const struct api_set *set, struct err *err) {
-    ENSURE(v != NULL && v->is_founded, err, NOT_FOUNDED,
+    /* The first manifest comes with the founding alone: only there is its signer held against the
+     * owners of the replicas' environments before it reaches the log. */
+    ENSURE(v != NULL && v->generation > 0, err, NOT_FOUNDED,
            "no manifest is set yet: the first `contrast set` founds the cluster");
     if (memcmp(set->previous, v->head, 32) == 0) {
         return OK;
@@ -403,8 +437,7 @@ static void on_confirmed(void *owner, const struct letter *reply) {
                                   .spki = set.spki,
                                   .signature = set.signature};
     memcpy(request.previous, set.previous, sizeof request.previous);
-    session_set_start(s, &request, v->cluster, v->epoch, v->generation == 0 ? NULL : &v->manifest,
-                      NULL);
+    session_set_start(s, &request, v->cluster, v->epoch, &v->manifest, NULL);
 }
 
 void session_set(struct session *s) {

@@ -10,8 +10,6 @@
 #include "coordinator/session.h"
 #include "lib/base/log.h"
 
-#define WORKER_MAILBOX (2 * LIMIT_PENDING_REQUESTS)
-
 struct op {
     struct op *next;
     uint64_t ticket;
@@ -33,7 +31,9 @@ struct worker {
     struct net_listener *mesh_api;
     struct joiner *joiner; /* first worker only */
     struct op *ops;
+    size_t op_count; /* at most LIMIT_PENDING_REQUESTS: so many answers come */
     uint64_t next_ticket;
+    size_t founding_count;
 };
 
 const struct server_identity *worker_identity(const struct worker *w) {
@@ -69,14 +69,18 @@ struct result worker_mesh(struct worker *w, const struct ca_mesh **out, struct e
 
 /* --- Ops */
 
-static struct op *start_op(struct worker *w, void *owner, op_cb done) {
+static RESULT start_op(struct worker *w, void *owner, op_cb done, struct op **out,
+                       struct err *err) {
+    ENSURE(w->op_count < LIMIT_PENDING_REQUESTS, err, BUSY, "too many requests wait");
     struct op *op = mem_zalloc(sizeof *op);
     op->ticket = (uint64_t)w->index << 48 | ++w->next_ticket;
     op->owner = owner;
     op->done = done;
     op->next = w->ops;
     w->ops = op;
-    return op;
+    w->op_count++;
+    *out = op;
+    return OK;
 }
 
 static struct op *take_op(struct worker *w, uint64_t ticket) {
@@ -87,6 +91,7 @@ static struct op *take_op(struct worker *w, uint64_t ticket) {
     struct op *op = *at;
     if (op != NULL) {
         *at = op->next;
+        w->op_count--;
     }
     return op;
 }
@@ -112,7 +117,8 @@ void worker_cancel(struct worker *w, const void *owner) {
 
 struct result worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
                          op_cb done, struct err *err) {
-    struct op *op = start_op(w, owner, done);
+    struct op *op = NULL;
+    TRY(start_op(w, owner, done, &op, err));
     struct letter *l = letter_new((int)kind, op->ticket);
     l->thread = w->index;
     buf_append_span(&l->bytes, bytes);
@@ -150,7 +156,7 @@ static void on_attested(void *data, const struct attested *attested, const struc
         l->code = made.code;
         l->text = mem_strdup(err.text);
     }
-    mailbox_post(job->worker->box, l);
+    mailbox_post_always(job->worker->box, l);
     buf_deinit(&job->statement);
     mem_free(job);
 }
@@ -158,7 +164,8 @@ static void on_attested(void *data, const struct attested *attested, const struc
 struct result worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE],
                             enum attest_kind kind, struct span statement, void *owner, op_cb done,
                             struct err *err) {
-    struct op *op = start_op(w, owner, done);
+    struct op *op = NULL;
+    TRY(start_op(w, owner, done, &op, err));
     struct attest_job *job = mem_zalloc(sizeof *job);
     job->worker = w;
     job->ticket = op->ticket;
@@ -171,6 +178,18 @@ struct result worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZ
         mem_free(job);
     }
     return r;
+}
+
+struct result worker_founding_begin(struct worker *w, struct err *err) {
+    ENSURE(w->founding_count < LIMIT_FOUNDINGS, err, BUSY, "%d foundings are being prepared here",
+           LIMIT_FOUNDINGS);
+    w->founding_count++;
+    return OK;
+}
+
+void worker_founding_end(struct worker *w) {
+    CHECK(w->founding_count > 0);
+    w->founding_count--;
 }
 
 static void digest_pem(const struct buf *pem, uint8_t out[48]) {
@@ -248,7 +267,7 @@ static void judge(struct worker *w, const struct letter *l) {
         reply->text = mem_strdup(err.text);
     }
     attest_peer_deinit(&peer);
-    mailbox_post(w->core, reply);
+    mailbox_post_always(w->core, reply);
 }
 
 /* --- Life */
@@ -335,7 +354,7 @@ struct result worker_start(unsigned index, const struct server_identity *identit
     w->index = index;
     w->core = core;
     CHECK(uv_loop_init(&w->loop) == 0);
-    w->box = mailbox_open(&w->loop, WORKER_MAILBOX, on_letter, w);
+    w->box = mailbox_open(&w->loop, LIMIT_PENDING_REQUESTS, on_letter, w);
     struct result r = listen_on(w, identity->config->user_port, false, &w->user, err);
     r = is_ok(r) ? listen_on(w, identity->config->mesh_port, true, &w->mesh_api, err) : r;
     if (is_ok(r) && index == 0) {
@@ -346,8 +365,8 @@ struct result worker_start(unsigned index, const struct server_identity *identit
     return r; /* a worker that could not listen ends with the process */
 }
 
-bool worker_post(struct worker *w, struct letter *l) {
-    return mailbox_post(w->box, l);
+void worker_post(struct worker *w, struct letter *l) {
+    mailbox_post_always(w->box, l);
 }
 
 /* Connections end with the process; what is secret is wiped now. */

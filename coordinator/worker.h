@@ -61,8 +61,10 @@ RESULT worker_start(unsigned index, const struct server_identity *identity, stru
                     struct worker **out, struct err *err);
 /* Asks it to end, waits, wipes its secrets. The process ends next: its sockets end with that. */
 void worker_stop(struct worker *w);
-/* For the core thread: false when the worker is ending. */
-bool worker_post(struct worker *w, struct letter *l);
+/* For the core thread; never refused for want of room: the answers of a worker are as many as its
+ * ops (LIMIT_PENDING_REQUESTS), views and members to judge as many as the entries that change them.
+ */
+void worker_post(struct worker *w, struct letter *l);
 
 /* --- For what runs on the worker's thread */
 
@@ -73,7 +75,7 @@ struct view *worker_view(struct worker *w); /* borrowed; NULL before founding */
 RESULT worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err);
 
 /* Sends a letter to the core thread; `done(owner, reply)` is called once, later, unless the owner
- * cancels. BUSY when the core thread is overloaded. */
+ * cancels. BUSY when the core thread is overloaded or LIMIT_PENDING_REQUESTS ops wait. */
 RESULT worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
                   op_cb done, struct err *err);
 /* Attests one leaf; the reply's bytes are the encoded evidence message. */
@@ -81,6 +83,10 @@ RESULT worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE], enu
                      struct span statement, void *owner, op_cb done, struct err *err);
 /* Drops the answers of all ops of this owner. */
 void worker_cancel(struct worker *w, const void *owner);
+
+/* One more founding on this thread: anybody may ask for one. BUSY beyond LIMIT_FOUNDINGS. */
+RESULT worker_founding_begin(struct worker *w, struct err *err);
+void worker_founding_end(struct worker *w);
 
 /* The replica's statement at a position, encoded. */
 void worker_statement(const struct worker *w, const struct position *position, struct buf *out);

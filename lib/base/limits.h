@@ -85,5 +85,6 @@
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000
 #define LIMIT_REQUEST_MS 30000
+#define LIMIT_FOUNDINGS 4 /* that one session thread prepares at a time */
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "lib/base/limits.h"
 
-#define API_TEXT 1024 /* bytes of a sentence */
-#define API_WORD 256  /* bytes of a name or a value */
+#define API_TEXT 1024                             /* bytes of a sentence */
+#define API_WORD 256                              /* bytes of a name or a value */
+#define API_EVIDENCE (LIMIT_EVIDENCE + LIMIT_CRL) /* what attest_evidence_encode may give */
 
 #define TYPE(name) const struct wire_type name##_type = WIRE_TYPE(struct name, name##_fields)
 
@@ -166,7 +167,7 @@ TYPE(api_certificate_reply);
 static const struct wire_field api_join_fields[] = {
     WIRE_STR(struct api_join, name, LIMIT_NAME),
     WIRE_STR(struct api_join, address, LIMIT_ADDRESS),
-    WIRE_BYTES(struct api_join, evidence, LIMIT_EVIDENCE),
+    WIRE_BYTES(struct api_join, evidence, API_EVIDENCE),
 };
 TYPE(api_join);
 
@@ -187,7 +188,7 @@ static const struct wire_field api_found_prepared_fields[] = {
     WIRE_STR(struct api_found_prepared, name, LIMIT_NAME),
     WIRE_STR(struct api_found_prepared, address, LIMIT_ADDRESS),
     WIRE_BYTES(struct api_found_prepared, spki, LIMIT_SPKI),
-    WIRE_BYTES(struct api_found_prepared, evidence, LIMIT_EVIDENCE),
+    WIRE_BYTES(struct api_found_prepared, evidence, API_EVIDENCE),
 };
 TYPE(api_found_prepared);
 
