@@ -62,7 +62,7 @@ def one_load(cluster, number, seconds, connections):
 
 
 def certificates(cluster, quick, log):
-    repetitions, seconds = (2, 2) if quick else (5, 5)
+    repetitions, seconds = (2, 2) if quick else (5, 3)
     leader, _ = cluster.leader()
     follower = next(n for n in REPLICAS if n != leader)
     rows = []

@@ -1,6 +1,6 @@
 """Measures a build: run.py [--quick] [--keep] [--output text|json] --build DIR [FIGURE...]
 
-Exit 0: measured; 1: something failed, named on stderr; 2: usage. scripts/bench builds first.
+--check looks at the arguments alone. Exit 0: measured; 1: something failed, named on stderr; 2: usage. scripts/bench builds first.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -39,6 +39,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench",
                                      description="Prints the figures of a release build.")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter repetitions")
     parser.add_argument("--keep", action="store_true", help="leave logs and workspace behind")
     parser.add_argument("--output", choices=("text", "json"), default="text")
@@ -48,6 +49,8 @@ def main():
     unknown = [f for f in options.figures if f not in FIGURES]
     if unknown:
         parser.error(f"no such figure: {unknown[0]}")
+    if options.check:
+        return 0
     options.figures = options.figures or list(FIGURES)
     try:
         results = measure(options)
