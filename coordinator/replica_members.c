@@ -93,7 +93,7 @@ static uint64_t configured_ms(const struct replica *r, uint64_t id) {
 }
 
 void replica__configured(struct replica *r, const struct node_member *members, size_t count) {
-    struct configured_member next[LIMIT_MEMBERS];
+    struct configured_member next[LIMIT_MEMBERS] = {0};
     CHECK(count <= LIMIT_MEMBERS);
     for (size_t i = 0; i < count; i++) {
         uint64_t since = configured_ms(r, members[i].id);

@@ -36,7 +36,9 @@ struct pod {
     uint64_t wanted[LIMIT_MEMBERS];
     size_t wanted_count;
     bool is_linked[PODS];
-    bool is_stopped; /* neither ticks nor hears nor is heard */
+    const struct pod *apart_from; /* no link with this one */
+    unsigned early_peers;         /* calls of on_peers before it was a row of its own table */
+    bool is_stopped;              /* neither ticks nor hears nor is heard */
     enum err_code gone;
     enum err_code reply;
     uint64_t generation; /* of the last reply's result */
@@ -98,6 +100,7 @@ static void on_peers(void *data, const uint8_t cluster[32], const struct replica
                      size_t count) {
     struct pod *p = data;
     (void)cluster;
+    p->early_peers += core_find_member(replica_core(p->replica), p->member.id) == NULL ? 1 : 0;
     p->wanted_count = count;
     for (size_t i = 0; i < count; i++) {
         p->wanted[i] = peers[i].id;
@@ -193,8 +196,8 @@ static void update_links(struct bench *b) {
         for (unsigned j = 0; j < PODS; j++) {
             struct pod *p = &b->pods[i];
             struct pod *q = &b->pods[j];
-            bool can = i != j && !p->is_stopped && !q->is_stopped && wants(p, q->member.id) &&
-                       wants(q, p->member.id);
+            bool can = i != j && p->apart_from != q && q->apart_from != p && !p->is_stopped &&
+                       !q->is_stopped && wants(p, q->member.id) && wants(q, p->member.id);
             if (can != p->is_linked[j]) {
                 p->is_linked[j] = can;
                 replica_link(p->replica, q->member.id, can);
@@ -470,15 +473,82 @@ static void test_a_newcomer_refuses_another_history(void **state) {
     assert_int_equal(b->pods[3].gone, ERR_FORK);
 }
 
+/* One round of heartbeats, of which `but` never answers; what the others answer is held back. */
+static struct message *hold_answers(struct bench *b, unsigned to, unsigned but) {
+    struct message *held = NULL;
+    struct message **last = &held;
+    deliver(b);
+    b->now_ms += 60;
+    replica_tick(b->pods[to].replica);
+    while (b->first != NULL) {
+        struct message *m = take_message(b);
+        m->next = NULL;
+        if (m->to == to && m->from != but) {
+            *last = m;
+            last = &m->next;
+            continue;
+        }
+        if (m->to != to) {
+            replica_receive(b->pods[m->to].replica, b->pods[m->from].member.id, m->type,
+                            buf_span(&m->body));
+        }
+        buf_deinit(&m->body);
+        mem_free(m);
+    }
+    return held;
+}
+
+static bool is_voter(const struct pod *by, uint64_t id) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(by->replica->node, members);
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].id == id) {
+            return members[i].role == NODE_VOTER;
+        }
+    }
+    return false;
+}
+
+/* Its host pauses it for ten seconds. On waking it finds old answers of all but one. */
 static void test_a_paused_leader_declares_nobody_dead(void **state) {
     struct bench *b = begin(state);
     join(b, core_head(replica_core(b->pods[0].replica)));
     struct pod *p = leader(b);
-    b->now_ms += 10000; /* nobody ran: for the leader all others are silent */
+    struct pod *quiet = follower(b);
+    struct message *held = hold_answers(b, (unsigned)(p - b->pods), (unsigned)(quiet - b->pods));
+    b->now_ms += 10000;
+    assert_non_null(held);
+    *b->last = held;
+    while (*b->last != NULL) {
+        b->last = &(*b->last)->next;
+    }
+    deliver(b);
     replica_tick(p->replica);
     run(b, 1000);
-    struct node_member members[LIMIT_MEMBERS];
-    assert_int_equal(node_members(leader(b)->replica->node, members), 4);
+    assert_true(is_voter(leader(b), quiet->member.id));
+}
+
+/* Its link to the leader is cut, and the leader removes it; it learns so from the others. */
+static void test_a_removed_member_learns_of_it(void **state) {
+    struct bench *b = begin(state);
+    join(b, core_head(replica_core(b->pods[0].replica)));
+    struct pod *p = &b->pods[3];
+    p->apart_from = leader(b);
+    run(b, 2000);
+    assert_int_equal(p->gone, ERR_OK);
+    run(b, 4000);
+    assert_int_equal(p->gone, ERR_CANCELED);
+}
+
+/* Entries from before its admission do not take its peers away. */
+static void test_a_newcomer_keeps_its_peers_in_old_history(void **state) {
+    struct bench *b = begin(state);
+    struct entry_admit other = {.member = world_member(&b->world, 8, "coordinator-8", 0),
+                                .time = WORLD_TIME};
+    assert_int_equal(propose(b, leader(b), ENTRY_ADMIT, &other), ERR_OK);
+    join(b, core_head(replica_core(b->pods[0].replica)));
+    assert_int_equal(replica_state_of(b->pods[3].replica), REPLICA_MEMBER);
+    assert_int_equal(b->pods[3].early_peers, 1); /* those of its admission */
 }
 
 /* --- The alarm */
@@ -516,6 +586,8 @@ int main(void) {
         TEST(test_a_name_of_the_dead_is_taken_over),
         TEST(test_a_newcomer_stands_by),
         TEST(test_a_newcomer_refuses_another_history),
+        TEST(test_a_newcomer_keeps_its_peers_in_old_history),
+        TEST(test_a_removed_member_learns_of_it),
         TEST(test_a_paused_leader_declares_nobody_dead),
         TEST(test_a_replica_that_differs_ends),
     };
