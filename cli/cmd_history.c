@@ -53,8 +53,8 @@ static void print_text(const struct remote *r) {
 
 static RESULT show(struct cli *cli, const struct trust *trust, struct dial *dial,
                    struct remote *remote, struct err *err) {
-    ENSURE(client_history(dial_client(dial))->generation > 0, err, NOT_FOUNDED,
-           "%s: no manifest is set yet", dial_text(dial));
+    ENSURE(dial_history(dial)->generation > 0, err, NOT_FOUNDED, "%s: no manifest is set yet",
+           dial_text(dial));
     TRY(trust_judge(trust, dial, TRUST_BY_NEWEST, remote, err));
     if (cli->json) {
         print_json(cli, remote);

@@ -160,8 +160,7 @@ static RESULT connect_by(struct set_run *run, const struct dial_address *address
 /* By the manifest being set; then, when the server has one, by its own. */
 static RESULT connect_to(struct set_run *run, const struct dial_address *address, struct err *err) {
     struct result r = connect_by(run, address, TRUST_BY_OWN, err);
-    if (r.code != ERR_DENIED || run->dial == NULL ||
-        client_history(dial_client(run->dial))->generation == 0) {
+    if (r.code != ERR_DENIED || run->dial == NULL || dial_history(run->dial)->generation == 0) {
         return r;
     }
     log_info("%s does not satisfy the manifest being set; trying the active one", address->text);

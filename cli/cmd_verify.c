@@ -105,7 +105,7 @@ static void fill_row(struct verify_row *row, const struct remote *r) {
 
 static RESULT judge(const struct verify_run *run, struct verify_row *row, struct dial *dial,
                     struct remote *remote, struct err *err) {
-    const struct client_history *h = client_history(dial_client(dial));
+    const struct client_history *h = dial_history(dial);
     ENSURE(h->generation > 0, err, NOT_FOUNDED, "%s: no manifest is set: run `contrast set`",
            row->address->text);
     struct result r = trust_judge(&run->trust, dial, TRUST_BY_OWN, remote, err);
@@ -137,10 +137,12 @@ static void ask_labels(struct dial *dial, struct verify_row *row) {
         return;
     }
     (void)snprintf(row->name, sizeof row->name, "%s", status.name);
+    err_clean(row->name);
     const struct api_member *members = status.members.items;
     for (size_t i = 0; i < status.members.count; i++) {
         if (members[i].id == row->id) {
             (void)snprintf(row->role, sizeof row->role, "%.15s", members[i].role);
+            err_clean(row->role);
         }
     }
 }

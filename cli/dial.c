@@ -15,7 +15,8 @@ struct dial {
     uv_timer_t timer;
     struct key key;
     struct tls_context *tls;
-    struct client *client; /* NULL once closed */
+    struct client *client;          /* NULL once closed */
+    struct client_history *history; /* of a connection that ended; what was judged refers to it */
     bool is_open;
     bool is_expired;
     bool is_lost;
@@ -83,8 +84,8 @@ static void on_frame(struct client *c, void *data, const struct frame *frame) {
 
 static void on_close(struct client *c, void *data, const struct err *why) {
     struct dial *d = data;
-    (void)c;
     d->client = NULL;
+    d->history = client_take_history(c);
     d->is_open = false;
     d->is_lost = true;
     d->why = *why;
@@ -201,11 +202,16 @@ void dial_close(struct dial *d) {
         buf_deinit(&d->frames[i].body);
     }
     buf_deinit(&d->current);
+    client_history_free(d->history);
     mem_free(d);
 }
 
 struct client *dial_client(struct dial *d) {
     return d->client;
+}
+
+const struct client_history *dial_history(const struct dial *d) {
+    return d->client != NULL ? client_history(d->client) : d->history;
 }
 
 const char *dial_text(const struct dial *d) {

@@ -39,7 +39,9 @@ struct dial;
 RESULT dial_open(const struct dial_address *address, struct dial **out, struct err *err);
 void dial_close(struct dial *d); /* accepts NULL */
 
-struct client *dial_client(struct dial *d);
+struct client *dial_client(struct dial *d); /* NULL when the connection ended */
+/* Stays where it is until dial_close, also when the connection ends before. */
+const struct client_history *dial_history(const struct dial *d);
 const char *dial_text(const struct dial *d); /* the address; lives as long as d */
 
 /* Sends one message and waits until most of it is on its way. */

@@ -154,7 +154,7 @@ static RESULT compare(const struct trust *t, const struct remote *r, struct err 
 
 static RESULT judge(const struct trust *t, struct dial *d, enum trust_by by, struct remote *r,
                     struct err *err) {
-    r->history = client_history(dial_client(d));
+    r->history = dial_history(d);
     const struct manifest *own = t->has_own ? &t->own : t->has_pinned ? &t->pinned : NULL;
     bool is_by_own = by == TRUST_BY_OWN || r->history->generation == 0;
     struct client_trust how = {

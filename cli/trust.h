@@ -39,7 +39,7 @@ RESULT trust_load(const char *workspace, const char *given, bool is_needed, stru
 /* A Coordinator that was judged. */
 struct remote {
     struct client_verdict verdict;
-    const struct client_history *history; /* the client's; ends with the connection */
+    const struct client_history *history; /* the dial's: until dial_close */
     uint8_t (*heads)[32];                 /* transition of each generation, oldest first */
     struct position position;
     struct arena arena;

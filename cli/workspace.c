@@ -215,9 +215,9 @@ struct result position_compare(const struct position *old, const struct position
                                const uint8_t (*heads)[32], struct err *err) {
     ENSURE(memcmp(old->cluster, now->cluster, 32) == 0, err, DIFFERS,
            "this is another cluster than the one that this workspace knows");
-    ENSURE(now->epoch >= old->epoch, err, ROLLBACK,
-           "epoch %" PRIu64 " after epoch %" PRIu64 " was seen: the cluster was recovered since",
-           now->epoch, old->epoch);
+    if (now->epoch < old->epoch) {
+        return behind(now, err, "epoch", now->epoch, old->epoch);
+    }
     if (now->epoch > old->epoch) {
         return OK; /* recovered: positions start anew, the owners' signatures stay */
     }

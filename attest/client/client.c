@@ -18,7 +18,7 @@ struct client {
     enum client_phase phase;
     struct attest_verifier verifier;
     struct buf evidence;
-    struct client_history history;
+    struct client_history *history; /* owned; NULL once taken */
     size_t history_bytes;
     bool is_closing;
 };
@@ -28,7 +28,7 @@ static void fail(struct client *c, const struct err *why) {
 }
 
 static void ask_history(struct client *c) {
-    struct api_history ask = {.from = c->history.count + 1};
+    struct api_history ask = {.from = c->history->count + 1};
     struct err err;
     struct result sent = client_send(c, API_HISTORY, &api_history_type, &ask, &err);
     if (!is_ok(sent)) {
@@ -50,7 +50,7 @@ static void on_ready(struct net_conn *conn, void *data) {
 
 static RESULT start_history(struct client *c, const struct api_history_reply *page,
                             struct err *err) {
-    struct client_history *h = &c->history;
+    struct client_history *h = c->history;
     if (h->records == NULL) {
         ENSURE(page->generation <= LIMIT_HISTORY, err, TOO_LARGE,
                "history of %" PRIu64 " manifests", page->generation);
@@ -67,7 +67,7 @@ static RESULT start_history(struct client *c, const struct api_history_reply *pa
 /* A `set` in the middle of the pages makes the last pages longer than the first said: they are cut
  * at the generation that the first page named, and CA certificates are the last page's. */
 static RESULT take_page(struct client *c, struct span body, bool *done, struct err *err) {
-    struct client_history *h = &c->history;
+    struct client_history *h = c->history;
     struct api_history_reply page;
     c->history_bytes += body.size;
     ENSURE(c->history_bytes <= LIMIT_CLIENT_HISTORY, err, TOO_LARGE, "history over %d bytes",
@@ -91,9 +91,21 @@ static RESULT take_page(struct client *c, struct span body, bool *done, struct e
     return OK;
 }
 
+/* Whoever speaks here has proved nothing: it cannot make this end say "denied". */
+static RESULT error_of_stranger(const struct frame *frame, struct err *err) {
+    struct result r = client_error(frame, err);
+    enum err_class class = err_class_of(r.code);
+    if (class == ERR_CLASS_DENIED || class == ERR_CLASS_OPERATOR) {
+        struct err cause = *err;
+        return err_set(err, ERR_UNVERIFIABLE, "no evidence, but an error: %s: %.900s",
+                       err_name(cause.code), cause.text);
+    }
+    return r;
+}
+
 static RESULT open_step(struct client *c, const struct frame *frame, struct err *err) {
     if (frame->type == API_ERROR) {
-        return client_error(frame, err);
+        return error_of_stranger(frame, err);
     }
     if (c->phase == PHASE_EVIDENCE) {
         ENSURE(frame->type == API_EVIDENCE, err, PROTOCOL, "frame %u in place of evidence",
@@ -137,7 +149,7 @@ static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     struct client *c = data;
     (void)conn;
     c->calls.on_close(c, c->data, why);
-    arena_deinit(&c->history.arena);
+    client_history_free(c->history);
     buf_deinit(&c->evidence);
     mem_free(c);
 }
@@ -148,6 +160,7 @@ struct result client_open(uv_loop_t *loop, const struct client_config *config, s
     c->calls = config->calls;
     c->data = config->data;
     c->clock = config->clock;
+    c->history = mem_zalloc(sizeof *c->history);
     struct net_connect_config connect = {
         .host = config->host,
         .port = config->port,
@@ -159,6 +172,7 @@ struct result client_open(uv_loop_t *loop, const struct client_config *config, s
     };
     struct result r = net_connect(loop, &connect, &c->conn, err);
     if (!is_ok(r)) {
+        client_history_free(c->history);
         mem_free(c);
         return r;
     }
@@ -190,7 +204,20 @@ size_t client_pending_bytes(const struct client *c) {
 }
 
 const struct client_history *client_history(const struct client *c) {
-    return &c->history;
+    return c->history;
+}
+
+struct client_history *client_take_history(struct client *c) {
+    struct client_history *h = c->history;
+    c->history = NULL;
+    return h;
+}
+
+void client_history_free(struct client_history *h) {
+    if (h != NULL) {
+        arena_deinit(&h->arena);
+        mem_free(h);
+    }
 }
 
 struct attest_channel client_channel(struct client *c) {
@@ -210,7 +237,7 @@ void client_verdict_deinit(struct client_verdict *v) {
 
 static RESULT judge_chain(const struct client *c, const struct client_trust *trust,
                           struct client_verdict *out, struct err *err) {
-    const struct client_history *h = &c->history;
+    const struct client_history *h = c->history;
     if (h->generation == 0) {
         ENSURE(!trust->must_have_manifest, err, NOT_FOUNDED,
                "the Coordinator has no manifest yet: run `contrast set`");
@@ -239,23 +266,27 @@ static RESULT check_pem(const char *name, const char *pem, const uint8_t digest[
 }
 
 /* The statement is what the report signs: it must name the history and certificates shown. A `set`
- * between evidence and history moves the head: then the attested one must be in the chain. */
+ * between evidence and history makes the history longer: then one asks again. */
 static RESULT judge_statement(const struct client *c, const struct client_verdict *v,
                               struct err *err) {
-    const struct client_history *h = &c->history;
+    const struct client_history *h = c->history;
     const struct replica_statement *s = &v->peer.statement.replica;
     ENSURE(memcmp(s->cluster, h->cluster, 32) == 0 || h->generation == 0, err, DIFFERS,
            "the history is of another cluster than the Coordinator attested");
     if (h->generation == 0) {
-        ENSURE(s->generation == 0, err, ROLLBACK,
+        ENSURE(s->generation == 0, err, DIFFERS,
                "the Coordinator attested generation %" PRIu64 " and shows no history",
                s->generation);
         return OK;
     }
     ENSURE(s->epoch == h->epoch, err, DIFFERS, "epoch %" PRIu64 " attested, %" PRIu64 " shown",
            s->epoch, h->epoch);
-    ENSURE(s->generation == h->generation && memcmp(s->head, v->head, 32) == 0, err,
-           STALE_GENERATION,
+    ENSURE(s->generation <= h->generation, err, DIFFERS,
+           "the Coordinator attested generation %" PRIu64 " and shows %" PRIu64, s->generation,
+           h->generation);
+    ENSURE(s->generation < h->generation || memcmp(s->head, v->head, 32) == 0, err, DIFFERS,
+           "the history ends in another transition than the Coordinator attested");
+    ENSURE(s->generation == h->generation, err, STALE_GENERATION,
            "the manifest changed while it was read (generation %" PRIu64 " attested, %" PRIu64
            " shown): try again",
            s->generation, h->generation);
@@ -294,6 +325,7 @@ struct result client_error(const struct frame *frame, struct err *err) {
     TRY(wire_decode(&api_error_type, frame->body, &arena, &e, err));
     enum err_code code = err_from_wire((unsigned)(e.code & 0xffff));
     code = code == ERR_OK ? ERR_INTERNAL : code;
+    code = err_class_of(code) == ERR_CLASS_PROOF ? ERR_PROTOCOL : code;
     if (e.verdict_code[0] == 0 || strstr(e.text, e.verdict_code) != NULL) {
         return err_set(err, code, "%s",
                        e.text); /* with the verdict in it, as verdict_deny writes */

@@ -67,7 +67,12 @@ RESULT client_send_bytes(struct client *c, uint8_t type, struct span body, struc
 /* Bytes that the system has not taken yet (net_conn_pending_bytes). */
 size_t client_pending_bytes(const struct client *c);
 
+/* Lives as long as the client. */
 const struct client_history *client_history(const struct client *c);
+/* Inside on_close: takes the history over, at the address that client_history gave, so that what
+ * was judged outlives the connection. */
+struct client_history *client_take_history(struct client *c);
+void client_history_free(struct client_history *h); /* accepts NULL */
 /* The connection's binding, to make evidence of one's own. */
 struct attest_channel client_channel(struct client *c);
 /* The raw evidence message of the server, to keep beside a verdict. */
@@ -102,7 +107,9 @@ void client_verdict_deinit(struct client_verdict *v);
 RESULT client_judge(struct client *c, const struct client_trust *trust, struct client_verdict *out,
                     struct err *err);
 
-/* Turns an API_ERROR frame into *err: code, text, and the verdict's fields appended. */
+/* Turns an API_ERROR frame into *err: code, text, and the verdict's fields appended. A peer proves
+ * nothing by a number: codes of class PROOF become PROTOCOL. Before on_open, when nobody knows who
+ * speaks, a code of class DENIED or OPERATOR becomes UNVERIFIABLE, too. */
 RESULT client_error(const struct frame *frame, struct err *err);
 
 #endif

@@ -77,6 +77,21 @@ static void assert_orderly(const struct desk *d) {
 
 /* --- One thread */
 
+/* Answers must not be lost because somebody asks too much. */
+static void test_answers_fit_a_full_box(void **state) {
+    struct desk *d = *state;
+    open_box(d, 1, 3);
+    assert_true(post(d->box, 0, 0));
+    assert_false(post(d->box, 1, 0));
+    for (uint64_t i = 1; i < 3; i++) {
+        struct letter *l = letter_new(1, i);
+        assert_true(mailbox_post_always(d->box, l));
+    }
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    assert_int_equal(d->count, 3);
+    assert_orderly(d);
+}
+
 static void test_letters_arrive_in_order(void **state) {
     struct desk *d = *state;
     open_box(d, 10, 3);
@@ -192,6 +207,7 @@ static void test_a_letter_holds_one_reference_of_its_view(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        T(test_answers_fit_a_full_box),
         T(test_letters_arrive_in_order),
         T(test_a_full_box_refuses_until_it_is_read),
         T(test_nothing_is_delivered_after_close),
