@@ -48,7 +48,8 @@ struct net_listen_config {
     uint16_t port;              /* 0: any free one, see net_listener_port */
     bool reuse_port;            /* SO_REUSEPORT: one listener a thread */
     struct tls_context *tls;    /* server side; referenced */
-    size_t max_connections;     /* live ones; further ones are accepted and closed at once */
+    size_t max_connections;     /* live ones; for a further one the slowest handshake is ended, or
+                                   it is closed at once when all are ready */
     uint64_t handshake_ms;      /* from accept to ready */
     uint64_t idle_ms;           /* without a whole frame in or a frame sent; 0: for ever */
     size_t frame_limit;         /* first body limit; 0: LIMIT_FRAME_BODY_UNAUTHENTICATED */

@@ -360,6 +360,14 @@ static RESULT take_input(struct net_conn *conn, struct err *err) {
     return is_closed && conn->state == NET_READY ? end_of_input(conn, err) : OK;
 }
 
+/* TLS answers by itself (a KeyUpdate, RFC 8446 section 4.6.3): a peer that asks and never reads
+ * must not fill our memory. A full queue of frames leaves room for some. */
+static RESULT check_answers(const struct net_conn *conn, struct err *err) {
+    ENSURE(net_conn_pending_bytes(conn) <= LIMIT_CONN_WRITE_QUEUE + LIMIT_FRAME_BODY, err, BUSY,
+           "the peer does not read what TLS answers: %zu bytes wait", net_conn_pending_bytes(conn));
+    return OK;
+}
+
 static void pump(struct net_conn *conn, struct span ciphertext) {
     struct err err;
     struct result r = tls_feed(conn->tls, ciphertext, &err);
@@ -370,7 +378,9 @@ static void pump(struct net_conn *conn, struct span ciphertext) {
     }
     if (is_ok(r)) {
         flush(conn);
-    } else {
+        r = check_answers(conn, &err);
+    }
+    if (!is_ok(r)) {
         net__conn_fail(conn, &err);
     }
 }

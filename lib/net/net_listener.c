@@ -133,6 +133,32 @@ static void turn_away(struct net_listener *listener) {
     refuse(listener, peer, &err);
 }
 
+/* The connection that has been in its handshake for longest; NULL when all are ready. New ones
+ * stand at the head of the list. */
+static struct net_conn *oldest_unready(const struct net_listener *listener) {
+    struct net_conn *oldest = NULL;
+    for (struct net_conn *conn = listener->connections; conn != NULL; conn = conn->next) {
+        oldest = conn->state == NET_HANDSHAKE ? conn : oldest;
+    }
+    return oldest;
+}
+
+/* Full: whoever holds places without a handshake must not keep others out, so the slowest one
+ * makes room; it counts until its handles are closed, hence the second bound. False when there is
+ * none. */
+static bool make_room(struct net_listener *listener) {
+    size_t most = listener->config.max_connections;
+    struct net_conn *slow = listener->count < 2 * most ? oldest_unready(listener) : NULL;
+    if (slow == NULL) {
+        return false;
+    }
+    struct err err;
+    err_ignore(err_set(&err, ERR_BUSY, "over %zu connections, and no handshake yet", most),
+               "reported to on_refused");
+    net__conn_fail(slow, &err);
+    return true;
+}
+
 static RESULT admit(struct net_listener *listener, struct err *err) {
     const struct net_listen_config *config = &listener->config;
     struct net_conn *conn = NULL;
@@ -164,7 +190,7 @@ static void on_connection(uv_stream_t *stream, int status) {
     struct err err;
     if (status < 0) {
         log_warn("net: port %u: accept: %s", listener->port, uv_strerror(status));
-    } else if (listener->count >= listener->config.max_connections) {
+    } else if (listener->count >= listener->config.max_connections && !make_room(listener)) {
         turn_away(listener);
     } else if (!is_ok(admit(listener, &err))) {
         log_warn("net: port %u: %s", listener->port, err.text);

@@ -295,10 +295,15 @@ static void test_a_full_write_queue_cuts_the_link(void **state) {
     assert_int_equal(w->client[0].why.code, ERR_BUSY);
 }
 
+static void keep_conn(struct side *side, struct net_conn *conn) {
+    side->conn = conn;
+}
+
+/* At the server, whose only place is taken by a ready connection now. */
 static void dial_second(struct side *side, struct net_conn *conn) {
     struct world *w = side->world;
+    (void)conn;
     assert_int_equal(net_listener_connection_count(w->listener), 1);
-    side->conn = conn;
     dial(w, 1, "127.0.0.1");
 }
 
@@ -311,7 +316,8 @@ static void test_connections_over_the_maximum_are_turned_away(void **state) {
     struct net_listen_config config = listen_config(w);
     config.max_connections = 1;
     assert_true(is_ok(net_listen(&w->loop, &config, &w->listener, NULL)));
-    w->client[0].ready = dial_second;
+    w->client[0].ready = keep_conn;
+    w->server.ready = dial_second;
     w->client[1].closed = let_first_idle;
     dial(w, 0, "127.0.0.1");
     run(w);
@@ -539,6 +545,42 @@ static void test_a_silent_client_is_turned_away(void **state) {
     run(w);
 }
 
+static void close_when_ready(struct side *side, struct net_conn *conn) {
+    (void)side;
+    net_conn_close(conn);
+}
+
+/* Who opens connections and says nothing must not keep others out. */
+static void test_silent_clients_make_room(void **state) {
+    struct world *w = *state;
+    struct net_listen_config config = listen_config(w);
+    config.max_connections = 2;
+    assert_true(is_ok(net_listen(&w->loop, &config, &w->listener, NULL)));
+    struct silent silent[3];
+    struct sockaddr_in address;
+    uv_ip4_addr("127.0.0.1", net_listener_port(w->listener), &address);
+    for (size_t i = 0; i < 3; i++) {
+        uv_tcp_init(&w->loop, &silent[i].tcp);
+        uv_tcp_connect(&silent[i].connect, &silent[i].tcp, (struct sockaddr *)&address,
+                       on_silent_connected);
+    }
+    while (w->server.refused_why.code != ERR_BUSY) {
+        uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(net_listener_connection_count(w->listener), 2);
+    w->client[0].ready = close_when_ready;
+    dial(w, 0, "127.0.0.1");
+    run(w);
+    assert_int_equal(w->client[0].ready_count, 1);
+    assert_int_equal(w->client[0].why.code, ERR_OK);
+    assert_int_equal(w->server.refused_why.code, ERR_BUSY);
+    assert_non_null(strstr(w->server.refused_why.text, "no handshake yet"));
+    for (size_t i = 0; i < 3; i++) {
+        uv_close((uv_handle_t *)&silent[i].tcp, NULL);
+    }
+    run(w);
+}
+
 static void mark(void *data) {
     *(bool *)data = true;
 }
@@ -646,6 +688,7 @@ int main(void) {
         T(test_every_address_of_a_name_is_tried),
         T(test_a_name_that_does_not_resolve),
         T(test_a_silent_server_times_out),
+        T(test_silent_clients_make_room),
         T(test_a_silent_client_is_turned_away),
         T(test_listener_close_ends_unready_connections),
         T(test_a_port_can_be_had_once_or_shared_on_request),
