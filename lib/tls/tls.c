@@ -111,8 +111,10 @@ static void configure(SSL_CTX *ctx, const struct tls_config *config) {
     CHECK(SSL_CTX_set_num_tickets(ctx, 0) == 1);
     CHECK(SSL_CTX_set_max_early_data(ctx, 0) == 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    /* CLEANSE_PLAINTEXT: keys of the cluster travel here, and OpenSSL's read buffer is freed as it
+     * is otherwise */
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_max_cert_list(ctx, 2 * LIMIT_CERT);
     SSL_CTX_set_verify(ctx, mode, NULL);
