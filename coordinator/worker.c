@@ -119,6 +119,7 @@ struct result worker_ask(struct worker *w, enum core_letter kind, struct span by
                          op_cb done, struct err *err) {
     struct op *op = NULL;
     TRY(start_op(w, owner, done, &op, err));
+    CHECK(op != NULL);
     struct letter *l = letter_new((int)kind, op->ticket);
     l->thread = w->index;
     buf_append_span(&l->bytes, bytes);
@@ -166,6 +167,7 @@ struct result worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZ
                             struct err *err) {
     struct op *op = NULL;
     TRY(start_op(w, owner, done, &op, err));
+    CHECK(op != NULL);
     struct attest_job *job = mem_zalloc(sizeof *job);
     job->worker = w;
     job->ticket = op->ticket;
