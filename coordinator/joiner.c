@@ -195,8 +195,8 @@ static void call(struct joiner *j) {
     }
 }
 
-/* A prepared replica looks around, too: it may have been left over when the others were founded. A
- * founder is refused by the cluster it founds (its id is a member's), and goes on waiting. */
+/* A prepared replica looks around, too: it may have been left over when the others were founded, or
+ * it is a founder whom the record did not reach, and whose place is kept (session_mesh.c). */
 static void on_state(void *owner, const struct letter *reply) {
     struct joiner *j = owner;
     uint8_t state = reply->position.state;

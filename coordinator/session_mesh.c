@@ -176,12 +176,7 @@ static RESULT make_admit(struct session *s, struct buf *entry, struct err *err) 
     return OK;
 }
 
-static void on_admitted(void *owner, const struct letter *reply) {
-    struct session *s = owner;
-    struct err err;
-    if (!session_try(s, session_check(reply, &err), &err)) {
-        return;
-    }
+static void reply_join(struct session *s) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     const struct view *v = worker_view(s->worker);
@@ -194,11 +189,42 @@ static void on_admitted(void *owner, const struct letter *reply) {
     session_reply(s, API_JOIN_REPLY, &api_join_reply_type, &join);
 }
 
+static void on_admitted(void *owner, const struct letter *reply) {
+    struct session *s = owner;
+    struct err err;
+    if (session_try(s, session_check(reply, &err), &err)) {
+        reply_join(s);
+    }
+}
+
+/* A founder that the founding record never reached, or a newcomer whose admission was committed and
+ * whose answer was lost. Who asks to join has started no node, so it never voted nor acknowledged
+ * an entry under this key (rule 1): it may take the place that is its own. */
+static bool is_member(const struct session *s) {
+    const struct view *v = worker_view(s->worker);
+    uint8_t state = s->peer.statement.replica.state;
+    if (state != REPLICA_EMPTY && state != REPLICA_PREPARED) {
+        return false;
+    }
+    for (size_t i = 0; i < v->member_count; i++) {
+        if (v->members[i].state == CORE_MEMBER &&
+            v->members[i].member.id == s->peer.statement.replica.replica_id &&
+            span_equal(v->members[i].member.spki, s->peer.statement.replica.public_key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void session_join(struct session *s) {
     AUTO(buf_deinit)
     struct buf entry = {0};
     struct err err;
     struct result r = make_admit(s, &entry, &err);
+    if (is_ok(r) && is_member(s)) {
+        reply_join(s);
+        return;
+    }
     r = is_ok(r) ? worker_ask(s->worker, CORE_ADMIT, buf_span(&entry), s, on_admitted, &err) : r;
     session_try(s, r, &err);
 }
