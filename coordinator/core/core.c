@@ -292,6 +292,33 @@ static RESULT check_share_owners(const struct core *c, const struct manifest *m,
     return OK;
 }
 
+static bool is_founding_root(const struct core *c, const uint8_t digest[32]) {
+    for (size_t i = 0; i < c->root_count; i++) {
+        if (memcmp(c->roots[i].digest, digest, 32) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Which simulated roots may ever be trusted is fixed in the first entry (ARCHITECTURE section 5):
+ * no owner can turn a cluster of real machines into a simulated one later. */
+static RESULT check_simulated_roots(const struct core *c, const struct manifest *m,
+                                    struct err *err) {
+    for (size_t i = 0; i < m->reference_count; i++) {
+        for (size_t k = 0; k < m->references[i].simulated_root_count; k++) {
+            const uint8_t *digest = m->references[i].simulated_roots[k];
+            char hex[2 * SHA256_SIZE + 1];
+            hex_encode(span_of(digest, SHA256_SIZE), hex);
+            ENSURE(is_founding_root(c, digest), err, DENIED,
+                   "ReferenceValues.snp[%zu].SimulatedRoots[%zu]: the cluster was founded without "
+                   "the simulated root %s",
+                   i, k, hex);
+        }
+    }
+    return OK;
+}
+
 RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
                         uint8_t transition[32], struct err *err) {
     ENSURE(c->record_count < LIMIT_HISTORY &&
@@ -300,6 +327,7 @@ RESULT core__check_next(const struct core *c, const struct core_record *r, const
            LIMIT_HISTORY_BYTES);
     TRY(check_signer(c, r, m, err));
     TRY(check_share_owners(c, m, err));
+    TRY(check_simulated_roots(c, m, err));
     TRY(check_policies(c, m, err));
     struct transition t = {.epoch = c->epoch, .generation = c->record_count + 1};
     memcpy(t.cluster, c->cluster, sizeof t.cluster);

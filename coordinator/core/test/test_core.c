@@ -456,6 +456,35 @@ static void test_the_authority_is_the_manifest_before(void **state) {
     "b6e9d1ca11fc485c05396d971042e08634242cdb49ec68adb126cfa1776d4301"                             \
     "2caaf0a79139ab3f8d0203010001"
 
+/* The manifest with one more simulated root in its reference values; in `out`. */
+static struct span with_root(struct span manifest, const char *root, struct buf *out) {
+    static const char end[] = "\"GuestPolicy\":{}";
+    const char *text = (const char *)manifest.data;
+    const char *at = memmem(text, manifest.size, end, sizeof end - 1);
+    assert_non_null(at);
+    size_t head = (size_t)(at - text) + sizeof end - 1;
+    buf_append(out, text, head);
+    buf_appendf(out, ",\"SimulatedRoots\":[\"%s%062u\"]", root, 0U);
+    buf_append(out, text + head, manifest.size - head);
+    return buf_span(out);
+}
+
+/* What the founding did not name can never be trusted, whoever signs it. */
+static void test_simulated_roots_are_the_founding_ones(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    struct entry_set_manifest s = world_set(w, 1, 1);
+    struct span manifest = s.manifest;
+    s.manifest = with_root(manifest, "03", &text);
+    assert_refused(w, ENTRY_SET_MANIFEST, &s, ERR_DENIED, "SimulatedRoots[0]");
+    buf_clear(&text);
+    s.request = world_request(w);
+    s.manifest = with_root(manifest, "02", &text);
+    assert_applied(w, ENTRY_SET_MANIFEST, &s);
+}
+
 static void test_share_owners_stay(void **state) {
     struct world *w = *state;
     world_start(w);
@@ -658,6 +687,7 @@ int main(void) {
         TEST(test_first_set_needs_root_and_secret),
         TEST(test_a_manifest_without_owners_is_the_last),
         TEST(test_the_authority_is_the_manifest_before),
+        TEST(test_simulated_roots_are_the_founding_ones),
         TEST(test_share_owners_stay),
         TEST(test_admit_and_take_over_a_name),
         TEST(test_admit_refuses),
