@@ -257,8 +257,8 @@ class Cluster:
     def edit_web(self, number):
         """A new version of the application, and with it a new manifest."""
         text = read(self.path("web.yaml"), "r")
-        new = re.sub(r'daemon off;( worker_processes \d+;)?', f"daemon off; worker_processes {number};",
-                     text)
+        new = re.sub(r"daemon off;( worker_processes \d+;)?",
+                     f"daemon off; worker_processes {number};", text)
         if new == text:
             raise AssertionError("web.yaml does not say 'daemon off;'")
         write(self.path("web.yaml"), new)
@@ -414,7 +414,7 @@ def secrets_in(folder):
 
 
 def find_leaks(site):
-    """Sentences about secrets in logs and about core files; and how many secrets were looked for."""
+    """What leaked, a sentence each (logs, core files), and how many secrets were looked for."""
     secrets = list(secrets_in(site.dir))
     logs = [os.path.join(site.logs, name) for name in sorted(os.listdir(site.logs))]
     leaks = []
@@ -485,8 +485,9 @@ class LiveTest(unittest.TestCase):
         if not self.crash_is_expected:
             for name in os.listdir(self.site.logs):
                 text = read(os.path.join(self.site.logs, name))
+                end = text[-3000:].decode(errors="replace")
                 for word in (b"Sanitizer", b"runtime error:", b"check failed"):
-                    self.assertNotIn(word, text, f"{name}:\n{text[-3000:].decode(errors='replace')}")
+                    self.assertNotIn(word, text, f"{name}:\n{end}")
 
     def show_logs(self):
         for cluster in self.clusters:

@@ -15,6 +15,7 @@ from harness import LiveTest, MESH, RAFT, USER, wait_until
 
 PORTS = (USER, MESH, RAFT)
 UNAUTHENTICATED = 64 * 1024  # bytes of a frame's body, docs/wire.md section 2
+AUTHENTICATED = (1 << 20) + UNAUTHENTICATED
 
 
 class RawSockets(LiveTest):
@@ -76,8 +77,8 @@ class RawSockets(LiveTest):
 
     def test_garbage(self):
         for port in PORTS:
-            for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(8192), b"\x16\x03\x01\xff\xff" * 9,
-                            bytes(70000)):
+            for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(8192),
+                            b"\x16\x03\x01\xff\xff" * 9, bytes(70000)):
                 with self.subTest(port=port, start=garbage[:4]):
                     sock = self.tcp(port)
                     try:
@@ -157,7 +158,7 @@ class RawSockets(LiveTest):
     def test_oversized_frame_after_evidence(self):
         with self.shared.session(1) as session:
             session.attest(os.urandom(32))
-            session.sock.sendall(struct.pack(">IBBH", (1 << 20) + UNAUTHENTICATED + 1, wire.SET, 1, 1))
+            session.sock.sendall(struct.pack(">IBBH", AUTHENTICATED + 1, wire.SET, 1, 1))
             with self.assertRaises((ConnectionError, ssl.SSLError)):
                 session.receive()
 

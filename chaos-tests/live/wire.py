@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 def _head(size, short, tiny):
-    """Shortest msgpack head: `tiny` is (code, limit) or None, `short` the code of the 8-bit form."""
+    """Shortest msgpack head. tiny: (code, limit) or None; short: codes of 8, 16 and 32 bits."""
     if tiny and size < tiny[1]:
         return bytes([tiny[0] | size])
     if short and size < 1 << 8:
@@ -131,7 +131,7 @@ def connect(host, port, certificate, timeout=20, version=ssl.TLSVersion.TLSv1_3)
     """TLS to a replica. `certificate`: (certificate file, key file) or None for no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # self-signed and ephemeral: who it is follows from evidence
+    context.verify_mode = ssl.CERT_NONE  # self-signed; who it is follows from evidence
     context.minimum_version = context.maximum_version = version
     if certificate:
         context.load_cert_chain(*certificate)
