@@ -71,9 +71,24 @@ static void on_installed(void *owner, const struct letter *reply) {
     }
 }
 
+/* The founding record must be of the cluster whose history was judged. */
+static RESULT check_cluster(const struct joiner *j, struct span body, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_join_reply reply;
+    struct entry entry;
+    TRY(wire_decode(&api_join_reply_type, body, &arena, &reply, err));
+    TRY(entry_decode(reply.found, &arena, &entry, err));
+    ENSURE(entry.type == ENTRY_FOUND &&
+               memcmp(entry.found.cluster, client_history(j->client)->cluster, 32) == 0,
+           err, DENIED, "the founding record is not of the cluster that was verified");
+    return OK;
+}
+
 static RESULT take_reply(struct joiner *j, struct span body, struct err *err) {
     AUTO(buf_deinit)
     struct buf bytes = {0};
+    TRY(check_cluster(j, body, err));
     buf_append_u64be(&bytes, j->generation);
     buf_append(&bytes, j->head, sizeof j->head);
     buf_append_span(&bytes, body);

@@ -338,37 +338,6 @@ static RESULT check_members(struct session *s, struct err *err) {
     return OK;
 }
 
-static bool is_root(const struct wire_list *roots, const uint8_t digest[32]) {
-    const struct entry_digest *items = roots->items;
-    for (size_t i = 0; i < roots->count; i++) {
-        if (memcmp(items[i].digest, digest, 32) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Which simulated roots may ever be trusted was fixed when the cluster was founded (ARCHITECTURE
- * section 5). */
-static RESULT check_roots(struct session *s, struct err *err) {
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct entry entry;
-    struct wire_list roots = {0};
-    TRY(entry_decode(buf_span(&worker_view(s->worker)->found), &arena, &entry, err));
-    TRY(session_founding_roots(&s->set->manifest, &arena, &roots, err));
-    const struct entry_digest *items = roots.items;
-    for (size_t i = 0; i < roots.count; i++) {
-        char hex[65];
-        hex_encode(SPAN(items[i].digest), hex);
-        ENSURE(is_root(&entry.found.simulated_roots, items[i].digest), err, DENIED,
-               "the manifest names the simulated root %s, which this cluster was not founded with: "
-               "it needs a new deployment",
-               hex);
-    }
-    return OK;
-}
-
 void session_set_start(struct session *s, const struct set_request *request,
                        const uint8_t cluster[32], uint64_t epoch, const struct manifest *authority,
                        void (*before_propose)(struct session *s)) {
@@ -381,7 +350,6 @@ void session_set_start(struct session *s, const struct set_request *request,
     struct err err;
     struct result r = manifest_parse(job->request.manifest, &job->manifest, &err);
     r = is_ok(r) ? check_signature(job, cluster, epoch, authority, &err) : r;
-    r = is_ok(r) && !job->is_first ? check_roots(s, &err) : r;
     r = is_ok(r) && !job->is_first ? check_members(s, &err) : r;
     if (!is_ok(r)) {
         fail(s, &err);
