@@ -225,7 +225,7 @@ static void on_state(void *owner, const struct letter *reply) {
 static void on_timer(uv_timer_t *timer) {
     struct joiner *j = timer->data;
     struct err err;
-    if (!is_ok(worker_ask(j->worker, CORE_CONFIRM, (struct span){0}, j, on_state, &err))) {
+    if (!is_ok(worker_ask(j->worker, CORE_POSITION, (struct span){0}, j, on_state, &err))) {
         wait_next(j);
     }
 }

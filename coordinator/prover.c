@@ -48,5 +48,5 @@ struct result prover_answer(struct prover *p, const struct frame *frame, struct 
     TRY(attest_request_decode(frame->body, &p->asked, err));
     ENSURE(p->asked.purpose == ATTEST_SESSION, err, PROTOCOL,
            "a connection gives session evidence only");
-    return worker_ask(p->worker, CORE_CONFIRM, (struct span){0}, p, on_position, err);
+    return worker_ask(p->worker, CORE_POSITION, (struct span){0}, p, on_position, err);
 }

@@ -334,6 +334,9 @@ static void on_letter(void *data, struct letter *l) {
     case CORE_CONFIRM:
         replica_confirm(s->replica, l->ticket);
         break;
+    case CORE_POSITION:
+        answer(s, l, OK, NULL);
+        break;
     case CORE_STATUS:
         replica_status(s->replica, l->ticket);
         break;

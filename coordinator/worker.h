@@ -21,15 +21,16 @@
 
 /* Letters to the core thread; `bytes` as said. */
 enum core_letter {
-    CORE_PROPOSE, /* an entry */
-    CORE_ADMIT,   /* an ADMIT entry */
-    CORE_ISSUE,   /* an ISSUE entry with one request */
-    CORE_CONFIRM, /* nothing */
-    CORE_STATUS,  /* nothing */
-    CORE_PREPARE, /* nothing */
-    CORE_FOUND,   /* a FOUND entry */
-    CORE_JOIN,    /* generation u64be, head[32], struct api_join_reply */
-    CORE_JUDGED,  /* id u64be: this member's evidence holds (code OK) or not (text says why) */
+    CORE_PROPOSE,  /* an entry */
+    CORE_ADMIT,    /* an ADMIT entry */
+    CORE_ISSUE,    /* an ISSUE entry with one request */
+    CORE_CONFIRM,  /* nothing */
+    CORE_POSITION, /* nothing: where this replica stands, without asking a quorum */
+    CORE_STATUS,   /* nothing */
+    CORE_PREPARE,  /* nothing */
+    CORE_FOUND,    /* a FOUND entry */
+    CORE_JOIN,     /* generation u64be, head[32], struct api_join_reply */
+    CORE_JUDGED,   /* id u64be: this member's evidence holds (code OK) or not (text says why) */
 };
 
 /* Letters to a worker. */
