@@ -92,8 +92,8 @@ void core__add_record(struct core *c, const struct core_record *r);
 /* Founders: 1, 3 or 5, checked each, rising ids, names used once. */
 RESULT core__check_founders(const struct entry_member *founders, size_t count, struct err *err);
 RESULT core__check_digests(const struct entry_digest *digests, size_t count, struct err *err);
-/* The next record after those of `c`: owners, simulated roots, policies, share owners, size. `m` is the
- * record's parsed manifest; its transition is computed into `transition`. */
+/* The next record after those of `c`: owners, simulated roots, policies, share owners, size. `m` is
+ * the record's parsed manifest; its transition is computed into `transition`. */
 RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
                         uint8_t transition[32], struct err *err);
 /* DENIED with the names of members whose host data lacks role coordinator in `m`. */
