@@ -204,6 +204,7 @@ static RESULT check_report(struct subject *s, struct err *err) {
         .reference_count = m == NULL ? policy->reference_count : m->reference_count,
         .extra_roots = policy->extra_roots,
         .extra_root_count = policy->extra_root_count,
+        .only_extra_roots = true,
         .report_data = s->report_data,
         .at = policy->at,
     };

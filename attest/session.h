@@ -84,7 +84,9 @@ struct attest_policy {
     RESULT (*accept_host_data)(void *data, const uint8_t host_data[32], struct err *err);
     void *data;
 
-    const uint8_t (*extra_roots)[32]; /* roots that are not AMD's: snp_options */
+    /* Roots that are not AMD's and may be trusted at all: the verifier's own list. A manifest,
+     * which may be the peer's, only chooses among them (snp_options, only_extra_roots). */
+    const uint8_t (*extra_roots)[32];
     size_t extra_root_count;
     int64_t at; /* unix seconds */
 };

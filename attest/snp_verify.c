@@ -121,13 +121,14 @@ static bool is_listed(const uint8_t (*digests)[32], size_t count, const uint8_t 
     return false;
 }
 
-/* Permitted by the owner's configuration or by a reference value set of this product. */
+/* Permitted by the owner's configuration or, unless that alone decides, by a reference value set of
+ * this product. */
 static bool is_permitted(const struct work *w, const uint8_t digest[32]) {
     const struct snp_options *o = w->options;
     if (is_listed(o->extra_roots, o->extra_root_count, digest)) {
         return true;
     }
-    for (size_t i = 0; i < o->reference_count; i++) {
+    for (size_t i = 0; !o->only_extra_roots && i < o->reference_count; i++) {
         const struct snp_reference *set = &o->references[i];
         for (size_t k = 0; set->product == w->product && k < set->simulated_root_count; k++) {
             if (memcmp(set->simulated_roots[k], digest, 32) == 0) {

@@ -33,6 +33,8 @@ struct snp_options {
                                          configuration. With references a root counts only for the
                                          sets that list it among their simulated roots */
     size_t extra_root_count;
+    bool only_extra_roots; /* a root that a reference set lists must be an extra root, too: the sets
+                              may come from the peer */
     const uint8_t *report_data; /* 64 bytes, or NULL = any */
     const uint8_t *host_data;   /* 32 bytes, or NULL = any */
     int64_t at;                 /* unix seconds: the time to judge at */

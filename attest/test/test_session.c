@@ -674,6 +674,24 @@ static void test_unknown_root_is_not_accepted(void **state) {
     assert_int_equal(code, ERR_DENIED);
 }
 
+/* A manifest may be the peer's: it cannot permit a root by naming it. */
+static void test_a_manifest_alone_permits_no_root(void **state) {
+    struct world *w = *state;
+    answer_as_replica(w);
+    w->policy.extra_root_count = 0;
+    assert_int_equal(finish(w), ERR_DENIED);
+    assert_string_equal(w->peer.verdict.code, "SNP-ROOT");
+}
+
+static void test_a_permitted_root_must_be_in_the_manifest(void **state) {
+    struct world *w = *state;
+    answer_as_replica(w);
+    w->machine.reference.simulated_root_count = 0;
+    enum err_code code = finish(w);
+    w->machine.reference.simulated_root_count = 1;
+    assert_int_equal(code, ERR_DENIED);
+}
+
 /* --- Bytes */
 
 static void test_missing_certificates_are_unverifiable(void **state) {
@@ -783,6 +801,8 @@ int main(void) {
         T(test_callback_judges_host_data),
         T(test_other_reference_values_are_denied),
         T(test_unknown_root_is_not_accepted),
+        T(test_a_manifest_alone_permits_no_root),
+        T(test_a_permitted_root_must_be_in_the_manifest),
         T(test_missing_certificates_are_unverifiable),
         T(test_every_prefix_is_refused),
         T(test_oversize_is_refused),

@@ -594,6 +594,13 @@ static void test_a_root_that_nobody_permits(void **state) {
     manifest_deinit(&mine);
 }
 
+/* The newest manifest comes from the server: what it names is permitted by the caller alone. */
+static void test_the_servers_manifest_permits_no_root(void **state) {
+    struct world *w = *state;
+    w->trust.permitted_root_count = 0;
+    assert_refused(w, ERR_DENIED, "SNP-ROOT");
+}
+
 static void test_a_policy_that_is_no_coordinators(void **state) {
     struct world *w = *state;
     w->host_data[0] ^= 1;
@@ -670,6 +677,7 @@ int main(void) {
         T(test_an_owner_that_nobody_trusts),
         T(test_a_changed_manifest),
         T(test_a_root_that_nobody_permits),
+        T(test_the_servers_manifest_permits_no_root),
         T(test_a_policy_that_is_no_coordinators),
         T(test_a_history_of_another_cluster),
         T(test_another_head_is_no_history_of_this_server),
