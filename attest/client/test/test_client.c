@@ -34,6 +34,7 @@ enum lie {
     OTHER_CLUSTER_LATER,
     TOO_MANY_GENERATIONS,
     HISTORY_LIES_COUNT,
+    GROWS_MEANWHILE, /* a generation more from the second page on */
 };
 
 struct history {
@@ -187,6 +188,9 @@ static void lie_in_page(struct world *w, struct api_history_reply *page) {
         page->generation = LIMIT_HISTORY + 1;
     } else if (w->lie == HISTORY_LIES_COUNT && w->pages > 0) {
         page->generation = UINT64_MAX;
+    } else if (w->lie == GROWS_MEANWHILE && w->pages == 0) {
+        page->generation--;
+        w->page_size = GENERATIONS;
     }
 }
 
@@ -564,6 +568,19 @@ static void test_a_later_page_cannot_lengthen_the_history(void **state) {
     assert_accepted(w);
 }
 
+/* What came after the first page is cut: the caller learns that it changed, and asks again. */
+static void test_a_history_that_grows_while_it_is_read(void **state) {
+    struct world *w = *state;
+    w->page_size = 1;
+    w->lie = GROWS_MEANWHILE;
+    w->statement.generation = GENERATIONS - 1;
+    memcpy(w->statement.head, w->history.heads[GENERATIONS - 2], 32);
+    run(w);
+    assert_true(is_ok(w->judged));
+    assert_int_equal(w->shown_count, GENERATIONS - 1);
+    assert_memory_equal(w->verdict.head, w->history.heads[GENERATIONS - 2], 32);
+}
+
 static void test_an_owner_that_nobody_trusts(void **state) {
     struct world *w = *state;
     static const uint8_t other[1][32] = {{1}};
@@ -674,6 +691,7 @@ int main(void) {
         T(test_closing_at_once_calls_back_once),
         T(test_bytes_that_are_no_evidence),
         T(test_a_later_page_cannot_lengthen_the_history),
+        T(test_a_history_that_grows_while_it_is_read),
         T(test_an_owner_that_nobody_trusts),
         T(test_a_changed_manifest),
         T(test_a_root_that_nobody_permits),
