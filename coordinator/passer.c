@@ -13,6 +13,8 @@ struct passer {
     struct worker *worker;
     struct buf found;
     struct buf manifest_bytes;
+    struct buf spki;
+    struct buf signature;
     struct manifest manifest;
     uv_timer_t timer;
     size_t peer; /* asked next */
@@ -27,6 +29,8 @@ static void on_timer_closed(uv_handle_t *handle) {
     manifest_deinit(&p->manifest);
     buf_deinit(&p->found);
     buf_deinit(&p->manifest_bytes);
+    buf_deinit(&p->spki);
+    buf_deinit(&p->signature);
     mem_free(p);
 }
 
@@ -49,7 +53,8 @@ static RESULT offer(struct passer *p, struct err *err) {
     struct result r = client_judge(p->client, &trust, &verdict, err);
     client_verdict_deinit(&verdict);
     TRY(r);
-    struct api_found_start start = {buf_span(&p->found), buf_span(&p->manifest_bytes)};
+    struct api_found_start start = {buf_span(&p->found), buf_span(&p->manifest_bytes),
+                                    buf_span(&p->spki), buf_span(&p->signature)};
     return client_send(p->client, API_FOUND_START, &api_found_start_type, &start, err);
 }
 
@@ -124,12 +129,15 @@ static void next_peer(struct passer *p) {
     }
 }
 
-void passer_start(struct worker *w, struct span found, struct span manifest) {
+void passer_start(struct worker *w, const struct api_found_start *start) {
     struct passer *p = mem_zalloc(sizeof *p);
     p->worker = w;
-    buf_append_span(&p->found, found);
-    buf_append_span(&p->manifest_bytes, manifest);
-    CHECK(is_ok(manifest_parse(manifest, &p->manifest, NULL))); /* the session parsed it before */
+    buf_append_span(&p->found, start->found);
+    buf_append_span(&p->manifest_bytes, start->manifest);
+    buf_append_span(&p->spki, start->spki);
+    buf_append_span(&p->signature, start->signature);
+    CHECK(is_ok(
+        manifest_parse(start->manifest, &p->manifest, NULL))); /* the session parsed it before */
     uv_timer_init(worker_loop(w), &p->timer);
     p->timer.data = p;
     uv_timer_start(&p->timer, on_round, PASS_AFTER_MS, 0);

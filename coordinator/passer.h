@@ -12,8 +12,9 @@
 #define CONTRAST_PASSER_H
 
 #include "coordinator/worker.h"
+#include "lib/wire/api.h"
 
-/* `found`: the FOUND entry; `manifest`: the candidate that founders are judged by. Copied. */
-void passer_start(struct worker *w, struct span found, struct span manifest);
+/* What this replica started by; copied. */
+void passer_start(struct worker *w, const struct api_found_start *start);
 
 #endif

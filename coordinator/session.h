@@ -89,6 +89,12 @@ RESULT session_founding_roots(const struct manifest *m, struct arena *arena, str
  * else could sign its founding. */
 RESULT session_check_owner(const struct session *s, const struct manifest *m, struct err *err);
 
+/* SIGNATURE unless this replica's own environment names the signer, and the signature is the
+ * signer's over the first transition of this cluster. */
+RESULT session_check_founding(const struct session *s, const uint8_t cluster[32],
+                              const struct manifest *m, struct span spki, struct span signature,
+                              struct err *err);
+
 /* --- session_set.c, also for founding */
 
 /* A signed manifest on its way into the log. All copied. */
@@ -104,6 +110,8 @@ struct set_request {
 void session_set_start(struct session *s, const struct set_request *request,
                        const uint8_t cluster[32], uint64_t epoch, const struct manifest *authority,
                        void (*before_propose)(struct session *s));
+/* The request that is under way. */
+const struct set_request *session_set_request(const struct session *s);
 /* Goes on after before_propose did its work. */
 void session_set_propose(struct session *s);
 

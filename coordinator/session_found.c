@@ -19,6 +19,7 @@
 #include "coordinator/session.h"
 #include "lib/base/log.h"
 #include "lib/crypto/digest.h"
+#include "lib/manifest/transition.h"
 
 #define FOUNDING_MS 15000      /* for all peers to answer */
 #define FOUNDING_RETRY_MS 200  /* before a peer is tried again */
@@ -166,6 +167,33 @@ struct result session_check_owner(const struct session *s, const struct manifest
     return err_set(err, ERR_SIGNATURE,
                    "the manifest names no owner key that the Coordinator's own environment names "
                    "(CONTRAST_OWNER_KEY_DIGESTS)");
+}
+
+static RESULT check_signer(const struct session *s, struct span spki, struct err *err) {
+    const struct config *config = worker_identity(s->worker)->config;
+    uint8_t digest[32];
+    sha256(spki, digest);
+    for (size_t i = 0; i < config->owner_count; i++) {
+        if (memcmp(digest, config->owner_digests[i], 32) == 0) {
+            return OK;
+        }
+    }
+    return err_set(err, ERR_SIGNATURE,
+                   "the signer is not an owner that the Coordinator's own environment names "
+                   "(CONTRAST_OWNER_KEY_DIGESTS)");
+}
+
+struct result session_check_founding(const struct session *s, const uint8_t cluster[32],
+                                     const struct manifest *m, struct span spki,
+                                     struct span signature, struct err *err) {
+    struct transition t = {.epoch = 1, .generation = 1};
+    uint8_t hash[32];
+    TRY(check_signer(s, spki, err));
+    memcpy(t.cluster, cluster, sizeof t.cluster);
+    memcpy(t.manifest_hash, m->hash, sizeof t.manifest_hash);
+    manifest_policies_hash(m, t.policies_hash);
+    transition_hash(&t, hash);
+    return transition_verify(hash, spki, signature, m, err);
 }
 
 static void reply_prepared(struct founding *f) {
@@ -547,8 +575,11 @@ static void check_started(struct founding *f) {
 }
 
 static void send_start(struct founding *f) {
-    struct api_found_start start = {buf_span(&f->found), f->manifest_bytes};
+    const struct set_request *set = session_set_request(f->session);
+    struct api_found_start start = {buf_span(&f->found), f->manifest_bytes, set->spki,
+                                    set->signature};
     struct err err;
+    passer_start(f->worker, &start);
     for (size_t i = 0; i < f->caller_count; i++) {
         struct caller *c = &f->callers[i];
         if (is_founder(f, c) && c->client != NULL) {
@@ -571,7 +602,6 @@ static void on_self_started(void *owner, const struct letter *reply) {
         return;
     }
     send_start(f);
-    passer_start(s->worker, buf_span(&f->found), f->manifest_bytes);
     f->is_starting = true;
     uv_timer_start(&f->timer, on_timer, FOUNDING_START_MS, 0);
     check_started(f);
@@ -597,17 +627,7 @@ static RESULT check_commit(const struct session *s, const struct api_commit *c, 
            "the cluster id is not the one that was prepared");
     ENSURE(span_equal(c->manifest, f->manifest_bytes), err, DIFFERS,
            "the manifest is not the one that was prepared");
-    const struct config *config = worker_identity(s->worker)->config;
-    uint8_t digest[32];
-    sha256(c->spki, digest);
-    for (size_t i = 0; i < config->owner_count; i++) {
-        if (memcmp(digest, config->owner_digests[i], 32) == 0) {
-            return OK;
-        }
-    }
-    return err_set(err, ERR_SIGNATURE,
-                   "the signer is not an owner that the Coordinator's own environment names "
-                   "(CONTRAST_OWNER_KEY_DIGESTS)");
+    return session_check_founding(s, f->cluster, &f->manifest, c->spki, c->signature, err);
 }
 
 void session_commit(struct session *s) {

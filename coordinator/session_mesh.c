@@ -354,7 +354,7 @@ static void on_started(void *owner, const struct letter *reply) {
     if (session_try(s, r, &err)) {
         struct api_empty started = {0};
         if (s->is_first_start) {
-            passer_start(s->worker, start.found, start.manifest);
+            passer_start(s->worker, &start);
         }
         session_reply(s, API_FOUND_STARTED, &api_empty_type, &started);
     }
@@ -370,6 +370,8 @@ static RESULT start_found(struct session *s, struct err *err) {
     TRY(entry_decode(start.found, &arena, &entry, err));
     ENSURE(entry.type == ENTRY_FOUND, err, INVALID, "not a founding record");
     worker_attest_policy(s->worker, &s->candidate, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
+    TRY(session_check_founding(s, entry.found.cluster, &s->candidate, start.spki, start.signature,
+                               err));
     TRY(check_record(s, &entry.found, err));
     TRY(check_founders(s, &entry.found, &policy, err));
     const struct view *v = worker_view(s->worker);

@@ -53,6 +53,10 @@ void session_set_free(struct session *s) {
     s->set = NULL;
 }
 
+const struct set_request *session_set_request(const struct session *s) {
+    return &s->set->request;
+}
+
 static void fail(struct session *s, const struct err *err) {
     session_set_free(s);
     session_fail(s, err);

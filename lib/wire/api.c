@@ -195,5 +195,7 @@ TYPE(api_found_prepared);
 static const struct wire_field api_found_start_fields[] = {
     WIRE_BYTES(struct api_found_start, found, LIMIT_ENTRY),
     WIRE_BYTES(struct api_found_start, manifest, LIMIT_MANIFEST_SET),
+    WIRE_BYTES(struct api_found_start, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_found_start, signature, LIMIT_SIGNATURE),
 };
 TYPE(api_found_start);

@@ -223,6 +223,8 @@ struct api_found_prepared {
 struct api_found_start {
     struct span found;
     struct span manifest; /* what founders are judged by: each has prepared for this one */
+    struct span spki; /* of the owner who signed the first transition: without that nobody starts */
+    struct span signature;
 };
 
 extern const struct wire_type api_empty_type;
