@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "attest/session.h"
+#include "attest/test/pair.h"
 #include "attest/test/snp_fixture.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
@@ -23,81 +24,18 @@
 #include "lib/crypto/cert.h"
 #include "lib/tls/tls.h"
 
-/* --- Ends and links */
-
-struct end {
-    struct key key;
-    struct buf spki;
-    struct tls_context *client;
-    struct tls_context *server;
-};
-
-static void end_init(struct end *e) {
-    AUTO(buf_deinit)
-    struct buf der = {0};
-    *e = (struct end){0};
-    assert_true(is_ok(key_generate(KEY_P256, &e->key, NULL)));
-    assert_true(is_ok(cert_self_signed(&e->key, &der, NULL)));
-    key_spki(&e->key, &e->spki);
-    struct tls_config config = {
-        .key = &e->key, .certificate = buf_span(&der), .require_peer_certificate = true};
-    assert_true(is_ok(tls_context_new(&config, &e->client, NULL)));
-    config.is_server = true;
-    assert_true(is_ok(tls_context_new(&config, &e->server, NULL)));
-}
-
-static void end_deinit(struct end *e) {
-    key_deinit(&e->key);
-    buf_deinit(&e->spki);
-    tls_context_free(e->client);
-    tls_context_free(e->server);
-}
-
-struct link {
-    struct tls *client;
-    struct tls *server;
-    struct attest_channel client_channel;
-    struct attest_channel server_channel;
-};
-
-static void move(struct tls *from, struct tls *to) {
-    AUTO(buf_deinit)
-    struct buf bytes = {0};
-    tls_take_output(from, &bytes);
-    assert_true(is_ok(tls_feed(to, buf_span(&bytes), NULL)));
-}
-
-static void link_init(struct link *l, struct end *client, struct end *server) {
-    assert_true(is_ok(tls_new(client->client, &l->client, NULL)));
-    assert_true(is_ok(tls_new(server->server, &l->server, NULL)));
-    for (int i = 0; i < 5; i++) {
-        assert_true(is_ok(tls_step(l->client, NULL)));
-        move(l->client, l->server);
-        assert_true(is_ok(tls_step(l->server, NULL)));
-        move(l->server, l->client);
-    }
-    assert_true(tls_is_ready(l->client) && tls_is_ready(l->server));
-    l->client_channel = attest_channel_of_tls(l->client);
-    l->server_channel = attest_channel_of_tls(l->server);
-}
-
-static void link_deinit(struct link *l) {
-    tls_free(l->client);
-    tls_free(l->server);
-}
-
 /* --- The world: a machine, a manifest, three ends */
 
 struct world {
     struct snp_fixture machine;
     struct policy_entry policies[3];
     struct manifest manifest;
-    struct end verifier;
-    struct end attester;
-    struct end middle;
-    struct link direct; /* verifier (client) to attester */
-    struct link outer;  /* verifier (client) to the man in the middle */
-    struct link inner;  /* the man in the middle (client) to the attester */
+    struct pair_end verifier;
+    struct pair_end attester;
+    struct pair_end middle;
+    struct pair direct; /* verifier (client) to attester */
+    struct pair outer;  /* verifier (client) to the man in the middle */
+    struct pair inner;  /* the man in the middle (client) to the attester */
     struct attest_policy policy;
     struct buf replica; /* the attester's statements */
     struct buf workload;
@@ -128,7 +66,7 @@ static void make_manifest(struct world *w) {
                                     .reference_count = 1};
 }
 
-static struct replica_statement replica_of(const struct end *e) {
+static struct replica_statement replica_of(const struct pair_end *e) {
     return (struct replica_statement){
         .replica_id = statement_replica_id(buf_span(&e->spki)),
         .public_key = buf_span(&e->spki),
@@ -148,12 +86,12 @@ static int set_up_world(void **state) {
     static struct world w;
     snp_fixture_init(&w.machine, SNP_GENOA);
     make_manifest(&w);
-    end_init(&w.verifier);
-    end_init(&w.attester);
-    end_init(&w.middle);
-    link_init(&w.direct, &w.verifier, &w.attester);
-    link_init(&w.outer, &w.verifier, &w.middle);
-    link_init(&w.inner, &w.middle, &w.attester);
+    pair_end_init(&w.verifier);
+    pair_end_init(&w.attester);
+    pair_end_init(&w.middle);
+    pair_init(&w.direct, &w.verifier, &w.attester);
+    pair_init(&w.outer, &w.verifier, &w.middle);
+    pair_init(&w.inner, &w.middle, &w.attester);
     make_statements(&w);
     *state = &w;
     return 0;
@@ -161,12 +99,12 @@ static int set_up_world(void **state) {
 
 static int tear_down_world(void **state) {
     struct world *w = *state;
-    link_deinit(&w->direct);
-    link_deinit(&w->outer);
-    link_deinit(&w->inner);
-    end_deinit(&w->verifier);
-    end_deinit(&w->attester);
-    end_deinit(&w->middle);
+    pair_deinit(&w->direct);
+    pair_deinit(&w->outer);
+    pair_deinit(&w->inner);
+    pair_end_deinit(&w->verifier);
+    pair_end_deinit(&w->attester);
+    pair_end_deinit(&w->middle);
     buf_deinit(&w->replica);
     buf_deinit(&w->workload);
     snp_fixture_deinit(&w->machine);
@@ -376,23 +314,23 @@ static void test_the_verifiers_own_answer_is_denied(void **state) {
 
 static void test_the_verifiers_own_key_is_denied(void **state) {
     struct world *w = *state;
-    struct link self = {0};
-    link_init(&self, &w->verifier, &w->verifier);
+    struct pair self = {0};
+    pair_init(&self, &w->verifier, &w->verifier);
     answer(w, &self.server_channel, ATTEST_REPLICA, &w->request, 0);
     assert_denied(w, &self.client_channel, "ATTEST-REFLECTION");
-    link_deinit(&self);
+    pair_deinit(&self);
 }
 
 /* The same pod with the same key on another connection of the same verifier. */
 static void test_evidence_of_another_connection_is_denied(void **state) {
     struct world *w = *state;
-    struct link second = {0};
-    link_init(&second, &w->verifier, &w->attester);
+    struct pair second = {0};
+    pair_init(&second, &w->verifier, &w->attester);
     answer(w, &second.server_channel, ATTEST_REPLICA, &w->request, 0);
     assert_denied(w, &w->direct.client_channel, NOT_BOUND);
     ask_same_again(w);
     assert_accepted(w, &second.client_channel);
-    link_deinit(&second);
+    pair_deinit(&second);
 }
 
 /* A channel that differs from a real one in a single property. */
