@@ -105,7 +105,9 @@ static void answer(struct server *s, const struct letter *request, struct result
                    const struct err *err) {
     struct letter *l = letter_new(WORKER_REPLY, request->ticket);
     l->code = r.code;
-    l->text = is_ok(r) ? NULL : mem_strdup(err->text);
+    if (!is_ok(r)) {
+        l->text = mem_strdup(err->text);
+    }
     fill_position(s, &l->position);
     post_reply(s, l);
 }
