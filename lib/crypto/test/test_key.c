@@ -133,6 +133,48 @@ static void test_a_public_pem_holds_no_private_key(void **state) {
     }
 }
 
+static void test_a_key_from_its_spki_is_the_same_key(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        AUTO(key_deinit)
+        struct key key = {0};
+        AUTO(key_deinit)
+        struct key again = {0};
+        AUTO(buf_deinit)
+        struct buf spki = {0};
+        AUTO(buf_deinit)
+        struct buf signature = {0};
+        assert_true(is_ok(key_generate(signing_kinds[i], &key, NULL)));
+        key_spki(&key, &spki);
+        assert_true(is_ok(key_from_spki(buf_span(&spki), &again, NULL)));
+        assert_int_equal(key_kind_of(&again), signing_kinds[i]);
+        assert_false(key_is_private(&again));
+        assert_true(same_public(&key, &again));
+        assert_true(is_ok(key_sign(&key, span_str("x"), &signature, NULL)));
+        assert_true(is_ok(key_verify(&again, span_str("x"), buf_span(&signature), NULL)));
+    }
+}
+
+/* For one x there are two points, y and -y: with the lowest bit of y changed it is neither. */
+static void test_a_point_beside_the_curve_is_refused(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        AUTO(key_deinit)
+        struct key key = {0};
+        AUTO(key_deinit)
+        struct key none = {0};
+        AUTO(buf_deinit)
+        struct buf spki = {0};
+        assert_true(is_ok(key_generate(signing_kinds[i], &key, NULL)));
+        key_spki(&key, &spki);
+        spki.data[spki.size - 1] ^= 1;
+        assert_int_equal(key_from_spki(buf_span(&spki), &none, NULL).code, ERR_MALFORMED);
+        memset(spki.data + spki.size - 32, 0xff, 32); /* over the field's prime */
+        assert_int_equal(key_from_spki(buf_span(&spki), &none, NULL).code, ERR_MALFORMED);
+        assert_null(none.pkey);
+    }
+}
+
 static void test_generated_keys_differ(void **state) {
     (void)state;
     AUTO(key_deinit)
@@ -509,6 +551,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(test_generated_keys_survive_pem_and_der),
         T(test_a_public_pem_holds_no_private_key),
+        T(test_a_key_from_its_spki_is_the_same_key),
+        T(test_a_point_beside_the_curve_is_refused),
         T(test_generated_keys_differ),
         T(test_a_shared_key_outlives_its_first_owner),
         T(test_openssl_reads_our_keys_and_signatures),
