@@ -81,6 +81,9 @@ struct node_peer {
     uint64_t last_sequence; /* rule R6 */
     uint64_t last_contact_ms;
     uint64_t probe_round; /* the last round it acknowledged in this term */
+    uint64_t told_term;   /* of the last AppendEntries sent to it */
+    uint64_t told_commit; /* what it knows to be committed by that one */
+    uint8_t append_version;
     struct node_outgoing out;
     struct node_incoming in;
 };
@@ -154,6 +157,8 @@ const struct node_peer *node__find_peer(const struct node *node, uint64_t id);
 /* node_send.c */
 void node__send(struct node *node, uint64_t peer, struct node_message *message);
 void node__send_raft(struct node *node, const struct raft_message *message);
+/* Leader: says at once what this follower has and does not know to be committed. */
+void node__tell_commit(struct node *node, const struct node_peer *peer);
 
 /* node_receive.c */
 /* Gives a complete snapshot to the library as if it had come in one message. */

@@ -49,6 +49,10 @@ static void fill_entries(const struct node *node, uint64_t index, size_t count,
 
 static void send_append(struct node *node, uint64_t peer, const struct raft_append_entries *a) {
     size_t done = 0;
+    struct node_peer *told = node__peer(node, peer, true);
+    told->told_term = a->term;
+    told->told_commit = MIN(a->leader_commit, a->prev_log_index + a->n_entries);
+    told->append_version = a->version;
     do {
         size_t n = 0;
         struct node_message m = {.kind = NODE_KIND_APPEND};
@@ -72,6 +76,27 @@ static void send_append(struct node *node, uint64_t peer, const struct raft_appe
         node__send(node, peer, &m);
         mem_free(out->entries.items);
     } while (done < a->n_entries);
+}
+
+/* The library tells a commit index with the next entries or heartbeat. Who waits for an entry
+ * behind a follower would wait for that heartbeat, so a follower that has the entry hears of it at
+ * once: an AppendEntries without entries, as a heartbeat is, at the index that it acknowledged. */
+void node__tell_commit(struct node *node, const struct node_peer *peer) {
+    raft_index match = 0;
+    if (peer->told_term != node_term(node) || !node__is_leader(node) ||
+        raft_match_index(&node->raft, peer->id, &match) != 0) {
+        return;
+    }
+    uint64_t commit = MIN(node_commit_index(node), match);
+    if (commit <= peer->told_commit || node_log_term(&node->log, match) == 0) {
+        return;
+    }
+    struct raft_append_entries a = {.version = peer->append_version,
+                                    .term = peer->told_term,
+                                    .prev_log_index = match,
+                                    .prev_log_term = node_log_term(&node->log, match),
+                                    .leader_commit = commit};
+    send_append(node, peer->id, &a);
 }
 
 static void send_vote(struct node *node, uint64_t peer, const struct raft_request_vote *v) {

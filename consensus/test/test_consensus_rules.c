@@ -180,7 +180,7 @@ static void check_deadlines(void) {
 }
 
 static void p3_deadline(void) {
-    cluster_init(&c, 5, 8);
+    cluster_init(&c, 5, 13);
     size_t leader = cluster_wait_leader(&c);
     size_t joiner = cluster_join(&c);
     must(is_ok(node_add_standby(at(leader), joiner + 1, NULL)), "a standby is added");

@@ -52,6 +52,22 @@ static void test_single_voter_applies_after_submit(void **state) {
     finish();
 }
 
+/* Messages take 1 ms, heartbeats come every 100: what was submitted last is applied everywhere long
+ * before the next one. */
+static void test_followers_hear_of_a_commit_at_once(void **state) {
+    (void)state;
+    size_t leader = lead(3);
+    cluster_run(&c, 500);
+    for (unsigned i = 1; i <= 20; i++) {
+        assert_true(is_ok(cluster_submit(&c, leader, 8)));
+        cluster_run(&c, 10);
+        for (size_t j = 0; j < 3; j++) {
+            assert_int_equal(c.machines[j].count, i);
+        }
+    }
+    finish();
+}
+
 static void test_submit_is_refused_with_a_reason(void **state) {
     (void)state;
     size_t leader = lead(3);
@@ -395,6 +411,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elects_and_replicates),
         cmocka_unit_test(test_single_voter_applies_after_submit),
+        cmocka_unit_test(test_followers_hear_of_a_commit_at_once),
         cmocka_unit_test(test_submit_is_refused_with_a_reason),
         cmocka_unit_test(test_a_new_leader_keeps_what_was_committed),
         cmocka_unit_test(test_minority_commits_nothing),
