@@ -340,6 +340,17 @@ struct result replica_join(struct replica *r, const struct replica_admission *ad
 
 /* --- Events */
 
+/* Time in which the host paused this process counts for no lapse: what came meanwhile is heard
+ * first. Ticks are never further apart than REPLICA_MEMBERS_MS otherwise. */
+static void forgive_pause(struct replica *r) {
+    uint64_t now = replica_now(r);
+    uint64_t gap = r->ticked_ms == 0 ? 0 : now - r->ticked_ms;
+    r->ticked_ms = r->node == NULL ? 0 : now; /* without a node there is nothing to tick for */
+    if (gap >= REPLICA_PAUSE_MS && r->lapse_ms != 0) {
+        r->lapse_ms += gap;
+    }
+}
+
 static void check_lapse(struct replica *r) {
     if (r->lapse_ms == 0 || replica_now(r) < r->lapse_ms) {
         return;
@@ -370,6 +381,7 @@ void replica_tick(struct replica *r) {
     if (r->state == REPLICA_FROZEN) {
         return;
     }
+    forgive_pause(r);
     check_lapse(r);
     if (r->node != NULL) {
         if (replica_now(r) >= node_deadline(r->node)) {

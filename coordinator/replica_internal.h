@@ -91,7 +91,8 @@ struct replica {
     struct buf found;
     uint64_t expected_generation; /* of a joiner */
     uint8_t expected_head[32];
-    uint64_t lapse_ms; /* PREPARED lapses, or a founder without a manifest ends */
+    uint64_t ticked_ms; /* last replica_tick; 0 = none */
+    uint64_t lapse_ms;  /* PREPARED lapses, or a founder without a manifest ends */
     /* replica_propose.c */
     uint64_t next_sequence;
     struct pending *pending; /* in order of sequence */
