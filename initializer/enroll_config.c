@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/setting.h"
 #include "lib/net/net.h"
 
 const char enroll_config_help[] =
@@ -19,14 +20,6 @@ const char enroll_config_help[] =
     "  CONTRAST_DIR                where key, certificates and secret go (default: /contrast)\n"
     "  CONTRAST_TERMINATION_LOG    file that gets the reason of a denial (default: none)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
-
-static RESULT copy_text(const char *name, const char *value, char *out, size_t size,
-                        struct err *err) {
-    size_t n = strlen(value);
-    ENSURE(n > 0 && n < size, err, CONFIG, "%s: want 1 to %zu bytes, got %zu", name, size - 1, n);
-    memcpy(out, value, n + 1);
-    return OK;
-}
 
 /* "host", "host:port", "[2001:db8::1]" or "[2001:db8::1]:port". */
 static RESULT read_host(const char *(*get)(const char *), struct enroll_config *c,
@@ -49,27 +42,6 @@ static RESULT read_host(const char *(*get)(const char *), struct enroll_config *
                               value);
 }
 
-/* Comma-separated SHA-256 digests; "" is none. */
-static RESULT read_digests(const char *name, const char *list, uint8_t (*out)[32], size_t limit,
-                           size_t *count, struct err *err) {
-    size_t n = 0;
-    while (*list != 0) {
-        size_t size = strcspn(list, ",");
-        ENSURE(n < limit, err, CONFIG, "%s: more than %zu digests", name, limit);
-        ENSURE(is_ok(hex_decode(span_of(list, size), out[n], 32, NULL)), err, CONFIG,
-               "%s: want 64 hexadecimal digits, got '%.*s'", name, (int)(size < 80 ? size : 80),
-               list);
-        n++;
-        list += size;
-        if (*list == ',') {
-            list++;
-            ENSURE(*list != 0, err, CONFIG, "%s: ends in a comma", name);
-        }
-    }
-    *count = n;
-    return OK;
-}
-
 static RESULT read_trust(const char *(*get)(const char *), struct enroll_config *c,
                          struct err *err) {
     const char *owners = get("CONTRAST_OWNER_KEY_DIGESTS");
@@ -77,10 +49,11 @@ static RESULT read_trust(const char *(*get)(const char *), struct enroll_config 
     ENSURE(owners != NULL && owners[0] != 0, err, CONFIG,
            "CONTRAST_OWNER_KEY_DIGESTS is not set: run `contrast generate` on the pod's YAML, it "
            "adds the variable");
-    TRY(read_digests("CONTRAST_OWNER_KEY_DIGESTS", owners, c->owner_digests, LIMIT_OWNER_KEYS,
-                     &c->owner_count, err));
-    return read_digests("CONTRAST_PERMITTED_ROOTS", roots == NULL ? "" : roots, c->permitted_roots,
-                        LIMIT_REFERENCE_VALUES, &c->permitted_root_count, err);
+    TRY(setting_digests("CONTRAST_OWNER_KEY_DIGESTS", owners, c->owner_digests, LIMIT_OWNER_KEYS,
+                        &c->owner_count, err));
+    return setting_digests("CONTRAST_PERMITTED_ROOTS", roots == NULL ? "" : roots,
+                           c->permitted_roots, LIMIT_REFERENCE_VALUES, &c->permitted_root_count,
+                           err);
 }
 
 static RESULT read_paths(const char *(*get)(const char *), struct enroll_config *c,
@@ -91,11 +64,11 @@ static RESULT read_paths(const char *(*get)(const char *), struct enroll_config 
     ENSURE(socket != NULL && socket[0] != 0 && strlen(socket) < ENROLL_PATH_SIZE, err, CONFIG,
            "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports");
     (void)snprintf(c->issuer, sizeof c->issuer, "unix:%s", socket);
-    TRY(copy_text("CONTRAST_DIR", dir == NULL ? "/contrast" : dir, c->dir, sizeof c->dir, err));
+    TRY(setting_text("CONTRAST_DIR", dir == NULL ? "/contrast" : dir, c->dir, sizeof c->dir, err));
     return log == NULL || log[0] == 0
                ? OK
-               : copy_text("CONTRAST_TERMINATION_LOG", log, c->termination_log,
-                           sizeof c->termination_log, err);
+               : setting_text("CONTRAST_TERMINATION_LOG", log, c->termination_log,
+                              sizeof c->termination_log, err);
 }
 
 struct result enroll_config_read(const char *(*get)(const char *name), struct enroll_config *out,

@@ -129,7 +129,7 @@ static void test_peers(void **state) {
     assert_int_equal(c->peers[0].port, 7777);
     assert_string_equal(c->peers[1].host, "10.0.0.7");
     assert_int_equal(c->peers[1].port, 1);
-    assert_string_equal(c->peers[2].host, "[2001:db8::1]");
+    assert_string_equal(c->peers[2].host, "2001:db8::1");
     assert_int_equal(c->peers[2].port, 65535);
 }
 
@@ -179,14 +179,13 @@ static const struct bad_row bad_rows[] = {
      "CONTRAST_RAFT_PORT: want a number from 1 to 65535, got '99999999999999999999999'"},
     {"CONTRAST_SESSION_THREADS", "65",
      "CONTRAST_SESSION_THREADS: want a number from 1 to 64, got '65'"},
-    {"CONTRAST_PEERS", "nowhere", "CONTRAST_PEERS: 'nowhere': want host:port"},
-    {"CONTRAST_PEERS", ":7777", "CONTRAST_PEERS: ':7777': want host:port"},
-    {"CONTRAST_PEERS", "a:1,,b:2", "CONTRAST_PEERS: '': want host:port"},
+    {"CONTRAST_PEERS", "nowhere", "CONTRAST_PEERS: want host:port, got 'nowhere'"},
+    {"CONTRAST_PEERS", ":7777", "CONTRAST_PEERS: want host:port, got ':7777'"},
+    {"CONTRAST_PEERS", "a:1,,b:2", "CONTRAST_PEERS: want host:port, got ''"},
     {"CONTRAST_PEERS", "a:1,", "CONTRAST_PEERS: ends in a comma"},
-    {"CONTRAST_PEERS", "a:123456", "CONTRAST_PEERS: 'a:123456': want host:port"},
-    {"CONTRAST_PEERS", "a:0",
-     "CONTRAST_PEERS: 'a:0': port: want a number from 1 to 65535, got '0'"},
-    {"CONTRAST_PEERS", "a:", "CONTRAST_PEERS: 'a:': port: want a number from 1 to 65535, got ''"},
+    {"CONTRAST_PEERS", "a:123456", "CONTRAST_PEERS: want host:port, got 'a:123456'"},
+    {"CONTRAST_PEERS", "a:0", "CONTRAST_PEERS: want host:port, got 'a:0'"},
+    {"CONTRAST_PEERS", "a:", "CONTRAST_PEERS: want host:port, got 'a:'"},
     {"CONTRAST_SNP_SOCKET", NULL,
      "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports"},
     {"CONTRAST_OWNER_KEY_DIGESTS", NULL,
@@ -254,10 +253,10 @@ static void test_lists_are_bounded(void **state) {
     assert_int_equal(c->peer_count, LIMIT_MEMBERS);
     assert_int_equal(c->owner_count, LIMIT_OWNER_KEYS);
     set_list("CONTRAST_PEERS", "a:1", LIMIT_MEMBERS + 1, &peers);
-    assert_refused("CONTRAST_PEERS: 'a:1': more than 16 peers");
+    assert_refused("CONTRAST_PEERS: more than 16 peers");
     set("CONTRAST_PEERS", NULL);
     set_list("CONTRAST_OWNER_KEY_DIGESTS", DIGEST_A, LIMIT_OWNER_KEYS + 1, &owners);
-    assert_refused("CONTRAST_OWNER_KEY_DIGESTS: '" DIGEST_A "': more than 64 keys");
+    assert_refused("CONTRAST_OWNER_KEY_DIGESTS: more than 64 digests");
 }
 
 static void test_a_host_name_that_does_not_fit(void **state) {
