@@ -355,6 +355,22 @@ static void test_founded_without_manifest_ends(void **state) {
     }
 }
 
+/* The host paused a founder before the first manifest reached it, for longer than a founding may
+ * take: it hears what came meanwhile before it is judged. */
+static void test_a_paused_founder_does_not_lapse(void **state) {
+    struct bench *b = *state;
+    found(b, 3);
+    struct pod *paused = follower(b);
+    paused->is_stopped = true;
+    set_first(b, leader(b));
+    run(b, 70000);
+    assert_int_equal(core_generation(replica_core(paused->replica)), 0);
+    paused->is_stopped = false;
+    run(b, 1000);
+    assert_int_equal(paused->gone, ERR_OK);
+    assert_int_equal(core_generation(replica_core(paused->replica)), 1);
+}
+
 static void test_a_foreign_owner_is_refused(void **state) {
     struct bench *b = *state;
     memset(b->owner, 7, sizeof b->owner);
@@ -578,6 +594,7 @@ int main(void) {
         TEST(test_a_founder_founds_once),
         TEST(test_prepared_lapses),
         TEST(test_founded_without_manifest_ends),
+        TEST(test_a_paused_founder_does_not_lapse),
         TEST(test_a_foreign_owner_is_refused),
         TEST(test_a_paused_leader_confirms_nothing),
         TEST(test_a_follower_confirms_through_the_leader),
