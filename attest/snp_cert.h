@@ -66,12 +66,6 @@ RESULT snp_cert_check_ca(const struct snp_cert *ca, struct verdict *verdict, str
 RESULT snp_cert_check_dates(const struct snp_cert *cert, int64_t at, struct verdict *verdict,
                             struct err *err);
 
-/* AMD's revocation list: by the root, current at `at`, and without the serial number of `ca` (an
- * ASK or ASVK). SNP-CRL-FORMAT, -ISSUER, -SIGNATURE; unverifiable SNP-CRL-DATE; SNP-REVOKED. Leaves
- * are never revoked: the TCB floor takes that place (AMD 57230 section 3.1). */
-RESULT snp_crl_check(struct span der, const struct snp_cert *root, const struct snp_cert *ca,
-                     int64_t at, struct verdict *verdict, struct err *err);
-
 /* The AlgorithmIdentifier is RSASSA-PSS with AMD's parameters; the trailer field may be left out.
  */
 bool snp_cert__is_amd_pss(const X509_ALGOR *algorithm);

@@ -240,6 +240,45 @@ static void assess(const struct snp_reference *set, const struct snp_subject *su
     assess_signing_key(report, a);
 }
 
+/* ---- revocation ---- */
+
+static bool is_list_good(enum crl_policy policy, uint32_t grace_hours, int64_t at,
+                         const struct snp_revocation *r) {
+    switch (policy) {
+    case CRL_OFF:
+        return true;
+    case CRL_REQUIRE:
+        return r->state == SNP_CRL_CURRENT;
+    case CRL_GRACE:
+        return r->state == SNP_CRL_CURRENT ||
+               (r->state == SNP_CRL_STALE && at - r->next_update <= INT64_C(3600) * grace_hours);
+    }
+    return false;
+}
+
+/* A list that is missing or too old proves nothing either way; one that is not AMD's is false. */
+static struct result check_list(const struct snp_subject *subject, enum crl_policy policy,
+                                uint32_t grace_hours, int64_t at, struct verdict *v,
+                                struct err *err) {
+    static const char remedy[] = "get the CRL of this product from AMD's key service again";
+    static const struct verdict_rule old = {"revocation", "SNP-CRL-DATE", "CRL.nextUpdate", remedy};
+    const struct snp_revocation *r = &subject->revocation;
+    if (is_list_good(policy, grace_hours, at, r)) {
+        verdict_add_check(v, "revocation", true);
+        return OK;
+    }
+    if (r->state == SNP_CRL_INVALID) {
+        const struct verdict_rule invalid = {"revocation", r->code, r->field, remedy};
+        return verdict_deny(v, err, &invalid, "AMD's list, signed by the ARK", "another");
+    }
+    if (r->state == SNP_CRL_NONE) {
+        static const struct verdict_rule none = {"revocation", "SNP-CRL-MISSING", "CRL", remedy};
+        return verdict_lack(v, err, &none, "a current list", "none");
+    }
+    return verdict_lack(v, err, &old, "a list that is current at the time of judging",
+                        "one of another time");
+}
+
 /* ---- conclusions ---- */
 
 /* `nearest`: which of several sets this is, behind the remedy; empty for a single one. */
@@ -336,5 +375,8 @@ struct result snp_policy_check(const struct snp_subject *subject, const struct s
     TRY(check_always(subject, options, verdict, err));
     TRY(check_bytes(&report_data, options->report_data, SPAN(report->report_data), verdict, err));
     TRY(check_bytes(&host_data, options->host_data, SPAN(report->host_data), verdict, err));
-    return options->reference_count == 0 ? OK : check_sets(subject, options, verdict, err);
+    if (options->reference_count > 0) {
+        return check_sets(subject, options, verdict, err);
+    }
+    return check_list(subject, options->crl, options->crl_grace_hours, options->at, verdict, err);
 }

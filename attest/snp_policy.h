@@ -25,6 +25,8 @@ struct snp_subject {
     enum snp_product product;
     struct snp_tcbs tcbs;
     const uint8_t *simulated_root; /* SPKI digest, 32 bytes; NULL = AMD's root */
+    const struct snp_vek *claims;  /* of the leaf: hwID or cspID */
+    struct snp_revocation revocation;
 };
 
 /* OK or DENIED; adds every check to the verdict and sets verdict->reference. */

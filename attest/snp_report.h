@@ -22,6 +22,7 @@
 
 #include "attest/verdict.h"
 #include "lib/base/bytes.h"
+#include "lib/manifest/manifest.h"
 
 #define SNP_REPORT_SIZE 1184
 #define SNP_REPORT_SIGNED_SIZE 0x2A0 /* the first bytes; hashed with SHA-384 */
@@ -42,12 +43,6 @@
 #define SNP_SIGNATURE_ECDSA_P384_SHA384 1
 
 enum snp_signing_key { SNP_KEY_VCEK = 0, SNP_KEY_VLEK = 1, SNP_KEY_NONE = 7 };
-
-struct snp_firmware {
-    uint8_t build;
-    uint8_t minor;
-    uint8_t major;
-};
 
 struct snp_report {
     uint32_t version; /* 2..5; 4 has the layout of 3 */

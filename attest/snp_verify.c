@@ -6,12 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/bn.h>
-#include <openssl/ecdsa.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
-
 #include "attest/snp_policy.h"
 
 /* One verification. */
@@ -23,11 +17,9 @@ struct work {
     struct err *err;
     enum snp_signing_key kind;
     enum snp_product product;
-    struct snp_cert vek;       /* owned, like the next two */
-    struct snp_cert authority; /* ASK or ASVK */
-    struct snp_cert root;
-    struct snp_vek claims; /* of the leaf */
+    struct snp_chain *chain; /* counted; NULL until it is proven */
     struct snp_tcbs tcbs;
+    struct snp_revocation revocation;
     bool simulated;
 };
 
@@ -55,15 +47,6 @@ static struct result lack_vek(struct work *w, enum snp_product product) {
     return verdict_lack(w->verdict, w->err, &rule, "the certificate of the signing key", "none");
 }
 
-static struct result lack_ca(struct work *w, const char *field) {
-    char url[100];
-    char remedy[200];
-    snp_kds_chain_url(w->product, w->kind, url, sizeof url);
-    snprintf(remedy, sizeof remedy, "pass --chain with the certificates from %s", url);
-    const struct verdict_rule rule = {"chain-present", "SNP-CHAIN-MISSING", field, remedy};
-    return verdict_lack(w->verdict, w->err, &rule, "AMD's certificate", "none");
-}
-
 static struct result deny_product(struct work *w, const char *field, const char *actual) {
     const struct verdict_rule rule = {
         "product", "SNP-PRODUCT", field,
@@ -73,7 +56,7 @@ static struct result deny_product(struct work *w, const char *field, const char 
 }
 
 /* Rule A.5 (6): the report names the product where it can; the chain proves it. */
-static struct result settle_product(struct work *w) {
+static struct result establish_chain(struct work *w) {
     enum snp_product by_report = snp_product_of_report(w->report);
     char actual[80];
     if (by_report == SNP_PRODUCT_UNKNOWN && w->report->version >= 3) {
@@ -84,32 +67,14 @@ static struct result settle_product(struct work *w) {
     if (w->evidence->vek.size == 0) {
         return lack_vek(w, by_report);
     }
-    TRY(snp_cert_parse(w->evidence->vek, vek_label(w), &w->vek, w->verdict, w->err));
-    w->product = by_report == SNP_PRODUCT_UNKNOWN ? w->vek.product : by_report;
-    if (w->product == SNP_PRODUCT_UNKNOWN || w->vek.product != w->product) {
-        snprintf(actual, sizeof actual, "%s in the report, %s in the certificate",
-                 snp_product_line(by_report), snp_product_line(w->vek.product));
-        return deny_product(w, "product", actual);
-    }
-    passed(w, "product");
+    const struct snp_chain_input input = {.vek = w->evidence->vek,
+                                          .certificates = w->evidence->chain,
+                                          .certificate_count = w->evidence->chain_count,
+                                          .kind = w->kind,
+                                          .by_report = by_report};
+    TRY(snp_chain_establish(w->options->cache, &input, &w->chain, w->verdict, w->err));
+    w->product = w->chain->product;
     return OK;
-}
-
-/* The certificate of this kind and product in the chain; *out stays empty when there is none. */
-static struct result find_ca(struct work *w, enum snp_cert_kind kind, struct snp_cert *out) {
-    CHECK(w->evidence->chain_count <= SNP_CHAIN_MAX);
-    for (size_t i = 0; i < w->evidence->chain_count; i++) {
-        char label[32];
-        struct snp_cert cert = {0};
-        snprintf(label, sizeof label, "chain[%zu]", i);
-        TRY(snp_cert_parse(w->evidence->chain[i], label, &cert, w->verdict, w->err));
-        if (cert.kind == kind && cert.product == w->product) {
-            *out = cert;
-            return OK;
-        }
-        snp_cert_deinit(&cert);
-    }
-    return lack_ca(w, snp_cert_kind_name(kind));
 }
 
 static bool is_listed(const uint8_t (*digests)[32], size_t count, const uint8_t digest[32]) {
@@ -141,7 +106,7 @@ static bool is_permitted(const struct work *w, const uint8_t digest[32]) {
 
 static struct result check_root(struct work *w) {
     const uint8_t *pinned = snp_product_root(w->product);
-    const uint8_t *actual = w->root.spki_digest;
+    const uint8_t *actual = w->chain->root.spki_digest;
     w->simulated = memcmp(pinned, actual, 32) != 0;
     w->verdict->simulated = w->simulated && is_permitted(w, actual);
     if (!w->simulated || w->verdict->simulated) {
@@ -159,71 +124,44 @@ static struct result check_root(struct work *w) {
     return verdict_deny(w->verdict, w->err, &rule, want, have);
 }
 
-static struct result check_chain(struct work *w) {
-    enum snp_cert_kind kind = w->kind == SNP_KEY_VLEK ? SNP_CERT_ASVK : SNP_CERT_ASK;
-    TRY(snp_vek_parse(&w->vek, w->kind, w->product, &w->claims, w->verdict, w->err));
-    passed(w, "leaf-profile");
-    TRY(find_ca(w, kind, &w->authority));
-    TRY(find_ca(w, SNP_CERT_ARK, &w->root));
-    TRY(check_root(w));
-    TRY(snp_cert_check_ca(&w->root, w->verdict, w->err));
-    TRY(snp_cert_check_ca(&w->authority, w->verdict, w->err));
-    TRY(snp_cert_signed_by(&w->root, &w->root, w->verdict, w->err));
-    TRY(snp_cert_signed_by(&w->authority, &w->root, w->verdict, w->err));
-    TRY(snp_cert_signed_by(&w->vek, &w->authority, w->verdict, w->err));
-    passed(w, "certificate-chain");
+static struct result check_dates(struct work *w) {
+    TRY(snp_cert_check_dates(&w->chain->root, w->options->at, w->verdict, w->err));
+    TRY(snp_cert_check_dates(&w->chain->authority, w->options->at, w->verdict, w->err));
+    TRY(snp_cert_check_dates(&w->chain->vek, w->options->at, w->verdict, w->err));
+    passed(w, "certificate-dates");
     return OK;
 }
 
-static struct result check_dates(struct work *w) {
-    TRY(snp_cert_check_dates(&w->root, w->options->at, w->verdict, w->err));
-    TRY(snp_cert_check_dates(&w->authority, w->options->at, w->verdict, w->err));
-    TRY(snp_cert_check_dates(&w->vek, w->options->at, w->verdict, w->err));
-    passed(w, "certificate-dates");
-    if (w->evidence->crl.size > 0) {
-        TRY(snp_crl_check(w->evidence->crl, &w->root, &w->authority, w->options->at, w->verdict,
-                          w->err));
-        passed(w, "revocation");
+/* ---- revocation ---- */
+
+static struct result check_revocation(struct work *w) {
+    struct span lists[SNP_CRLS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < w->options->crl_count && count + 1 < SNP_CRLS_MAX; i++) {
+        lists[count++] = w->options->crls[i];
     }
-    return OK;
+    if (w->evidence->crl.size > 0) {
+        lists[count++] = w->evidence->crl;
+    }
+    snp_crl_judge(lists, count, &w->chain->root, &w->chain->authority, w->options->at,
+                  &w->revocation);
+    if (!w->revocation.is_revoked) {
+        return OK;
+    }
+    const struct verdict_rule rule = {"revocation", "SNP-REVOKED",
+                                      snp_cert_kind_name(w->chain->authority.kind),
+                                      "AMD revoked this authority: do not trust the machine"};
+    return verdict_deny(w->verdict, w->err, &rule, "not revoked", "revoked");
 }
 
 /* ---- binding ---- */
 
-/* DER Ecdsa-Sig-Value of R and S; NULL when memory is out. */
-static unsigned char *signature_der(const struct snp_report *report, int *size) {
-    ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_lebin2bn(report->r, sizeof report->r, NULL);
-    BIGNUM *s = BN_lebin2bn(report->s, sizeof report->s, NULL);
-    CHECK(sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s) == 1);
-    unsigned char *der = NULL;
-    *size = i2d_ECDSA_SIG(sig, &der);
-    ECDSA_SIG_free(sig);
-    CHECK(*size > 0);
-    return der;
-}
-
-static bool is_signed(struct work *w) {
-    int size = 0;
-    unsigned char *der = signature_der(w->report, &size);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    CHECK(ctx != NULL);
-    bool good =
-        EVP_DigestVerifyInit(ctx, NULL, EVP_sha384(), NULL, X509_get0_pubkey(w->vek.x509)) == 1 &&
-        EVP_DigestVerify(ctx, der, (size_t)size, w->evidence->report.data,
-                         SNP_REPORT_SIGNED_SIZE) == 1;
-    EVP_MD_CTX_free(ctx);
-    OPENSSL_free(der);
-    ERR_clear_error();
-    return good;
-}
-
 /* Rule A.5 (4): true also for a VLEK, whose reports carry no chip. */
 static bool is_same_chip(const struct work *w) {
     const uint8_t *id = w->report->chip_id;
-    size_t used = w->claims.hwid_size;
+    size_t used = w->chain->claims.hwid_size;
     return w->kind == SNP_KEY_VLEK ||
-           (memcmp(id, w->claims.hwid, used) == 0 &&
+           (memcmp(id, w->chain->claims.hwid, used) == 0 &&
             span_is_zero(span_of(id + used, sizeof w->report->chip_id - used)));
 }
 
@@ -233,14 +171,15 @@ static const char *signature_remedy(const struct work *w) {
     if (!masked && !is_same_chip(w)) {
         return "the certificate is of another chip: get the one for this report's CHIP_ID";
     }
-    if (!snp_tcb_equal(&w->tcbs.reported, &w->claims.tcb, NULL)) {
+    if (!snp_tcb_equal(&w->tcbs.reported, &w->chain->claims.tcb, NULL)) {
         return "the certificate is of another TCB: get the one for this report's REPORTED_TCB";
     }
     return "the report was changed after it was signed, or another machine signed it";
 }
 
 static struct result check_signature(struct work *w) {
-    if (is_signed(w)) {
+    struct span signed_bytes = span_of(w->evidence->report.data, SNP_REPORT_SIGNED_SIZE);
+    if (snp_chain_verify(w->chain, signed_bytes, w->report->r, w->report->s)) {
         passed(w, "report-signature");
         return OK;
     }
@@ -294,8 +233,8 @@ static struct result check_tcb(struct work *w) {
         "tcb-order", "SNP-TCB-ORDER", "CURRENT_TCB",
         "no firmware writes REPORTED above COMMITTED or COMMITTED above CURRENT: do not trust it"};
     const struct snp_tcbs *t = &w->tcbs;
-    if (!snp_tcb_equal(&t->reported, &w->claims.tcb, NULL)) {
-        return deny_tcb(w, &equal, &w->claims.tcb, &t->reported);
+    if (!snp_tcb_equal(&t->reported, &w->chain->claims.tcb, NULL)) {
+        return deny_tcb(w, &equal, &w->chain->claims.tcb, &t->reported);
     }
     passed(w, equal.check);
     if (!snp_tcb_at_least(&t->committed, &t->reported, NULL)) {
@@ -314,7 +253,7 @@ static struct result check_chip(struct work *w) {
     char have[2 * 64 + 1];
     char want[2 * 64 + 1];
     hex_encode(SPAN(w->report->chip_id), have);
-    hex_encode(span_of(w->claims.hwid, w->claims.hwid_size), want);
+    hex_encode(span_of(w->chain->claims.hwid, w->chain->claims.hwid_size), want);
     if (w->kind == SNP_KEY_VLEK && !masked) {
         const struct verdict_rule rule = {
             "chip", "SNP-CHIP-ID", "CHIP_ID",
@@ -336,17 +275,20 @@ static struct result check_policy(struct work *w) {
                                         .product = w->product,
                                         .tcbs = w->tcbs,
                                         .simulated_root =
-                                            w->simulated ? w->root.spki_digest : NULL};
+                                            w->simulated ? w->chain->root.spki_digest : NULL,
+                                        .claims = &w->chain->claims,
+                                        .revocation = w->revocation};
     return snp_policy_check(&subject, w->options, w->verdict, w->err);
 }
 
 static struct result run(struct work *w) {
     TRY(snp_report_parse(w->evidence->report, w->report, w->verdict, w->err));
     w->kind = snp_report_signing_key(w->report);
-    TRY(settle_product(w));
+    TRY(establish_chain(w));
     TRY(decode_tcbs(w));
-    TRY(check_chain(w));
+    TRY(check_root(w));
     TRY(check_dates(w));
+    TRY(check_revocation(w));
     TRY(check_signature(w));
     TRY(check_tcb(w));
     TRY(check_chip(w));
@@ -362,8 +304,6 @@ struct result snp_verify(const struct snp_evidence *evidence, const struct snp_o
     *report = (struct snp_report){0};
     verdict_init(verdict);
     struct result r = run(&w);
-    snp_cert_deinit(&w.vek);
-    snp_cert_deinit(&w.authority);
-    snp_cert_deinit(&w.root);
+    snp_chain_unref(w.chain);
     return r;
 }

@@ -10,11 +10,10 @@
 #ifndef CONTRAST_SNP_VERIFY_H
 #define CONTRAST_SNP_VERIFY_H
 
-#include "attest/snp_cert.h"
+#include "attest/snp_chain.h"
+#include "attest/snp_crl.h"
 #include "attest/snp_report.h"
 #include "attest/verdict.h"
-
-#define SNP_CHAIN_MAX 8
 
 /* All DER, all borrowed. */
 struct snp_evidence {
@@ -22,7 +21,7 @@ struct snp_evidence {
     struct span vek;                  /* VCEK or VLEK; empty = missing */
     struct span chain[SNP_CHAIN_MAX]; /* ASK or ASVK, and ARK, in any order; others are ignored */
     size_t chain_count;
-    struct span crl; /* AMD's CRL; empty = none. One that is given must be valid and current */
+    struct span crl; /* AMD's CRL; empty = none */
 };
 
 struct snp_options {
@@ -38,6 +37,11 @@ struct snp_options {
     const uint8_t *report_data; /* 64 bytes, or NULL = any */
     const uint8_t *host_data;   /* 32 bytes, or NULL = any */
     int64_t at;                 /* unix seconds: the time to judge at */
+    const struct span *crls;    /* the verifier's own lists (DER), besides the evidence's */
+    size_t crl_count;
+    enum crl_policy crl;      /* without references; with them each set has its own */
+    uint32_t crl_grace_hours; /* for CRL_GRACE */
+    struct snp_cache *cache;  /* of proven chains, thread-safe; NULL = none */
 };
 
 /* OK only when accepted; else DENIED or UNVERIFIABLE with the text
@@ -51,5 +55,12 @@ struct snp_options {
  * VLEK's report (it names no machine, and a set cannot name a provider). */
 RESULT snp_verify(const struct snp_evidence *evidence, const struct snp_options *options,
                   struct snp_report *report, struct verdict *verdict, struct err *err);
+
+/* What can be judged before the certificates are there: format, REPORT_DATA, HOST_DATA, and every
+ * reference value that needs none of them. OK or DENIED. A report that fails here is not worth a
+ * request to AMD's key service. */
+RESULT snp_verify_before_endorsement(struct span report_bytes, const struct snp_options *options,
+                                     struct snp_report *report, struct verdict *verdict,
+                                     struct err *err);
 
 #endif

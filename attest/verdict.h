@@ -16,7 +16,7 @@
 
 #include "lib/base/bytes.h"
 
-#define VERDICT_CHECKS_MAX 48
+#define VERDICT_CHECKS_MAX 80
 #define VERDICT_NO_REFERENCE (-1)
 
 enum verdict_kind { VERDICT_UNVERIFIABLE, VERDICT_DENIED, VERDICT_ACCEPTED };
@@ -34,6 +34,19 @@ struct verdict_rule {
     const char *remedy; /* one sentence: what a person can do */
 };
 
+/* The TCBs of a report, decoded for its product, and which of them the decisive check compared. */
+struct verdict_tcbs {
+    bool is_known;     /* the rest is filled */
+    char reported[64]; /* "bootloader 4, TEE 0, SNP 24, microcode 219" */
+    char committed[64];
+    char current[64];
+    char launch[64];
+    char certificate[64]; /* "" without one */
+    char minimum[64];     /* of the (nearest) reference value set; "" without one */
+    const char *compared; /* "REPORTED_TCB" ...: that failed, or of an accepted report the one that
+                             the certificate vouches for; "" when it did not come to that */
+};
+
 struct verdict {
     enum verdict_kind kind;
     bool simulated;     /* the root is not AMD's but one that configuration permits */
@@ -44,6 +57,8 @@ struct verdict {
     char expected[200]; /* UTF-8, one line, like all text here */
     char actual[200];
     char remedy[480];
+    struct verdict_tcbs tcbs;
+    char revocation[160]; /* "require: list 9 of 2026-06-22, valid to 2026-08-08", "off: no list" */
     struct verdict_check checks[VERDICT_CHECKS_MAX];
     size_t check_count;
 };

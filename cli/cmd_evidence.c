@@ -218,6 +218,7 @@ static struct result judge(struct cli *cli, struct request *q, struct err *err) 
                                   .reference_count = q->manifest.reference_count,
                                   .extra_roots = (const uint8_t(*)[32])q->roots,
                                   .extra_root_count = q->root_count,
+                                  .crl = q->crl.count > 0 ? CRL_REQUIRE : CRL_OFF,
                                   .at = q->at};
     struct snp_report report;
     struct verdict verdict;

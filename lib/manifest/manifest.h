@@ -33,6 +33,22 @@ struct snp_tcb {
 };
 
 /* One set of reference values: a report must match all of one set. */
+enum crl_policy {
+    CRL_OFF,     /* a list is not demanded; what a valid one revokes is refused all the same */
+    CRL_REQUIRE, /* a valid list, current at the time of judging */
+    CRL_GRACE,   /* one that ran out at most crl_grace_hours ago */
+};
+
+/* PLATFORM_INFO bits whose meaning this version knows (AMD 56860 table 24): 7:0. */
+#define SNP_PLATFORM_KNOWN UINT64_C(0xFF)
+
+/* Firmware version as CURRENT_MAJOR.CURRENT_MINOR.CURRENT_BUILD. */
+struct snp_firmware {
+    uint8_t build;
+    uint8_t minor;
+    uint8_t major;
+};
+
 struct snp_reference {
     enum snp_product product;
     uint8_t measurement[48];
@@ -44,6 +60,27 @@ struct snp_reference {
     uint8_t policy_abi_minor;
     uint8_t (*chip_ids)[64]; /* allow list; empty = any */
     size_t chip_id_count;
+    bool masked_chip_allowed; /* a VCEK's report with a zero CHIP_ID; its hwID is the machine */
+    char **csp_ids;           /* providers whose VLEK is taken; empty = no VLEK at all */
+    size_t csp_id_count;
+    uint64_t platform_required;  /* PLATFORM_INFO bits that must be set */
+    uint64_t platform_forbidden; /* ... that must be clear; by default those this version does not
+                                    know */
+    uint64_t minimum_mitigation; /* bits of LAUNCH_ and CURRENT_MIT_VECTOR that must be set */
+    uint32_t vmpl;               /* exactly; 0..3 */
+    uint32_t minimum_guest_svn;
+    bool has_family_id;
+    uint8_t family_id[16];
+    bool has_image_id;
+    uint8_t image_id[16];
+    uint8_t (*id_key_digests)[48]; /* any one; empty = the report's must be zero: no ID block */
+    size_t id_key_digest_count;
+    uint8_t (*author_key_digests)[48]; /* the same for the author key */
+    size_t author_key_digest_count;
+    struct snp_firmware minimum_firmware; /* for CURRENT and COMMITTED */
+    bool committed_is_current;            /* refuse provisional firmware */
+    enum crl_policy crl;
+    uint32_t crl_grace_hours;
     uint8_t (*simulated_roots)[32]; /* SHA-256 of the SPKI of roots not AMD's; normally empty */
     size_t simulated_root_count;
 };

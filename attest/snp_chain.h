@@ -1,0 +1,53 @@
+/* SNP chain: a VCEK or VLEK with the authority and the root that it hangs from, once proven.
+ *
+ *   VEK bytes, certificates at hand, kind and product
+ *     -> leaf profile -> ASK|ASVK -> ARK -> names, CA rules, every signature   = struct snp_chain
+ *
+ * Certificates are taken from the evidence and, for AMD's own roots, from the nine that are built
+ * in (snp_roots.h). What depends on the moment or on the verifier is not decided here: dates,
+ * whether this root is permitted, revocation. So a chain is the same for everybody and is proven
+ * once: a cache keeps it, by the SHA-256 of the exact bytes of its three certificates.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_SNP_CHAIN_H
+#define CONTRAST_SNP_CHAIN_H
+
+#include "attest/snp_cert.h"
+
+#define SNP_CHAIN_MAX 8
+
+/* Immutable and counted. */
+struct snp_chain {
+    enum snp_signing_key kind;
+    enum snp_product product;
+    struct snp_vek claims;     /* TCB, hwID or cspID of the leaf */
+    struct snp_cert vek;       /* owned, as the two below */
+    struct snp_cert authority; /* ASK or ASVK */
+    struct snp_cert root;      /* ARK; permitted or not */
+    /* the rest is snp_chain.c's */
+    struct snp_chain_private *priv;
+};
+
+struct snp_chain_input {
+    struct span vek;                 /* DER */
+    const struct span *certificates; /* DER, any order; others than ASK, ASVK, ARK are ignored */
+    size_t certificate_count;        /* at most SNP_CHAIN_MAX */
+    enum snp_signing_key kind;       /* the report's */
+    enum snp_product by_report;      /* UNKNOWN: version 2 of Milan or Genoa, the issuer decides */
+};
+
+struct snp_cache; /* snp_cache.h */
+
+/* Proves the chain, or takes it from the cache (NULL = none; thread-safe). DENIED with SNP-CERT-*,
+ * SNP-VEK-*, SNP-PRODUCT; UNVERIFIABLE SNP-CHAIN-MISSING when ASK, ASVK or ARK is nowhere. Adds the
+ * checks "product", "leaf-profile", "certificate-chain" to the verdict. *out is counted: unref. */
+RESULT snp_chain_establish(struct snp_cache *cache, const struct snp_chain_input *input,
+                           struct snp_chain **out, struct verdict *verdict, struct err *err);
+void snp_chain_unref(struct snp_chain *chain); /* accepts NULL */
+
+/* True when R and S are the signature of the leaf's key over `signed_bytes` (ECDSA P-384, SHA-384;
+ * AMD 56860 section 7.3). r, s: 48 bytes little-endian each. */
+bool snp_chain_verify(struct snp_chain *chain, struct span signed_bytes, const uint8_t r[48],
+                      const uint8_t s[48]);
+
+#endif

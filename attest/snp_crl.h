@@ -1,0 +1,54 @@
+/* AMD's certificate revocation list (RFC 5280 section 5, AMD 57230 section 4.3).
+ *
+ *   lists, own ones and the evidence's  ->  the newest valid one  ->  is the ASK or ASVK in it?
+ *
+ * The root (ARK) signs it and it names revoked ASKs and ASVKs. Leaves are never revoked: the TCB
+ * floor takes that place. What a valid list revokes is refused under every policy, even when the
+ * list is stale. Whether a list must be there, and how old it may be, is the reference value set's
+ * (enum crl_policy). Pure but for OpenSSL; thread-safe.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_SNP_CRL_H
+#define CONTRAST_SNP_CRL_H
+
+#include "attest/snp_cert.h"
+
+#define SNP_CRLS_MAX 8 /* lists that one verification looks at */
+
+enum snp_crl_state {
+    SNP_CRL_NONE,    /* no list at all */
+    SNP_CRL_INVALID, /* only lists that are not AMD's for this root: `code` says why */
+    SNP_CRL_FUTURE,  /* thisUpdate lies behind the time of judging */
+    SNP_CRL_STALE,   /* nextUpdate is over */
+    SNP_CRL_CURRENT,
+};
+
+/* What the lists say at one time. */
+struct snp_revocation {
+    enum snp_crl_state state; /* of the newest valid list */
+    bool is_revoked;          /* a valid list names the ASK or ASVK */
+    int64_t this_update;      /* unix seconds; 0 when none is valid */
+    int64_t next_update;
+    uint64_t number;  /* CRLNumber; 0 when absent */
+    const char *code; /* INVALID: SNP-CRL-FORMAT, -ISSUER, -SIGNATURE */
+    const char *field;
+};
+
+/* One list as it is kept: checked against `root`, not against any time. */
+struct snp_crl_facts {
+    int64_t this_update;
+    int64_t next_update;
+    uint64_t number;
+};
+
+/* OK when `der` is one list in DER that this root signed with AMD's parameters, with no critical
+ * extension that is not understood and no delta indicator. DENIED names what is wrong. */
+RESULT snp_crl_check(struct span der, const struct snp_cert *root, struct snp_crl_facts *out,
+                     struct err *err);
+
+/* Judges `ca` (an ASK or ASVK) by the lists; never fails: what is wrong with them stands in *out.
+ */
+void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
+                   const struct snp_cert *ca, int64_t at, struct snp_revocation *out);
+
+#endif
