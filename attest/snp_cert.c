@@ -20,6 +20,13 @@
 #define CA_KEY_BITS 4096
 #define PSS_SALT 48
 
+/* The checks of a chain, in the order of snp_cert_add_checks. */
+static const char CHECK_FORMAT[] = "certificate-format";
+static const char CHECK_AUTHORITY[] = "certificate-authority";
+static const char CHECK_ISSUER[] = "certificate-issuer";
+static const char CHECK_ALGORITHM[] = "certificate-algorithm";
+static const char CHECK_SIGNATURE[] = "certificate-signature";
+
 void snp_cert_deinit(struct snp_cert *c) {
     X509_free(c->x509);
     *c = (struct snp_cert){0};
@@ -100,7 +107,7 @@ static void classify(struct snp_cert *c) {
 static struct result malformed(const char *label, const char *actual, struct verdict *v,
                                struct err *err) {
     ERR_clear_error();
-    const struct verdict_rule rule = {"certificate-format", "SNP-CERT-FORMAT", label,
+    const struct verdict_rule rule = {CHECK_FORMAT, "SNP-CERT-FORMAT", label,
                                       "pass the certificate as AMD's key service serves it"};
     return verdict_deny(v, err, &rule, "one X.509 certificate in DER", actual);
 }
@@ -208,13 +215,13 @@ static bool same_name(const X509_NAME *a, const X509_NAME *b) {
            span_equal(span_of(left, left_size), span_of(right, right_size));
 }
 
-static struct result refuse_signature(const struct snp_cert *child, const char *code,
-                                      const char *what, const char *expected, const char *actual,
-                                      struct verdict *v, struct err *err) {
+static struct result refuse_signature(const struct snp_cert *child, const char *check,
+                                      const char *code, const char *what, const char *expected,
+                                      const char *actual, struct verdict *v, struct err *err) {
     char field[64];
     snprintf(field, sizeof field, "%s.%s", snp_cert_kind_name(child->kind), what);
     const struct verdict_rule rule = {
-        "certificate-chain", code, field,
+        check, code, field,
         "the certificates do not form AMD's chain; get them from AMD's key service again"};
     return verdict_deny(v, err, &rule, expected, actual);
 }
@@ -237,12 +244,13 @@ struct result snp_cert_signed_by(const struct snp_cert *child, const struct snp_
     if (!same_name(named, name)) {
         name_text(name, expected, sizeof expected);
         name_text(named, actual, sizeof actual);
-        return refuse_signature(child, "SNP-CERT-ISSUER", "issuer", expected, actual, verdict, err);
+        return refuse_signature(child, CHECK_ISSUER, "SNP-CERT-ISSUER", "issuer", expected, actual,
+                                verdict, err);
     }
     const X509_ALGOR *algorithm = NULL;
     X509_get0_signature(NULL, &algorithm, child->x509);
     if (!snp_cert__is_amd_pss(algorithm)) {
-        return refuse_signature(child, "SNP-CERT-ALGORITHM", "signatureAlgorithm",
+        return refuse_signature(child, CHECK_ALGORITHM, "SNP-CERT-ALGORITHM", "signatureAlgorithm",
                                 "RSASSA-PSS, SHA-384, MGF1-SHA-384, salt 48", "another", verdict,
                                 err);
     }
@@ -251,8 +259,8 @@ struct result snp_cert_signed_by(const struct snp_cert *child, const struct snp_
     if (good != 1) {
         snprintf(expected, sizeof expected, "valid under the key of the %s",
                  snp_cert_kind_name(issuer->kind));
-        return refuse_signature(child, "SNP-CERT-SIGNATURE", "signature", expected, "invalid",
-                                verdict, err);
+        return refuse_signature(child, CHECK_SIGNATURE, "SNP-CERT-SIGNATURE", "signature", expected,
+                                "invalid", verdict, err);
     }
     return OK;
 }
@@ -271,12 +279,19 @@ struct result snp_cert_check_ca(const struct snp_cert *ca, struct verdict *verdi
         return OK;
     }
     ERR_clear_error();
-    const struct verdict_rule rule = {"certificate-chain", "SNP-CERT-CA",
-                                      snp_cert_kind_name(ca->kind),
+    const struct verdict_rule rule = {CHECK_AUTHORITY, "SNP-CERT-CA", snp_cert_kind_name(ca->kind),
                                       "get ASK and ARK from AMD's key service again"};
     return verdict_deny(verdict, err, &rule,
                         "an RSA-4096 CA that signs certificates (path length 0 below the root)",
                         "another certificate");
+}
+
+void snp_cert_add_checks(struct verdict *verdict) {
+    static const char *const checks[] = {CHECK_FORMAT, CHECK_AUTHORITY, CHECK_ISSUER,
+                                         CHECK_ALGORITHM, CHECK_SIGNATURE};
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        verdict_add_check(verdict, checks[i], true);
+    }
 }
 
 static void time_text(const ASN1_TIME *time, char *out, size_t size) {

@@ -49,11 +49,16 @@ RESULT snp_cert_parse(struct span der, const char *label, struct snp_cert *out,
                       struct verdict *verdict, struct err *err);
 const char *snp_cert_kind_name(enum snp_cert_kind kind); /* "VCEK" ... "certificate" */
 
-/* Reads and checks the profile of a leaf of this kind and product: subject, issuer, key, version,
- * extensions. SNP-VEK-* codes. */
+/* Reads and checks the profile of a leaf of this kind and product: version, subject, issuer, key,
+ * extensions. SNP-VEK-* codes; adds the checks that held and the one that failed. */
 RESULT snp_vek_parse(const struct snp_cert *cert, enum snp_signing_key kind,
                      enum snp_product product, struct snp_vek *out, struct verdict *verdict,
                      struct err *err);
+
+/* Adds the checks of snp_vek_parse, as held, for a leaf that was proven before: leaf-version,
+ * leaf-subject, leaf-key, leaf-extensions, leaf-security-versions, leaf-product, and leaf-hwid or
+ * leaf-csp-id. */
+void snp_vek_add_checks(enum snp_signing_key kind, struct verdict *verdict);
 
 /* `child` was signed by `issuer` with AMD's PSS parameters and names it. A root is its own issuer.
  * SNP-CERT-ISSUER, SNP-CERT-ALGORITHM, SNP-CERT-SIGNATURE. */
@@ -65,6 +70,10 @@ RESULT snp_cert_check_ca(const struct snp_cert *ca, struct verdict *verdict, str
 /* notBefore <= at <= notAfter. SNP-CERT-DATE. */
 RESULT snp_cert_check_dates(const struct snp_cert *cert, int64_t at, struct verdict *verdict,
                             struct err *err);
+
+/* Adds the checks of a whole chain, as held: certificate-format, -authority, -issuer, -algorithm,
+ * -signature. */
+void snp_cert_add_checks(struct verdict *verdict);
 
 /* The AlgorithmIdentifier is RSASSA-PSS with AMD's parameters; the trailer field may be left out.
  */

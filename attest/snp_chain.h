@@ -39,8 +39,9 @@ struct snp_chain_input {
 struct snp_cache; /* snp_cache.h */
 
 /* Proves the chain, or takes it from the cache (NULL = none; thread-safe). DENIED with SNP-CERT-*,
- * SNP-VEK-*, SNP-PRODUCT; UNVERIFIABLE SNP-CHAIN-MISSING when ASK, ASVK or ARK is nowhere. Adds the
- * checks "product", "leaf-profile", "certificate-chain" to the verdict. *out is counted: unref. */
+ * SNP-VEK-*, SNP-PRODUCT; UNVERIFIABLE SNP-CHAIN-MISSING when ASK, ASVK or ARK is nowhere. Adds to
+ * the verdict, proven now or cached, the checks "product", those of snp_vek_add_checks and those of
+ * snp_cert_add_checks. *out is counted: unref. */
 RESULT snp_chain_establish(struct snp_cache *cache, const struct snp_chain_input *input,
                            struct snp_chain **out, struct verdict *verdict, struct err *err);
 void snp_chain_unref(struct snp_chain *chain); /* accepts NULL */

@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/x509.h>
+
+#define POINT_SIZE 97 /* of P-384, uncompressed (SEC 1 section 2.3.3) */
+#define POINT_UNCOMPRESSED 0x04
 
 enum slot {
     SLOT_STRUCT_VERSION,
@@ -61,6 +63,9 @@ struct profile {
     enum snp_product product;
     struct span values[SLOT_COUNT]; /* borrowed from the certificate */
     bool seen[SLOT_COUNT];
+    const struct snp_cert *cert;
+    struct snp_vek *out;
+    const char *check; /* the step under way: name in checks[] */
     struct verdict *verdict;
     struct err *err;
 };
@@ -74,7 +79,7 @@ static struct result refuse(const struct profile *p, const char *code, const cha
     char field[64];
     snprintf(field, sizeof field, "%s.%s", label(p), what);
     const struct verdict_rule rule = {
-        "leaf-profile", code, field,
+        p->check, code, field,
         "this is not a certificate that AMD issues for this report; get the one of this chip, "
         "product and TCB"};
     return verdict_deny(p->verdict, p->err, &rule, expected, actual);
@@ -123,7 +128,8 @@ static struct result collect_one(struct profile *p, X509_EXTENSION *extension) {
     return OK;
 }
 
-static struct result collect(struct profile *p, const X509 *x509) {
+static struct result collect(struct profile *p) {
+    const X509 *x509 = p->cert->x509;
     for (int i = 0; i < X509_get_ext_count(x509); i++) {
         TRY(collect_one(p, X509_get_ext(x509, i)));
     }
@@ -161,7 +167,8 @@ static struct result expect_u8(const struct profile *p, enum slot slot, uint8_t 
     return refuse(p, "SNP-VEK-SPL", SLOTS[slot].name, want, have);
 }
 
-static struct result read_tcb(const struct profile *p, struct snp_tcb *out) {
+static struct result read_tcb(struct profile *p) {
+    struct snp_tcb *out = &p->out->tcb;
     bool turin = p->product == SNP_TURIN;
     TRY(expect_u8(p, SLOT_STRUCT_VERSION, turin ? 1 : 0));
     TRY(read_u8(p, SLOT_BOOTLOADER, &out->bootloader));
@@ -194,7 +201,7 @@ static struct span ia5(struct span v) {
 }
 
 /* "Milan-B0" is Milan: what follows the dash is a stepping. */
-static struct result check_product(const struct profile *p) {
+static struct result check_product(struct profile *p) {
     struct span name = ia5(p->values[SLOT_PRODUCT]);
     const uint8_t *dash = name.data != NULL ? memchr(name.data, '-', name.size) : NULL;
     size_t size = dash != NULL ? (size_t)(dash - name.data) : name.size;
@@ -208,7 +215,8 @@ static struct result check_product(const struct profile *p) {
                   name.data == NULL ? "not an IA5String" : actual);
 }
 
-static struct result read_hwid(const struct profile *p, struct snp_vek *out) {
+static struct result read_hwid(struct profile *p) {
+    struct snp_vek *out = p->out;
     struct span id = p->values[SLOT_HWID];
     size_t size = p->product == SNP_TURIN ? 8 : sizeof out->hwid;
     if (id.size != size) {
@@ -223,7 +231,8 @@ static struct result read_hwid(const struct profile *p, struct snp_vek *out) {
     return OK;
 }
 
-static struct result read_csp_id(const struct profile *p, struct snp_vek *out) {
+static struct result read_csp_id(struct profile *p) {
+    struct snp_vek *out = p->out;
     struct span name = ia5(p->values[SLOT_CSPID]);
     if (name.data == NULL || name.size >= sizeof out->csp_id) {
         return refuse(p, "SNP-VEK-CSPID", "cspID", "an IA5String of 1 to 127 bytes", "other bytes");
@@ -232,29 +241,73 @@ static struct result read_csp_id(const struct profile *p, struct snp_vek *out) {
     return OK;
 }
 
-static struct result check_key(const struct profile *p, X509 *x509) {
-    char group[32] = "";
-    EVP_PKEY *key = X509_get0_pubkey(x509);
-    bool good = key != NULL && EVP_PKEY_is_a(key, "EC") &&
-                EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
-                strcmp(group, "secp384r1") == 0;
+/* An EC key on a named curve with an uncompressed point, as AMD encodes it (RFC 5480 section 2): a
+ * curve given by its parameters, or the short form of a point, is another certificate. */
+static struct result check_key(struct profile *p) {
+    const unsigned char *point = NULL;
+    int point_size = 0;
+    X509_ALGOR *algorithm = NULL;
+    const ASN1_OBJECT *type = NULL;
+    const void *curve = NULL;
+    int curve_type = V_ASN1_UNDEF;
+    X509_PUBKEY *spki = X509_get_X509_PUBKEY(p->cert->x509);
+    X509_PUBKEY_get0_param(NULL, &point, &point_size, &algorithm, spki);
+    X509_ALGOR_get0(&type, &curve_type, &curve, algorithm);
+    bool good = OBJ_obj2nid(type) == NID_X9_62_id_ecPublicKey && curve_type == V_ASN1_OBJECT &&
+                OBJ_obj2nid(curve) == NID_secp384r1 && point_size == POINT_SIZE &&
+                point[0] == POINT_UNCOMPRESSED && X509_get0_pubkey(p->cert->x509) != NULL;
     ERR_clear_error();
     if (!good) {
-        return refuse(p, "SNP-VEK-KEY", "subjectPublicKeyInfo", "EC on the named curve secp384r1",
-                      "another key");
+        return refuse(p, "SNP-VEK-KEY", "subjectPublicKeyInfo",
+                      "EC on the named curve secp384r1, uncompressed", "another key");
     }
-    if (X509_get_version(x509) != X509_VERSION_3) {
+    return OK;
+}
+
+static struct result check_version(struct profile *p) {
+    if (X509_get_version(p->cert->x509) != X509_VERSION_3) {
         return refuse(p, "SNP-VEK-VERSION", "version", "3", "another");
     }
     return OK;
 }
 
+static const struct {
+    int nid;
+    const char *value;
+} SUBJECT[] = {
+    {NID_organizationalUnitName, "Engineering"},
+    {NID_countryName, "US"},
+    {NID_localityName, "Santa Clara"},
+    {NID_stateOrProvinceName, "CA"},
+    {NID_organizationName, "Advanced Micro Devices"},
+};
+#define SUBJECT_COUNT ((int)(sizeof SUBJECT / sizeof SUBJECT[0]))
+
+/* AMD's name before the CN, part by part (AMD 57230 section 3). */
+static bool has_amd_subject(const X509_NAME *name) {
+    bool good = X509_NAME_entry_count(name) == SUBJECT_COUNT + 1;
+    for (int i = 0; good && i < SUBJECT_COUNT; i++) {
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(name, i);
+        const ASN1_STRING *value = X509_NAME_ENTRY_get_data(entry);
+        struct span text = span_of(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
+        good = OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) == SUBJECT[i].nid &&
+               span_equal(text, span_str(SUBJECT[i].value));
+    }
+    return good;
+}
+
 /* A VCEK comes from SEV-<product>, a VLEK from SEV-VLEK-<product>. */
-static struct result check_names(const struct profile *p, const struct snp_cert *cert) {
+static struct result check_names(struct profile *p) {
+    const struct snp_cert *cert = p->cert;
     bool vlek = p->kind == SNP_KEY_VLEK;
     if (cert->kind != (vlek ? SNP_CERT_VLEK : SNP_CERT_VCEK)) {
         return refuse(p, "SNP-VEK-KIND", "subject", vlek ? "CN=SEV-VLEK" : "CN=SEV-VCEK",
                       snp_cert_kind_name(cert->kind));
+    }
+    if (!has_amd_subject(X509_get_subject_name(cert->x509))) {
+        return refuse(p, "SNP-VEK-SUBJECT", "subject",
+                      "OU=Engineering, C=US, L=Santa Clara, ST=CA, O=Advanced Micro Devices, CN",
+                      "another name");
     }
     if (cert->product != p->product) {
         return refuse(p, "SNP-PRODUCT", "issuer", snp_product_line(p->product),
@@ -263,17 +316,53 @@ static struct result check_names(const struct profile *p, const struct snp_cert 
     return OK;
 }
 
+static struct result read_identity(struct profile *p) {
+    return p->kind == SNP_KEY_VLEK ? read_csp_id(p) : read_hwid(p);
+}
+
+static const struct {
+    const char *check;
+    const char *vlek_check; /* NULL = the same */
+    RESULT (*run)(struct profile *p);
+} STEPS[] = {
+    {"leaf-version", NULL, check_version},
+    {"leaf-subject", NULL, check_names},
+    {"leaf-key", NULL, check_key},
+    {"leaf-extensions", NULL, collect},
+    {"leaf-security-versions", NULL, read_tcb},
+    {"leaf-product", NULL, check_product},
+    {"leaf-hwid", "leaf-csp-id", read_identity},
+};
+#define STEP_COUNT (sizeof STEPS / sizeof STEPS[0])
+
+static const char *check_of(size_t step, enum snp_signing_key kind) {
+    bool other = kind == SNP_KEY_VLEK && STEPS[step].vlek_check != NULL;
+    return other ? STEPS[step].vlek_check : STEPS[step].check;
+}
+
 struct result snp_vek_parse(const struct snp_cert *cert, enum snp_signing_key kind,
                             enum snp_product product, struct snp_vek *out, struct verdict *verdict,
                             struct err *err) {
-    struct profile p = {.kind = kind, .product = product, .verdict = verdict, .err = err};
     struct snp_vek vek = {0};
-    TRY(check_names(&p, cert));
-    TRY(check_key(&p, cert->x509));
-    TRY(collect(&p, cert->x509));
-    TRY(read_tcb(&p, &vek.tcb));
-    TRY(check_product(&p));
-    TRY(kind == SNP_KEY_VLEK ? read_csp_id(&p, &vek) : read_hwid(&p, &vek));
+    struct profile p = {.kind = kind,
+                        .product = product,
+                        .cert = cert,
+                        .out = &vek,
+                        .verdict = verdict,
+                        .err = err};
+    for (size_t i = 0; i < STEP_COUNT; i++) {
+        p.check = check_of(i, kind);
+        TRY(STEPS[i].run(&p));
+        if (verdict != NULL) {
+            verdict_add_check(verdict, p.check, true);
+        }
+    }
     *out = vek;
     return OK;
+}
+
+void snp_vek_add_checks(enum snp_signing_key kind, struct verdict *verdict) {
+    for (size_t i = 0; i < STEP_COUNT; i++) {
+        verdict_add_check(verdict, check_of(i, kind), true);
+    }
 }
