@@ -28,6 +28,24 @@
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
 #define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
 
+/* AMD's key service (docs of its address, budget and cache: attest/endorse) */
+#define LIMIT_KDS_MS 10000           /* one request, whole */
+#define LIMIT_KDS_CONNECT_MS 5000    /* of it to connect, TLS included */
+#define LIMIT_KDS_STALL_S 5          /* seconds below one byte each: cut */
+#define LIMIT_KDS_HEADER (16 * 1024) /* of one answer */
+#define LIMIT_KDS_URL 512
+#define LIMIT_KDS_RETRY_MS 3600000 /* what an answer may make us wait */
+#define LIMIT_KDS_BURST 2          /* requests at once, after a pause */
+#define LIMIT_KDS_PERIOD_MS 10000  /* for one more: AMD throttles about there */
+#define LIMIT_KDS_BACKOFF_MS 1000  /* after the first failure; doubles */
+#define LIMIT_KDS_BACKOFF_MAX_MS 60000
+#define LIMIT_KDS_ATTEMPTS 6     /* for one certificate, before it counts as failed */
+#define LIMIT_KDS_QUEUE 64       /* certificates and lists that wait */
+#define LIMIT_KDS_WANT_MS 600000 /* that one of them waits */
+#define LIMIT_IMPORT_FILES 4096  /* of one folder */
+#define LIMIT_IMPORT_FILE (1024 * 1024)
+#define LIMIT_IMPORT_ITEMS 16384 /* certificates and lists of all files */
+
 /* Manifests and policies */
 #define LIMIT_MANIFEST (16 * 1024 * 1024) /* what a file may have before it is even parsed */
 #define LIMIT_MANIFEST_SET (512 * 1024)   /* what fits one log entry beside keys and certificates */
