@@ -345,8 +345,15 @@ static struct result check_always(const struct snp_subject *subject,
     TRY(deny_unless(vlek || !span_is_zero(SPAN(report->chip_id)), &chip, "not zero", "zero", v,
                     err));
     if (options->reference_count > 0) {
-        return OK; /* a set may allow debugging */
+        return OK; /* a set may allow debugging, or a bit that this version does not know */
     }
+    static const struct verdict_rule platform = {
+        "platform-unknown", "SNP-PLATFORM-RESERVED", "PLATFORM_INFO",
+        "this version does not know what the bit says about the machine: use a newer one"};
+    char actual[24];
+    snprintf(actual, sizeof actual, "0x%" PRIx64, report->platform_info);
+    TRY(deny_unless((report->platform_info & ~SNP_PLATFORM_KNOWN) == 0, &platform, "bits 63:8 zero",
+                    actual, v, err));
     return deny_unless((report->policy & SNP_POLICY_DEBUG) == 0, DEBUG_RULE, "0", "1", v, err);
 }
 

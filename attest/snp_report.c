@@ -13,7 +13,6 @@
 #define KEY_INFO_MASK_CHIP_KEY (UINT32_C(1) << 1)
 #define KEY_INFO_RESERVED (~UINT32_C(0x1F))
 #define POLICY_RESERVED (~UINT64_C(0x3FFFFFF)) /* 63:26 */
-#define PLATFORM_RESERVED (~UINT64_C(0xFF))    /* 63:8 */
 
 /* The order n of P-384, little-endian (SEC 2 version 2 section 2.5.1). */
 static const uint8_t ORDER[48] = {
@@ -22,106 +21,148 @@ static const uint8_t ORDER[48] = {
     0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
 
 /* Ranges that must be zero, [from, to); `before`: only in versions below it. */
-static const struct {
+struct zero_range {
     uint16_t from;
     uint16_t to;
     uint32_t before;
-} RESERVED[] = {
-    {0x04C, 0x050, UINT32_MAX}, {0x188, 0x1A0, 3},          {0x18B, 0x1A0, UINT32_MAX},
-    {0x1EB, 0x1EC, UINT32_MAX}, {0x1EF, 0x1F0, UINT32_MAX}, {0x1F8, 0x208, 5},
-    {0x208, 0x2A0, UINT32_MAX}, {0x330, 0x4A0, UINT32_MAX},
 };
 
 #define FORMAT_REMEDY "take the report again, as the 1184 bytes that the firmware wrote"
 
-static struct result refuse(struct verdict *v, struct err *err, const char *code, const char *field,
+/* One report under examination. */
+struct exam {
+    const uint8_t *p;  /* the report; 1184 bytes once its length is checked */
+    size_t size;       /* bytes */
+    const char *check; /* the step under way: name in checks[] */
+    struct verdict *verdict;
+    struct err *err;
+};
+
+static struct result refuse(const struct exam *x, const char *code, const char *field,
                             const char *expected, const char *actual) {
-    const struct verdict_rule rule = {"report-format", code, field, FORMAT_REMEDY};
-    return verdict_deny(v, err, &rule, expected, actual);
+    const struct verdict_rule rule = {x->check, code, field, FORMAT_REMEDY};
+    return verdict_deny(x->verdict, x->err, &rule, expected, actual);
 }
 
-static struct result check_size(struct span bytes, struct verdict *v, struct err *err) {
-    if (bytes.size == SNP_REPORT_SIZE) {
+static struct result refuse_number(const struct exam *x, const char *code, const char *field,
+                                   const char *expected, uint32_t actual) {
+    char text[16];
+    snprintf(text, sizeof text, "%" PRIu32, actual);
+    return refuse(x, code, field, expected, text);
+}
+
+static struct result refuse_mask(const struct exam *x, const char *code, const char *field,
+                                 const char *expected, uint64_t actual) {
+    char text[24];
+    snprintf(text, sizeof text, "0x%" PRIx64, actual);
+    return refuse(x, code, field, expected, text);
+}
+
+static struct result check_length(const struct exam *x) {
+    if (x->size == SNP_REPORT_SIZE) {
         return OK;
     }
     char actual[32];
-    snprintf(actual, sizeof actual, "%zu bytes", bytes.size);
-    return refuse(v, err, "SNP-LENGTH", "report", "1184 bytes", actual);
+    snprintf(actual, sizeof actual, "%zu bytes", x->size);
+    return refuse(x, "SNP-LENGTH", "report", "1184 bytes", actual);
 }
 
-static struct result check_head(const uint8_t *p, struct verdict *v, struct err *err) {
-    char actual[32];
-    uint32_t version = load_u32le(p);
-    if (version < 2 || version > 5) {
-        snprintf(actual, sizeof actual, "%" PRIu32, version);
-        return refuse(v, err, "SNP-VERSION", "VERSION", "2, 3, 4 or 5", actual);
-    }
-    uint32_t algo = load_u32le(p + 0x034);
-    if (algo != SNP_SIGNATURE_ECDSA_P384_SHA384) {
-        snprintf(actual, sizeof actual, "%" PRIu32, algo);
-        return refuse(v, err, "SNP-ALGO", "SIGNATURE_ALGO", "1 (ECDSA P-384 with SHA-384)", actual);
-    }
-    uint32_t vmpl = load_u32le(p + 0x030);
-    if (vmpl > 3 && vmpl != SNP_VMPL_HOST) {
-        snprintf(actual, sizeof actual, "%" PRIu32, vmpl);
-        return refuse(v, err, "SNP-VMPL", "VMPL", "0 to 3", actual);
-    }
-    return OK;
+static struct result check_version(const struct exam *x) {
+    uint32_t version = load_u32le(x->p);
+    return version >= 2 && version <= 5
+               ? OK
+               : refuse_number(x, "SNP-VERSION", "VERSION", "2, 3, 4 or 5", version);
 }
 
-static struct result check_key_info(uint32_t info, struct verdict *v, struct err *err) {
-    char actual[32];
-    snprintf(actual, sizeof actual, "0x%" PRIx32, info);
-    if ((info & KEY_INFO_RESERVED) != 0) {
-        return refuse(v, err, "SNP-KEY-INFO", "KEY_INFO", "bits 31:5 zero", actual);
-    }
-    if ((info & KEY_INFO_MASK_CHIP_KEY) != 0) {
-        const struct verdict_rule rule = {"report-format", "SNP-MASK-CHIP-KEY",
-                                          "KEY_INFO.MASK_CHIP_KEY",
-                                          "the host masks the chip key, so the firmware signs "
-                                          "nothing; ask it to clear MaskChipKey"};
-        return verdict_deny(v, err, &rule, "0", "1 (not signed)");
-    }
-    uint32_t kind = info >> 2;
-    if (kind != SNP_KEY_VCEK && kind != SNP_KEY_VLEK) {
-        snprintf(actual, sizeof actual, "%" PRIu32, kind);
-        return refuse(v, err, "SNP-SIGNING-KEY", "KEY_INFO.SIGNING_KEY", "0 (VCEK) or 1 (VLEK)",
-                      actual);
-    }
-    return OK;
+static struct result check_algorithm(const struct exam *x) {
+    uint32_t algo = load_u32le(x->p + 0x034);
+    return algo == SNP_SIGNATURE_ECDSA_P384_SHA384
+               ? OK
+               : refuse_number(x, "SNP-ALGO", "SIGNATURE_ALGO", "1 (ECDSA P-384 with SHA-384)",
+                               algo);
 }
 
-static struct result check_bits(const uint8_t *p, struct verdict *v, struct err *err) {
-    char actual[32];
-    uint64_t policy = load_u64le(p + 0x008);
-    snprintf(actual, sizeof actual, "0x%" PRIx64, policy);
-    if ((policy & POLICY_RESERVED) != 0 || (policy & SNP_POLICY_RESERVED_ONE) == 0) {
-        return refuse(v, err, "SNP-POLICY-RESERVED", "POLICY", "bit 17 one, bits 63:26 zero",
-                      actual);
-    }
-    uint64_t platform = load_u64le(p + 0x040);
-    snprintf(actual, sizeof actual, "0x%" PRIx64, platform);
-    if ((platform & PLATFORM_RESERVED) != 0) {
-        return refuse(v, err, "SNP-PLATFORM-RESERVED", "PLATFORM_INFO", "bits 63:8 zero", actual);
-    }
-    return OK;
+static struct result check_vmpl(const struct exam *x) {
+    uint32_t vmpl = load_u32le(x->p + 0x030);
+    return vmpl <= 3 || vmpl == SNP_VMPL_HOST
+               ? OK
+               : refuse_number(x, "SNP-VMPL", "VMPL", "0 to 3", vmpl);
 }
 
-static struct result check_reserved(const uint8_t *p, struct verdict *v, struct err *err) {
-    uint32_t version = load_u32le(p);
-    for (size_t i = 0; i < sizeof RESERVED / sizeof RESERVED[0]; i++) {
-        for (size_t at = RESERVED[i].from; version < RESERVED[i].before && at < RESERVED[i].to;
-             at++) {
-            if (p[at] != 0) {
+static struct result check_key_info(const struct exam *x) {
+    uint32_t info = load_u32le(x->p + 0x048);
+    return (info & KEY_INFO_RESERVED) == 0
+               ? OK
+               : refuse_mask(x, "SNP-KEY-INFO", "KEY_INFO", "bits 31:5 zero", info);
+}
+
+static struct result check_chip_key(const struct exam *x) {
+    if ((load_u32le(x->p + 0x048) & KEY_INFO_MASK_CHIP_KEY) == 0) {
+        return OK;
+    }
+    const struct verdict_rule rule = {x->check, "SNP-MASK-CHIP-KEY", "KEY_INFO.MASK_CHIP_KEY",
+                                      "the host masks the chip key, so the firmware signs "
+                                      "nothing; ask it to clear MaskChipKey"};
+    return verdict_deny(x->verdict, x->err, &rule, "0", "1 (not signed)");
+}
+
+static struct result check_signing_key(const struct exam *x) {
+    uint32_t kind = load_u32le(x->p + 0x048) >> 2 & 7;
+    return kind == SNP_KEY_VCEK || kind == SNP_KEY_VLEK
+               ? OK
+               : refuse_number(x, "SNP-SIGNING-KEY", "KEY_INFO.SIGNING_KEY", "0 (VCEK) or 1 (VLEK)",
+                               kind);
+}
+
+static struct result check_policy(const struct exam *x) {
+    uint64_t policy = load_u64le(x->p + 0x008);
+    return (policy & POLICY_RESERVED) == 0 && (policy & SNP_POLICY_RESERVED_ONE) != 0
+               ? OK
+               : refuse_mask(x, "SNP-POLICY-RESERVED", "POLICY", "bit 17 one, bits 63:26 zero",
+                             policy);
+}
+
+static struct result check_zero(const struct exam *x, const struct zero_range *ranges,
+                                size_t count) {
+    uint32_t version = load_u32le(x->p);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = ranges[i].from; version < ranges[i].before && at < ranges[i].to; at++) {
+            if (x->p[at] != 0) {
                 char field[40];
-                char actual[32];
+                char actual[8];
                 snprintf(field, sizeof field, "reserved byte 0x%03zX", at);
-                snprintf(actual, sizeof actual, "0x%02X", p[at]);
-                return refuse(v, err, "SNP-RESERVED", field, "0x00", actual);
+                snprintf(actual, sizeof actual, "0x%02X", x->p[at]);
+                return refuse(x, "SNP-RESERVED", field, "0x00", actual);
             }
         }
     }
     return OK;
+}
+
+static struct result check_reserved(const struct exam *x) {
+    static const struct zero_range ranges[] = {
+        {0x04C, 0x050, UINT32_MAX}, {0x18B, 0x1A0, UINT32_MAX}, {0x1EB, 0x1EC, UINT32_MAX},
+        {0x1EF, 0x1F0, UINT32_MAX}, {0x208, 0x2A0, UINT32_MAX},
+    };
+    return check_zero(x, ranges, sizeof ranges / sizeof ranges[0]);
+}
+
+/* CPUID_FAM_ID, CPUID_MOD_ID, CPUID_STEP exist from version 3 on. */
+static struct result check_cpuid(const struct exam *x) {
+    static const struct zero_range cpuid = {0x188, 0x18B, 3};
+    return check_zero(x, &cpuid, 1);
+}
+
+/* LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR exist from version 5 on. */
+static struct result check_mitigations(const struct exam *x) {
+    static const struct zero_range vectors = {0x1F8, 0x208, 5};
+    return check_zero(x, &vectors, 1);
+}
+
+/* Behind R and S nothing is signed: whoever carries the report could write there. */
+static struct result check_tail(const struct exam *x) {
+    static const struct zero_range tail = {0x330, 0x4A0, UINT32_MAX};
+    return check_zero(x, &tail, 1);
 }
 
 /* 0 < scalar < n */
@@ -138,14 +179,34 @@ static bool in_range(const uint8_t *scalar) {
     return false;
 }
 
-static struct result check_signature(const uint8_t *p, struct verdict *v, struct err *err) {
-    bool r_good = in_range(p + OFFSET_R);
-    if (r_good && in_range(p + OFFSET_S)) {
+static struct result check_signature(const struct exam *x) {
+    bool r_good = in_range(x->p + OFFSET_R);
+    if (r_good && in_range(x->p + OFFSET_S)) {
         return OK;
     }
-    return refuse(v, err, "SNP-SIGNATURE-RANGE", r_good ? "SIGNATURE.S" : "SIGNATURE.R",
+    return refuse(x, "SNP-SIGNATURE-RANGE", r_good ? "SIGNATURE.S" : "SIGNATURE.R",
                   "1 to n-1 of P-384, little-endian in 72 bytes", "outside of it");
 }
+
+/* In this order: the length first, for all others read the whole report. */
+static const struct {
+    const char *check;
+    RESULT (*run)(const struct exam *x);
+} STEPS[] = {
+    {"report-length", check_length},
+    {"report-version", check_version},
+    {"report-algorithm", check_algorithm},
+    {"report-vmpl", check_vmpl},
+    {"report-key-info", check_key_info},
+    {"report-chip-key", check_chip_key},
+    {"report-signing-key", check_signing_key},
+    {"report-policy-reserved", check_policy},
+    {"report-reserved", check_reserved},
+    {"report-cpuid-reserved", check_cpuid},
+    {"report-mitigation-reserved", check_mitigations},
+    {"report-signature-tail", check_tail},
+    {"report-signature-range", check_signature},
+};
 
 static struct snp_firmware firmware_at(const uint8_t *p) {
     return (struct snp_firmware){.build = p[0], .minor = p[1], .major = p[2]};
@@ -192,16 +253,15 @@ static void read_fields(const uint8_t *p, struct snp_report *out) {
 
 struct result snp_report_parse(struct span bytes, struct snp_report *out, struct verdict *verdict,
                                struct err *err) {
-    TRY(check_size(bytes, verdict, err));
-    TRY(check_head(bytes.data, verdict, err));
-    TRY(check_key_info(load_u32le(bytes.data + 0x048), verdict, err));
-    TRY(check_bits(bytes.data, verdict, err));
-    TRY(check_reserved(bytes.data, verdict, err));
-    TRY(check_signature(bytes.data, verdict, err));
-    read_fields(bytes.data, out);
-    if (verdict != NULL) {
-        verdict_add_check(verdict, "report-format", true);
+    struct exam x = {.p = bytes.data, .size = bytes.size, .verdict = verdict, .err = err};
+    for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
+        x.check = STEPS[i].check;
+        TRY(STEPS[i].run(&x));
+        if (verdict != NULL) {
+            verdict_add_check(verdict, x.check, true);
+        }
     }
+    read_fields(bytes.data, out);
     return OK;
 }
 

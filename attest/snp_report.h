@@ -79,9 +79,8 @@ struct snp_report {
 
 /* Parses and checks the format. DENIED with a verdict (may be NULL) otherwise: SNP-LENGTH,
  * SNP-VERSION, SNP-ALGO, SNP-KEY-INFO, SNP-MASK-CHIP-KEY, SNP-SIGNING-KEY, SNP-RESERVED,
- * SNP-POLICY-RESERVED, SNP-PLATFORM-RESERVED, SNP-VMPL, SNP-SIGNATURE-RANGE. PLATFORM_INFO bits
- * that this version does not know (63:8) are refused: a property of the machine that nobody judged.
- */
+ * SNP-POLICY-RESERVED, SNP-VMPL, SNP-SIGNATURE-RANGE. PLATFORM_INFO is taken as it is: AMD adds
+ * bits without a new version, so what an unknown one means is a matter of policy (snp_policy.h). */
 RESULT snp_report_parse(struct span bytes, struct snp_report *out, struct verdict *verdict,
                         struct err *err);
 
