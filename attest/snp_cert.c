@@ -204,8 +204,7 @@ bool snp_cert__is_amd_pss(const X509_ALGOR *algorithm) {
     return good;
 }
 
-/* Byte for byte: X509_NAME_cmp would fold case and spaces. */
-static bool same_name(const X509_NAME *a, const X509_NAME *b) {
+bool snp_cert__same_name(const X509_NAME *a, const X509_NAME *b) {
     const unsigned char *left = NULL;
     const unsigned char *right = NULL;
     size_t left_size = 0;
@@ -241,7 +240,7 @@ struct result snp_cert_signed_by(const struct snp_cert *child, const struct snp_
     char actual[80];
     const X509_NAME *named = X509_get_issuer_name(child->x509);
     const X509_NAME *name = X509_get_subject_name(issuer->x509);
-    if (!same_name(named, name)) {
+    if (!snp_cert__same_name(named, name)) {
         name_text(name, expected, sizeof expected);
         name_text(named, actual, sizeof actual);
         return refuse_signature(child, CHECK_ISSUER, "SNP-CERT-ISSUER", "issuer", expected, actual,

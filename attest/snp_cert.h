@@ -75,6 +75,9 @@ RESULT snp_cert_check_dates(const struct snp_cert *cert, int64_t at, struct verd
  * -signature. */
 void snp_cert_add_checks(struct verdict *verdict);
 
+/* Byte for byte; X509_NAME_cmp would fold case and spaces. */
+bool snp_cert__same_name(const X509_NAME *a, const X509_NAME *b);
+
 /* The AlgorithmIdentifier is RSASSA-PSS with AMD's parameters; the trailer field may be left out.
  */
 bool snp_cert__is_amd_pss(const X509_ALGOR *algorithm);

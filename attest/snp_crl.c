@@ -18,13 +18,32 @@ struct fault {
     const char *text;
 };
 
-/* OpenSSL knows all that AMD uses; a critical one beyond, or a delta list, changes the meaning. */
-static bool has_foreign_extension(const X509_CRL *crl) {
+static bool is_nid(X509_EXTENSION *e, int nid) {
+    return OBJ_obj2nid(X509_EXTENSION_get_object(e)) == nid;
+}
+
+/* What would change the meaning of the list. AMD's lists have none of these. */
+static bool is_narrowed(const X509_CRL *crl) {
     for (int i = 0; i < X509_CRL_get_ext_count(crl); i++) {
         X509_EXTENSION *e = X509_CRL_get_ext(crl, i);
-        if (X509_EXTENSION_get_critical(e) ||
-            OBJ_obj2nid(X509_EXTENSION_get_object(e)) == NID_delta_crl) {
+        if (X509_EXTENSION_get_critical(e) || is_nid(e, NID_delta_crl) ||
+            is_nid(e, NID_issuing_distribution_point)) {
             return true;
+        }
+    }
+    return false;
+}
+
+/* An entry of an indirect list belongs to another issuer. */
+static bool has_foreign_entry(X509_CRL *crl) {
+    STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl);
+    for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
+        const X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
+        for (int k = 0; k < X509_REVOKED_get_ext_count(entry); k++) {
+            X509_EXTENSION *e = X509_REVOKED_get_ext(entry, k);
+            if (X509_EXTENSION_get_critical(e) || is_nid(e, NID_certificate_issuer)) {
+                return true;
+            }
         }
     }
     return false;
@@ -46,69 +65,116 @@ static uint64_t number_of(const X509_CRL *crl) {
     return value;
 }
 
-static struct fault fault_of(X509_CRL *crl, const struct snp_cert *root) {
+/* The only encoding: what we would write is what we read. */
+static bool is_exact(X509_CRL *crl, struct span der) {
+    unsigned char *again = NULL;
+    int n = i2d_X509_CRL(crl, &again);
+    bool same = n > 0 && span_equal(span_of(again, (size_t)n), der);
+    OPENSSL_free(again);
+    return same;
+}
+
+static struct snp_crl_facts facts_of(const X509_CRL *crl) {
+    return (struct snp_crl_facts){.this_update = unix_of(X509_CRL_get0_lastUpdate(crl)),
+                                  .next_update = unix_of(X509_CRL_get0_nextUpdate(crl)),
+                                  .number = number_of(crl)};
+}
+
+/* Everything but the signature. */
+static struct fault form_of(X509_CRL *crl, const struct snp_cert *root) {
     const X509_ALGOR *algorithm = NULL;
-    if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(root->x509)) != 0) {
+    struct snp_crl_facts facts = facts_of(crl);
+    if (X509_CRL_get_version(crl) != X509_CRL_VERSION_2) {
+        return (struct fault){"SNP-CRL-FORMAT", "CRL.version", "not version 2"};
+    }
+    if (!snp_cert__same_name(X509_CRL_get_issuer(crl), X509_get_subject_name(root->x509))) {
         return (struct fault){"SNP-CRL-ISSUER", "CRL.issuer", "another issuer than this ARK"};
     }
+    if (is_narrowed(crl) || has_foreign_entry(crl)) {
+        return (struct fault){"SNP-CRL-FORMAT", "CRL.extensions",
+                              "a critical extension, a delta list or a part of a list"};
+    }
+    if (facts.this_update == 0 || facts.next_update < facts.this_update) {
+        return (struct fault){"SNP-CRL-FORMAT", "CRL.nextUpdate", "no dates in their order"};
+    }
     X509_CRL_get0_signature(crl, NULL, &algorithm);
-    if (!snp_cert__is_amd_pss(algorithm) ||
-        X509_CRL_verify(crl, X509_get0_pubkey(root->x509)) != 1) {
-        return (struct fault){"SNP-CRL-SIGNATURE", "CRL.signature", "not signed by this ARK"};
-    }
-    if (has_foreign_extension(crl)) {
-        return (struct fault){"SNP-CRL-FORMAT", "CRL.extensions", "a critical one or a delta list"};
-    }
-    if (unix_of(X509_CRL_get0_lastUpdate(crl)) == 0 ||
-        unix_of(X509_CRL_get0_nextUpdate(crl)) == 0) {
-        return (struct fault){"SNP-CRL-FORMAT", "CRL.nextUpdate", "no readable dates"};
+    if (!snp_cert__is_amd_pss(algorithm)) {
+        return (struct fault){"SNP-CRL-SIGNATURE", "CRL.signatureAlgorithm",
+                              "not RSASSA-PSS with SHA-384, MGF1-SHA-384, salt 48"};
     }
     return (struct fault){0};
 }
 
-/* NULL with *out filled, or the fault; *crl is the caller's to free. */
-static struct fault read_list(struct span der, const struct snp_cert *root, X509_CRL **crl) {
+/* No fault, or the first one; *crl is the caller's to free either way. */
+static struct fault read_form(struct span der, const struct snp_cert *root, X509_CRL **crl) {
     const unsigned char *p = der.data;
-    *crl = der.size <= LIMIT_CRL ? d2i_X509_CRL(NULL, &p, (long)der.size) : NULL;
+    *crl = der.size > 0 && der.size <= LIMIT_CRL ? d2i_X509_CRL(NULL, &p, (long)der.size) : NULL;
     struct fault fault = {"SNP-CRL-FORMAT", "CRL", "not one X.509 CRL in DER"};
-    if (*crl != NULL && p == der.data + der.size) {
-        fault = fault_of(*crl, root);
+    if (*crl != NULL && is_exact(*crl, der)) {
+        fault = form_of(*crl, root);
     }
     ERR_clear_error();
     return fault;
+}
+
+static struct fault read_list(struct span der, const struct snp_cert *root, X509_CRL **crl) {
+    struct fault fault = read_form(der, root, crl);
+    if (fault.code == NULL && X509_CRL_verify(*crl, X509_get0_pubkey(root->x509)) != 1) {
+        fault = (struct fault){"SNP-CRL-SIGNATURE", "CRL.signature", "not signed by this ARK"};
+    }
+    ERR_clear_error();
+    return fault;
+}
+
+static struct result report_fault(const struct fault *fault, X509_CRL *crl,
+                                  struct snp_crl_facts *out, struct err *err) {
+    if (fault->code == NULL) {
+        *out = facts_of(crl);
+    }
+    X509_CRL_free(crl);
+    ENSURE(fault->code == NULL, err, DENIED, "%s: %s: %s", fault->code, fault->field, fault->text);
+    return OK;
 }
 
 struct result snp_crl_check(struct span der, const struct snp_cert *root, struct snp_crl_facts *out,
                             struct err *err) {
     X509_CRL *crl = NULL;
     struct fault fault = read_list(der, root, &crl);
-    if (fault.code == NULL) {
-        *out = (struct snp_crl_facts){.this_update = unix_of(X509_CRL_get0_lastUpdate(crl)),
-                                      .next_update = unix_of(X509_CRL_get0_nextUpdate(crl)),
-                                      .number = number_of(crl)};
-    }
-    X509_CRL_free(crl);
-    ENSURE(fault.code == NULL, err, DENIED, "%s: %s: %s", fault.code, fault.field, fault.text);
-    return OK;
+    return report_fault(&fault, crl, out, err);
 }
 
-/* Takes one valid list into account: the newest decides the state, any one may revoke. */
-static void weigh(X509_CRL *crl, const struct snp_cert *ca, int64_t at,
-                  struct snp_revocation *out) {
+struct result snp_crl__examine(struct span der, const struct snp_cert *root,
+                               struct snp_crl_facts *out, struct err *err) {
+    X509_CRL *crl = NULL;
+    struct fault fault = read_form(der, root, &crl);
+    return report_fault(&fault, crl, out, err);
+}
+
+static enum snp_crl_state state_at(const struct snp_crl_facts *facts, int64_t at) {
+    if (facts->this_update > at) {
+        return SNP_CRL_FUTURE;
+    }
+    return facts->next_update < at ? SNP_CRL_STALE : SNP_CRL_CURRENT;
+}
+
+static bool names(X509_CRL *crl, const struct snp_cert *cert) {
     X509_REVOKED *entry = NULL;
-    int64_t this_update = unix_of(X509_CRL_get0_lastUpdate(crl));
-    int64_t next_update = unix_of(X509_CRL_get0_nextUpdate(crl));
-    out->is_revoked = out->is_revoked ||
-                      X509_CRL_get0_by_serial(crl, &entry, X509_get0_serialNumber(ca->x509)) != 0;
-    if (out->this_update > this_update) {
+    return X509_CRL_get0_by_serial(crl, &entry, X509_get0_serialNumber(cert->x509)) != 0;
+}
+
+/* Takes one valid list into account: the best one decides the state, any one may revoke. */
+static void weigh(X509_CRL *crl, const struct snp_cert *root, const struct snp_cert *ca, int64_t at,
+                  struct snp_revocation *out) {
+    struct snp_crl_facts facts = facts_of(crl);
+    enum snp_crl_state state = state_at(&facts, at);
+    out->is_revoked = out->is_revoked || names(crl, ca) || names(crl, root);
+    if (state < out->state || (state == out->state && facts.this_update < out->this_update)) {
         return;
     }
-    out->this_update = this_update;
-    out->next_update = next_update;
-    out->number = number_of(crl);
-    out->state = this_update > at   ? SNP_CRL_FUTURE
-                 : next_update < at ? SNP_CRL_STALE
-                                    : SNP_CRL_CURRENT;
+    out->state = state;
+    out->this_update = facts.this_update;
+    out->next_update = facts.next_update;
+    out->number = facts.number;
 }
 
 void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
@@ -118,7 +184,7 @@ void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert
         X509_CRL *crl = NULL;
         struct fault fault = read_list(lists[i], root, &crl);
         if (fault.code == NULL) {
-            weigh(crl, ca, at, out);
+            weigh(crl, root, ca, at, out);
         } else if (out->state == SNP_CRL_NONE) {
             out->state = SNP_CRL_INVALID;
             out->code = fault.code;

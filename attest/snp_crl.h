@@ -2,10 +2,19 @@
  *
  *   lists, own ones and the evidence's  ->  the newest valid one  ->  is the ASK or ASVK in it?
  *
- * The root (ARK) signs it and it names revoked ASKs and ASVKs. Leaves are never revoked: the TCB
- * floor takes that place. What a valid list revokes is refused under every policy, even when the
- * list is stale. Whether a list must be there, and how old it may be, is the reference value set's
- * (enum crl_policy). Pure but for OpenSSL; thread-safe.
+ * The root (ARK) signs it and it names revoked ASKs, ASVKs and, though nobody has seen that, the
+ * root itself. Leaves are never revoked: the TCB floor takes that place. What a valid list revokes
+ * is refused under every policy, even when the list is stale or not yet due.
+ *
+ * Valid is: version 2 in DER with nothing behind it, the root's name byte for byte as issuer,
+ * readable dates in their order, AMD's PSS parameters, the root's signature, and nothing that
+ * narrows what the list means: no critical extension (of the list or of an entry), no delta
+ * indicator, no issuing distribution point (RFC 5280 sections 5.2.4, 5.2.5, 5.3.3).
+ *
+ * Of several valid lists one that is current at the time of judging counts before one that ran out,
+ * and that before one of the future; of equals the newest. So a host that adds a list cannot make a
+ * good one of the verifier worse. Whether a list must be there, and how old it may be, is the
+ * reference value set's (enum crl_policy). Pure but for OpenSSL; thread-safe.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_SNP_CRL_H
@@ -15,18 +24,19 @@
 
 #define SNP_CRLS_MAX 8 /* lists that one verification looks at */
 
-enum snp_crl_state {
-    SNP_CRL_NONE,    /* no list at all */
-    SNP_CRL_INVALID, /* only lists that are not AMD's for this root: `code` says why */
-    SNP_CRL_FUTURE,  /* thisUpdate lies behind the time of judging */
-    SNP_CRL_STALE,   /* nextUpdate is over */
-    SNP_CRL_CURRENT,
+enum snp_crl_state {                  /* worst first */
+                     SNP_CRL_NONE,    /* no list at all */
+                     SNP_CRL_INVALID, /* only lists that are not AMD's for this root: `code` says
+                                         why */
+                     SNP_CRL_FUTURE,  /* thisUpdate comes after the time of judging */
+                     SNP_CRL_STALE,   /* nextUpdate is over */
+                     SNP_CRL_CURRENT,
 };
 
 /* What the lists say at one time. */
 struct snp_revocation {
-    enum snp_crl_state state; /* of the newest valid list */
-    bool is_revoked;          /* a valid list names the ASK or ASVK */
+    enum snp_crl_state state; /* of the list that counts */
+    bool is_revoked;          /* a valid list names the ASK or ASVK, or the ARK */
     int64_t this_update;      /* unix seconds; 0 when none is valid */
     int64_t next_update;
     uint64_t number;  /* CRLNumber; 0 when absent */
@@ -46,7 +56,12 @@ struct snp_crl_facts {
 RESULT snp_crl_check(struct span der, const struct snp_cert *root, struct snp_crl_facts *out,
                      struct err *err);
 
-/* Judges `ca` (an ASK or ASVK) by the lists; never fails: what is wrong with them stands in *out.
+/* The same without the signature: what can be said before the root's key is used. */
+RESULT snp_crl__examine(struct span der, const struct snp_cert *root, struct snp_crl_facts *out,
+                        struct err *err);
+
+/* Judges `ca` (an ASK or ASVK) and `root` by the lists; never fails: what is wrong with them stands
+ * in *out.
  */
 void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
                    const struct snp_cert *ca, int64_t at, struct snp_revocation *out);

@@ -18,7 +18,7 @@ struct work {
     enum snp_signing_key kind;
     enum snp_product product;
     struct snp_chain *chain; /* counted; NULL until it is proven */
-    struct snp_tcbs tcbs;
+    struct snp_tcbs tcbs;    /* once the product is known */
     struct snp_revocation revocation;
     bool simulated;
 };
@@ -55,23 +55,29 @@ static struct result deny_product(struct work *w, const char *field, const char 
                         actual);
 }
 
-/* Rule A.5 (6): the report names the product where it can; the chain proves it. */
-static struct result establish_chain(struct work *w) {
-    enum snp_product by_report = snp_product_of_report(w->report);
-    char actual[80];
-    if (by_report == SNP_PRODUCT_UNKNOWN && w->report->version >= 3) {
+/* Rule A.5 (6): the report names its product where it can, and then it must be one whose root is
+ * known; the chain proves it. */
+static struct result settle_product(struct work *w) {
+    w->product = snp_product_of_report(w->report);
+    if (w->product == SNP_PRODUCT_UNKNOWN && w->report->version >= 3) {
+        char actual[80];
         snprintf(actual, sizeof actual, "family 0x%02X model 0x%02X", w->report->cpuid_family,
                  w->report->cpuid_model);
         return deny_product(w, "CPUID", actual);
     }
+    passed(w, "product-known");
+    return OK;
+}
+
+static struct result establish_chain(struct work *w) {
     if (w->evidence->vek.size == 0) {
-        return lack_vek(w, by_report);
+        return lack_vek(w, w->product);
     }
     const struct snp_chain_input input = {.vek = w->evidence->vek,
                                           .certificates = w->evidence->chain,
                                           .certificate_count = w->evidence->chain_count,
                                           .kind = w->kind,
-                                          .by_report = by_report};
+                                          .by_report = w->product};
     TRY(snp_chain_establish(w->options->cache, &input, &w->chain, w->verdict, w->err));
     w->product = w->chain->product;
     return OK;
@@ -190,6 +196,27 @@ static struct result check_signature(struct work *w) {
     return verdict_deny(w->verdict, w->err, &rule, expected, "invalid");
 }
 
+static struct result deny_reserved(struct work *w, const char *field, const uint8_t raw[8]) {
+    char hex[17];
+    hex_encode(span_of(raw, 8), hex);
+    const struct verdict_rule rule = {
+        "tcb-reserved", "SNP-TCB-RESERVED", field,
+        "take the report again, as the 1184 bytes that the firmware wrote"};
+    w->verdict->tcbs.compared = field;
+    return verdict_deny(w->verdict, w->err, &rule, "reserved bytes zero", hex);
+}
+
+static void show_tcbs(struct work *w) {
+    struct verdict_tcbs *shown = &w->verdict->tcbs;
+    snp_tcb_format(w->product, &w->tcbs.reported, shown->reported, sizeof shown->reported);
+    snp_tcb_format(w->product, &w->tcbs.committed, shown->committed, sizeof shown->committed);
+    snp_tcb_format(w->product, &w->tcbs.current, shown->current, sizeof shown->current);
+    snp_tcb_format(w->product, &w->tcbs.launch, shown->launch, sizeof shown->launch);
+    shown->is_known = true;
+}
+
+/* What the reserved bytes are depends on the product: before the chain when the report names it,
+ * else behind the chain, which settles it. */
 static struct result decode_tcbs(struct work *w) {
     const struct {
         const char *field;
@@ -201,16 +228,16 @@ static struct result decode_tcbs(struct work *w) {
         {"CURRENT_TCB", w->report->current_tcb, &w->tcbs.current},
         {"LAUNCH_TCB", w->report->launch_tcb, &w->tcbs.launch},
     };
+    if (w->product == SNP_PRODUCT_UNKNOWN || w->verdict->tcbs.is_known) {
+        return OK;
+    }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (!is_ok(snp_tcb_decode(w->product, all[i].raw, all[i].out, NULL))) {
-            char raw[17];
-            hex_encode(span_of(all[i].raw, 8), raw);
-            const struct verdict_rule rule = {
-                "report-format", "SNP-TCB-RESERVED", all[i].field,
-                "take the report again, as the 1184 bytes that the firmware wrote"};
-            return verdict_deny(w->verdict, w->err, &rule, "reserved bytes zero", raw);
+            return deny_reserved(w, all[i].field, all[i].raw);
         }
     }
+    show_tcbs(w);
+    passed(w, "tcb-reserved");
     return OK;
 }
 
@@ -218,6 +245,7 @@ static struct result deny_tcb(struct work *w, const struct verdict_rule *rule,
                               const struct snp_tcb *expected, const struct snp_tcb *actual) {
     char want[100];
     char have[100];
+    w->verdict->tcbs.compared = rule->field;
     snp_tcb_format(w->product, expected, want, sizeof want);
     snp_tcb_format(w->product, actual, have, sizeof have);
     return verdict_deny(w->verdict, w->err, rule, want, have);
@@ -226,24 +254,30 @@ static struct result deny_tcb(struct work *w, const struct verdict_rule *rule,
 /* Rules A.5 (3) and (7); the order that a sane machine keeps is REPORTED <= COMMITTED <= CURRENT.
  */
 static struct result check_tcb(struct work *w) {
+    static const char remedy[] =
+        "no firmware writes REPORTED above COMMITTED or COMMITTED above CURRENT: do not trust it";
     static const struct verdict_rule equal = {
         "tcb-of-certificate", "SNP-TCB-CERT", "REPORTED_TCB",
         "the certificate is of another TCB: get the one for this report's REPORTED_TCB"};
-    static const struct verdict_rule order = {
-        "tcb-order", "SNP-TCB-ORDER", "CURRENT_TCB",
-        "no firmware writes REPORTED above COMMITTED or COMMITTED above CURRENT: do not trust it"};
+    static const struct verdict_rule committed = {"tcb-order", "SNP-TCB-ORDER", "COMMITTED_TCB",
+                                                  remedy};
+    static const struct verdict_rule current = {"tcb-order", "SNP-TCB-ORDER", "CURRENT_TCB",
+                                                remedy};
     const struct snp_tcbs *t = &w->tcbs;
-    if (!snp_tcb_equal(&t->reported, &w->chain->claims.tcb, NULL)) {
-        return deny_tcb(w, &equal, &w->chain->claims.tcb, &t->reported);
+    const struct snp_tcb *vouched = &w->chain->claims.tcb;
+    struct verdict_tcbs *shown = &w->verdict->tcbs;
+    snp_tcb_format(w->product, vouched, shown->certificate, sizeof shown->certificate);
+    if (!snp_tcb_equal(&t->reported, vouched, NULL)) {
+        return deny_tcb(w, &equal, vouched, &t->reported);
     }
     passed(w, equal.check);
     if (!snp_tcb_at_least(&t->committed, &t->reported, NULL)) {
-        return deny_tcb(w, &order, &t->reported, &t->committed);
+        return deny_tcb(w, &committed, &t->reported, &t->committed);
     }
     if (!snp_tcb_at_least(&t->current, &t->committed, NULL)) {
-        return deny_tcb(w, &order, &t->committed, &t->current);
+        return deny_tcb(w, &current, &t->committed, &t->current);
     }
-    passed(w, order.check);
+    passed(w, current.check);
     return OK;
 }
 
@@ -281,9 +315,16 @@ static struct result check_policy(struct work *w) {
     return snp_policy_check(&subject, w->options, w->verdict, w->err);
 }
 
-static struct result run(struct work *w) {
-    TRY(snp_report_parse(w->evidence->report, w->report, w->verdict, w->err));
+/* Format and product: what both ways of judging begin with. */
+static struct result read_report(struct work *w, struct span bytes) {
+    TRY(snp_report_parse(bytes, w->report, w->verdict, w->err));
     w->kind = snp_report_signing_key(w->report);
+    TRY(settle_product(w));
+    return decode_tcbs(w);
+}
+
+static struct result run(struct work *w) {
+    TRY(read_report(w, w->evidence->report));
     TRY(establish_chain(w));
     TRY(decode_tcbs(w));
     TRY(check_root(w));
@@ -293,6 +334,7 @@ static struct result run(struct work *w) {
     TRY(check_tcb(w));
     TRY(check_chip(w));
     TRY(check_policy(w));
+    w->verdict->tcbs.compared = "REPORTED_TCB";
     w->verdict->kind = VERDICT_ACCEPTED;
     return OK;
 }

@@ -45,12 +45,18 @@ static X509 *new_cert(const char *subject, const char *issuer, EVP_PKEY *key, lo
     return x;
 }
 
-static void sign_cert(X509 *x, EVP_PKEY *issuer_key, struct buf *der) {
+/* RSASSA-PSS with SHA-384 and this salt, in bytes. */
+static EVP_MD_CTX *pss(EVP_PKEY *key, int salt) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx = NULL;
-    CHECK(ctx != NULL && EVP_DigestSignInit(ctx, &pctx, EVP_sha384(), NULL, issuer_key) == 1);
+    CHECK(ctx != NULL && EVP_DigestSignInit(ctx, &pctx, EVP_sha384(), NULL, key) == 1);
     CHECK(EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1);
-    CHECK(EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, SHA384_SIZE) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, salt) == 1);
+    return ctx;
+}
+
+static void sign_cert(X509 *x, EVP_PKEY *issuer_key, struct buf *der) {
+    EVP_MD_CTX *ctx = pss(issuer_key, SHA384_SIZE);
     CHECK(X509_sign_ctx(x, ctx) > 0);
     EVP_MD_CTX_free(ctx);
     uint8_t *bytes = NULL;
@@ -91,21 +97,20 @@ static void add_amd_integer(X509 *x, const char *arc, uint8_t value) {
     }
 }
 
-static void add_product_name(X509 *x, enum snp_product product) {
-    const char *name = product == SNP_MILAN ? "Milan-B0" : snp_product_line(product);
+static void add_amd_text(X509 *x, const char *arc, const char *text) {
     AUTO(buf_deinit)
     struct buf der = {0};
     buf_append_u8(&der, 0x16);
-    buf_append_u8(&der, (uint8_t)strlen(name));
-    buf_append_str(&der, name);
-    add_amd_extension(x, "2", der.data, der.size);
+    buf_append_u8(&der, (uint8_t)strlen(text));
+    buf_append_str(&der, text);
+    add_amd_extension(x, arc, der.data, der.size);
 }
 
-/* AMD 57230 section 3: eleven extensions. */
-static void add_vcek_extensions(const struct snp_fixture *f, X509 *x) {
+/* AMD 57230 section 3: ten extensions, and hwID or cspID. */
+static void add_leaf_extensions(const struct snp_fixture *f, const char *product_name, X509 *x) {
     bool is_turin = f->product == SNP_TURIN;
     add_amd_integer(x, "1", is_turin ? 1 : 0);
-    add_product_name(x, f->product);
+    add_amd_text(x, "2", product_name);
     add_amd_integer(x, "3.1", f->tcb.bootloader);
     add_amd_integer(x, "3.2", f->tcb.tee);
     add_amd_integer(x, "3.3", f->tcb.snp);
@@ -119,7 +124,6 @@ static void add_vcek_extensions(const struct snp_fixture *f, X509 *x) {
     if (is_turin) {
         add_amd_integer(x, "3.9", f->tcb.fmc);
     }
-    add_amd_extension(x, "4", f->chip_id, CHIP_ID_SIZE(f));
 }
 
 static void digest_root(struct snp_fixture *f) {
@@ -130,25 +134,109 @@ static void digest_root(struct snp_fixture *f) {
     OPENSSL_free(spki);
 }
 
+static void make_root(struct snp_fixture *f, const char *ark) {
+    X509 *x = new_cert(ark, ark, f->ark_key, SNP_FIXTURE_ARK_SERIAL);
+    add_conf_extension(x, NID_basic_constraints, "critical,CA:TRUE");
+    add_conf_extension(x, NID_key_usage, "critical,keyCertSign,cRLSign");
+    sign_cert(x, f->ark_key, &f->ark);
+}
+
+/* ASK or ASVK. */
+static void make_authority(const struct snp_fixture *f, const char *name, const char *ark,
+                           EVP_PKEY *key, long serial, struct buf *out) {
+    X509 *x = new_cert(name, ark, key, serial);
+    add_conf_extension(x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+    add_conf_extension(x, NID_key_usage, "critical,keyCertSign");
+    sign_cert(x, f->ark_key, out);
+}
+
 static void make_certificates(struct snp_fixture *f) {
     char ark[32];
     char ask[32];
     snprintf(ark, sizeof ark, "ARK-%s", snp_product_line(f->product));
     snprintf(ask, sizeof ask, "SEV-%s", snp_product_line(f->product));
-
-    X509 *x = new_cert(ark, ark, f->ark_key, 0x10000);
-    add_conf_extension(x, NID_basic_constraints, "critical,CA:TRUE");
-    add_conf_extension(x, NID_key_usage, "critical,keyCertSign,cRLSign");
-    sign_cert(x, f->ark_key, &f->ark);
-
-    x = new_cert(ask, ark, f->ask_key, 0x10001);
-    add_conf_extension(x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
-    add_conf_extension(x, NID_key_usage, "critical,keyCertSign");
-    sign_cert(x, f->ark_key, &f->ask);
-
-    x = new_cert("SEV-VCEK", ask, f->vcek_key, 0);
-    add_vcek_extensions(f, x);
+    make_root(f, ark);
+    make_authority(f, ask, ark, f->ask_key, SNP_FIXTURE_ASK_SERIAL, &f->ask);
+    X509 *x = new_cert("SEV-VCEK", ask, f->vcek_key, 0);
+    add_leaf_extensions(f, f->product == SNP_MILAN ? "Milan-B0" : snp_product_line(f->product), x);
+    add_amd_extension(x, "4", f->chip_id, CHIP_ID_SIZE(f));
     sign_cert(x, f->ask_key, &f->vcek);
+}
+
+void snp_fixture_add_vlek(struct snp_fixture *f, const char *csp_id) {
+    char ark[32];
+    char asvk[32];
+    snprintf(ark, sizeof ark, "ARK-%s", snp_product_line(f->product));
+    snprintf(asvk, sizeof asvk, "SEV-VLEK-%s", snp_product_line(f->product));
+    f->asvk_key = EVP_RSA_gen(4096);
+    f->vlek_key = EVP_EC_gen("P-384");
+    CHECK(f->asvk_key != NULL && f->vlek_key != NULL);
+    make_authority(f, asvk, ark, f->asvk_key, SNP_FIXTURE_ASVK_SERIAL, &f->asvk);
+    X509 *x = new_cert("SEV-VLEK", asvk, f->vlek_key, 0);
+    add_leaf_extensions(f, snp_product_line(f->product), x);
+    add_amd_text(x, "5", csp_id);
+    sign_cert(x, f->asvk_key, &f->vlek);
+}
+
+/* --- Revocation lists */
+
+static void set_crl_number(X509_CRL *crl, long value) {
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    CHECK(number != NULL && ASN1_INTEGER_set(number, value) == 1);
+    CHECK(X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0) == 1);
+    ASN1_INTEGER_free(number);
+}
+
+static void add_revoked(X509_CRL *crl, long serial, const ASN1_TIME *since) {
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    CHECK(entry != NULL && number != NULL && ASN1_INTEGER_set(number, serial) == 1);
+    CHECK(X509_REVOKED_set_serialNumber(entry, number) == 1);
+    ASN1_TIME *date = ASN1_STRING_dup(since);
+    CHECK(date != NULL && X509_REVOKED_set_revocationDate(entry, date) == 1);
+    CHECK(X509_CRL_add0_revoked(crl, entry) == 1);
+    ASN1_TIME_free(date);
+    ASN1_INTEGER_free(number);
+}
+
+static void sign_list(X509_CRL *crl, EVP_PKEY *key, int salt, struct buf *der) {
+    EVP_MD_CTX *ctx = pss(key, salt);
+    CHECK(X509_CRL_sort(crl) == 1 && X509_CRL_sign_ctx(crl, ctx) > 0);
+    EVP_MD_CTX_free(ctx);
+    uint8_t *bytes = NULL;
+    int size = i2d_X509_CRL(crl, &bytes);
+    CHECK(size > 0);
+    buf_append(der, bytes, (size_t)size);
+    OPENSSL_free(bytes);
+    X509_CRL_free(crl);
+}
+
+void snp_fixture_make_list(const struct snp_fixture *f, const struct snp_fixture_list *list,
+                           struct buf *out) {
+    char ark[32];
+    snprintf(ark, sizeof ark, "ARK-%s", snp_product_line(f->product));
+    X509_CRL *crl = X509_CRL_new();
+    X509_NAME *issuer = X509_NAME_new();
+    ASN1_TIME *from = ASN1_TIME_set(NULL, list->this_update);
+    ASN1_TIME *to = list->next_update != 0 ? ASN1_TIME_set(NULL, list->next_update) : NULL;
+    CHECK(crl != NULL && issuer != NULL && from != NULL);
+    set_name(issuer, list->issuer != NULL ? list->issuer : ark);
+    CHECK(X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1);
+    CHECK(X509_CRL_set_issuer_name(crl, issuer) == 1);
+    CHECK(X509_CRL_set1_lastUpdate(crl, from) == 1);
+    CHECK(to == NULL || X509_CRL_set1_nextUpdate(crl, to) == 1);
+    set_crl_number(crl, list->number);
+    if (list->revoked != 0) {
+        add_revoked(crl, list->revoked, from);
+    }
+    if (list->change != NULL) {
+        list->change(crl);
+    }
+    sign_list(crl, list->signer != NULL ? list->signer : f->ark_key,
+              list->salt != 0 ? list->salt : SHA384_SIZE, out);
+    X509_NAME_free(issuer);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(to);
 }
 
 /* --- The machine */
@@ -183,6 +271,10 @@ void snp_fixture_deinit(struct snp_fixture *f) {
     EVP_PKEY_free(f->ark_key);
     EVP_PKEY_free(f->ask_key);
     EVP_PKEY_free(f->vcek_key);
+    EVP_PKEY_free(f->asvk_key);
+    EVP_PKEY_free(f->vlek_key);
+    buf_deinit(&f->asvk);
+    buf_deinit(&f->vlek);
     buf_deinit(&f->ark);
     buf_deinit(&f->ask);
     buf_deinit(&f->vcek);
@@ -225,7 +317,10 @@ void snp_fixture_sign(const struct snp_fixture *f, struct snp_report *report,
     size_t size = sizeof der;
     snp_report_encode(report, out);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    CHECK(ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha384(), NULL, f->vcek_key) == 1);
+    EVP_PKEY *key = snp_report_signing_key(report) == SNP_KEY_VLEK && f->vlek_key != NULL
+                        ? f->vlek_key
+                        : f->vcek_key;
+    CHECK(ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha384(), NULL, key) == 1);
     CHECK(EVP_DigestSign(ctx, der, &size, out, SNP_REPORT_SIGNED_SIZE) == 1);
     EVP_MD_CTX_free(ctx);
     const uint8_t *p = der;
