@@ -41,7 +41,7 @@ struct fetcher_hooks {
 struct fetcher_config {
     struct kds_config kds;
     struct fetcher_hooks hooks;
-    struct bucket_rate rate; /* this process's own; LIMIT_KDS_BURST, LIMIT_KDS_PERIOD_MS */
+    struct bucket_rate rate; /* this process's own; LIMIT_KDS_OWN_BURST, LIMIT_KDS_OWN_PERIOD_MS */
     uint64_t backoff_ms;     /* after a first failure; LIMIT_KDS_BACKOFF_MS */
     uint32_t attempts;       /* LIMIT_KDS_ATTEMPTS */
     const struct host *host; /* monotonic time in milliseconds, jitter */

@@ -27,6 +27,11 @@
 #define LIMIT_SNP_CERTTABLE 16384   /* what the kernel takes from a host */
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
 #define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
+#define LIMIT_ATTEST_WAIT_MS                                                                       \
+    20000                     /* on a report: then who asked for it hears that the host is silent */
+#define LIMIT_ISSUER_TRIES 5  /* of one report, when others interfere with it */
+#define LIMIT_TSM_TEXT 64     /* one text attribute of configfs-tsm */
+#define LIMIT_TSM_ENTRIES 256 /* of configfs-tsm that are looked at to clean up */
 
 /* AMD's key service (docs of its address, budget and cache: attest/endorse) */
 #define LIMIT_KDS_MS 10000           /* one request, whole */
@@ -34,10 +39,10 @@
 #define LIMIT_KDS_STALL_S 5          /* seconds below one byte each: cut */
 #define LIMIT_KDS_HEADER (16 * 1024) /* of one answer */
 #define LIMIT_KDS_URL 512
-#define LIMIT_KDS_RETRY_MS 3600000 /* what an answer may make us wait */
-#define LIMIT_KDS_BURST 2          /* requests at once, after a pause */
-#define LIMIT_KDS_PERIOD_MS 10000  /* for one more: AMD throttles about there */
-#define LIMIT_KDS_BACKOFF_MS 1000  /* after the first failure; doubles */
+#define LIMIT_KDS_RETRY_MS 3600000    /* what an answer may make us wait */
+#define LIMIT_KDS_OWN_BURST 2         /* requests at once of one process, after a pause */
+#define LIMIT_KDS_OWN_PERIOD_MS 10000 /* for one more: AMD throttles about there */
+#define LIMIT_KDS_BACKOFF_MS 1000     /* after the first failure; doubles */
 #define LIMIT_KDS_BACKOFF_MAX_MS 60000
 #define LIMIT_KDS_ATTEMPTS 6     /* for one certificate, before it counts as failed */
 #define LIMIT_KDS_QUEUE 64       /* certificates and lists that wait */
@@ -57,6 +62,10 @@
 #define LIMIT_OWNER_KEYS 64
 #define LIMIT_REFERENCE_VALUES 64
 #define LIMIT_CHIP_IDS 4096
+#define LIMIT_CSP_IDS 64 /* providers in one set of reference values */
+#define LIMIT_CSP_ID 127 /* one of them, as a VLEK names it */
+#define LIMIT_ID_KEYS 64 /* ID keys, and author keys, in one set */
+#define LIMIT_CRL_GRACE_HOURS 8760
 #define LIMIT_PEM (16 * 1024)
 #define LIMIT_SPKI 600
 #define LIMIT_SIGNATURE 160
@@ -97,6 +106,12 @@
 #define LIMIT_HISTORY_BYTES (64 * 1024 * 1024)   /* all manifests together */
 #define LIMIT_REQUEST_WINDOW 1024                /* remembered requests per member */
 #define LIMIT_PENDING_REQUESTS 4096              /* of all session threads at the core thread */
+
+/* Endorsements in the log (coordinator/core/core_collateral.c) */
+#define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */
+#define LIMIT_COLLATERAL_CRLS 7    /* lists: product, kind and root; less than SNP_CRLS_MAX */
+#define LIMIT_KDS_LEASES 32        /* keys that somebody asks for; over burst + lease / period */
+#define LIMIT_KDS_LEASE_S 60       /* then another replica may ask for the same key */
 
 /* Sessions of unauthenticated peers */
 #define LIMIT_CONNECTIONS 1024
