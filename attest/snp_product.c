@@ -163,15 +163,13 @@ void snp_tcb_format(enum snp_product product, const struct snp_tcb *tcb, char *o
 
 /* ---- AMD's key distribution service ---- */
 
-#define KDS "https://kdsintf.amd.com"
-
 void snp_kds_vcek_url(enum snp_product product, const struct snp_report *report, char *out,
                       size_t size) {
     struct snp_tcb tcb = {0};
     if (product == SNP_PRODUCT_UNKNOWN ||
         !is_ok(snp_tcb_decode(product, report->reported_tcb, &tcb, NULL))) {
         snprintf(out, size,
-                 KDS "/vcek/v1/PRODUCT/CHIP_ID?blSPL=..&teeSPL=..&snpSPL=..&ucodeSPL=..");
+                 SNP_KDS_BASE "/vcek/v1/PRODUCT/CHIP_ID?blSPL=..&teeSPL=..&snpSPL=..&ucodeSPL=..");
         return;
     }
     char hwid[2 * sizeof report->chip_id + 1];
@@ -180,12 +178,13 @@ void snp_kds_vcek_url(enum snp_product product, const struct snp_report *report,
     if (product == SNP_TURIN) {
         snprintf(fmc, sizeof fmc, "fmcSPL=%02u&", tcb.fmc);
     }
-    snprintf(out, size, KDS "/vcek/v1/%s/%s?%sblSPL=%02u&teeSPL=%02u&snpSPL=%02u&ucodeSPL=%02u",
+    snprintf(out, size,
+             SNP_KDS_BASE "/vcek/v1/%s/%s?%sblSPL=%02u&teeSPL=%02u&snpSPL=%02u&ucodeSPL=%02u",
              snp_product_line(product), hwid, fmc, tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode);
 }
 
 void snp_kds_chain_url(enum snp_product product, enum snp_signing_key kind, char *out,
                        size_t size) {
-    snprintf(out, size, KDS "/%s/v1/%s/cert_chain", kind == SNP_KEY_VLEK ? "vlek" : "vcek",
+    snprintf(out, size, SNP_KDS_BASE "/%s/v1/%s/cert_chain", kind == SNP_KEY_VLEK ? "vlek" : "vcek",
              product == SNP_PRODUCT_UNKNOWN ? "{Milan|Genoa|Turin}" : snp_product_line(product));
 }

@@ -38,7 +38,9 @@ bool snp_tcb_equal(const struct snp_tcb *a, const struct snp_tcb *b, const char 
 /* "bootloader 4, TEE 0, SNP 24, microcode 219", with FMC first on Turin. */
 void snp_tcb_format(enum snp_product product, const struct snp_tcb *tcb, char *out, size_t size);
 
-/* Addresses at AMD's key distribution service (AMD 57230 section 4); nothing is fetched here. */
+/* Addresses at AMD's key distribution service (AMD 57230 section 4), SNP_KDS_BASE first; nothing is
+ * fetched here. */
+#define SNP_KDS_BASE "https://kdsintf.amd.com"
 void snp_kds_vcek_url(enum snp_product product, const struct snp_report *report, char *out,
                       size_t size);
 void snp_kds_chain_url(enum snp_product product, enum snp_signing_key kind, char *out, size_t size);
