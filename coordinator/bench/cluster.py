@@ -1,4 +1,4 @@
-"""A cluster on loopback for measuring: one simulated machine, three replicas, one application.
+"""A cluster on loopback for measuring: one simulated machine, one or three replicas, one application.
 
     with Cluster(build folder) as c:  c.found()  ->  c.leader(), c.launch(...), c.kill(n), c.start(n)
 
@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -44,10 +45,12 @@ def address(number, port):
 
 
 class Cluster:
-    def __init__(self, build, keep=False):
+    def __init__(self, build, keep=False, replicas=REPLICAS, latency_ms=0):
         self.bin = os.path.join(build, "bin")
-        self.generator = os.path.join(build, "bench", "bench-certificates")
+        self.bench = os.path.join(build, "bench")
         self.keep = keep
+        self.numbers = replicas
+        self.latency_ms = latency_ms
         self.dir = tempfile.mkdtemp(prefix="contrast-bench.")
         self.app = os.path.join(self.dir, "app")
         self.socket = os.path.join(self.dir, "snp.sock")
@@ -68,7 +71,9 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        if not self.keep:
+        if self.keep:
+            print(f"bench: the folder stays: {self.dir}", file=sys.stderr)
+        else:
             shutil.rmtree(self.dir)
 
     # --- Programs
@@ -120,7 +125,8 @@ class Cluster:
         simulator = self.program("contrast-snp-simulator")
         self.run([simulator, "init", machine])
         self.simulator = self.spawn(
-            [simulator, "serve", machine, "--socket", self.socket, "--report-latency", "0"],
+            [simulator, "serve", machine, "--socket", self.socket,
+             "--report-latency", str(self.latency_ms)],
             "simulator.log")
         wait_until(lambda: os.path.exists(self.socket), 10, "the simulated machine listens")
         os.mkdir(self.app)
@@ -134,20 +140,20 @@ class Cluster:
         """Starts a replica, empty."""
         env = dict(self.trust(), CONTRAST_NAME=f"coordinator-{number}",
                    CONTRAST_LISTEN=f"127.0.8.{number}", CONTRAST_ADDRESS=address(number, RAFT),
-                   CONTRAST_PEERS=",".join(address(n, MESH) for n in REPLICAS))
+                   CONTRAST_PEERS=",".join(address(n, MESH) for n in self.numbers))
         self.replicas[number] = self.spawn(
             self.in_pod("coordinator.yaml", [self.program("contrast-coordinator")]),
             f"coordinator-{number}.log", env)
 
     def found(self):
-        """Three replicas with one manifest."""
+        """All replicas with one manifest."""
         self.prepare()
-        for number in REPLICAS:
+        for number in self.numbers:
             self.start(number)
-        for number in REPLICAS:
+        for number in self.numbers:
             wait_until(lambda n=number: self.answers(n), 20, f"coordinator-{number} listens")
-        self.contrast("set", "-c", address(1, USER), self.app)
-        wait_until(lambda: self.is_whole(1), 20, "three voters", 0.1)
+        self.contrast("set", "--replicas", str(len(self.numbers)), "-c", address(1, USER), self.app)
+        wait_until(lambda: self.is_whole(1), 20, "every replica votes", 0.1)
 
     def change_manifest(self):
         """Another manifest than the active one: the web service gets another argument."""
@@ -196,14 +202,14 @@ class Cluster:
 
     def is_whole(self, number, without_id=None):
         members = self.members(number)
-        return (sum(m["role"] in VOTING for m in members) == len(REPLICAS)
+        return (sum(m["role"] in VOTING for m in members) == len(self.numbers)
                 and any(m["role"] == "leader" for m in members)
                 and without_id not in [m["id"] for m in members])
 
     def leader(self):
         """Number and id of the leader."""
         def find():
-            for number in REPLICAS:
+            for number in self.numbers:
                 for m in self.members(number):
                     if m["role"] == "leader":
                         return int(m["name"][-1]), m["id"]
@@ -221,10 +227,18 @@ class Cluster:
         return at
 
     def generate_load(self, number, *args, seconds=120):
-        """Runs the load generator as a pod against this replica's mesh API."""
-        argv = self.in_pod("web.yaml", [self.generator, "--target", address(number, MESH),
-                                        "--output", "json", *args])
-        return json.loads(self.run(argv, seconds, self.trust()))
+        """Runs bench-certificates as a pod against this replica's mesh API."""
+        argv = [os.path.join(self.bench, "bench-certificates"), "--target", address(number, MESH),
+                "--output", "json", *args]
+        return json.loads(self.run(self.in_pod("web.yaml", argv), seconds, self.trust()))
+
+    def attestation_argv(self, *args):
+        """The command that runs bench-attestation as a pod; its environment is trust()."""
+        argv = [os.path.join(self.bench, "bench-attestation"), "--output", "json", *args]
+        return self.in_pod("web.yaml", argv)
+
+    def measure_attestation(self, *args, seconds=120):
+        return json.loads(self.run(self.attestation_argv(*args), seconds, self.trust()))
 
     def pids(self):
         pids = {f"coordinator-{n}": child.pid for n, child in self.replicas.items()}

@@ -4,6 +4,7 @@
     commit        one request at a time; peer: a bare round of the quorum, a command without commit
     failover      kill -9 of the leader until the next certificate; peer: the same without a kill
     memory        VmRSS and VmHWM of every program
+    attestation   fresh verifications a second, and one verifier's waiting (attestation.py)
 
 Medians over repetitions, because the machine may be busy with other things: the load average at
 the beginning and at the end stands beside the figures.
@@ -13,34 +14,12 @@ SPDX-License-Identifier: Apache-2.0
 
 import json
 import os
-import statistics
 import subprocess
 import time
 
+from attestation import attestation, print_attestation
 from cluster import MESH, REPLICAS, USER, Failed, address, wait_until
-
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    """User and system time of a process, all threads."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def median(values):
-    return statistics.median(values) if values else 0.0
-
-
-def summary(values):
-    ordered = sorted(values)
-    return {"n": len(ordered), "min": ordered[0], "p50": median(ordered), "max": ordered[-1]}
-
-
-def note(log, text):
-    print(f"bench: {text}", file=log, flush=True)
-
+from measure import cpu_seconds, median, note, summary
 
 # --- Certificates
 
@@ -268,12 +247,15 @@ def print_memory(rows):
         print(f"  {what:<22} {r['rss_kib']:>9} {r['hwm_kib']:>9}")
 
 
+# One cluster of three without a report's latency serves all of these.
 FIGURES = {
     "certificates": (certificates, print_certificates),
     "commit": (commit, print_commit),
     "failover": (failover, print_failover),
     "memory": (memory, print_memory),
 }
+# These found their own.
+OWN_CLUSTER = {"attestation": (attestation, print_attestation)}
 
 
 def as_json(results):

@@ -10,29 +10,42 @@ import os
 import sys
 
 from cluster import Cluster, Failed
-from figures import FIGURES, as_json
+from figures import FIGURES, OWN_CLUSTER, as_json
+
+ALL = {**FIGURES, **OWN_CLUSTER}
+
+
+def processor():
+    """What the system calls this machine's processor."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return next((line.split(":", 1)[1].strip() for line in f
+                     if line.startswith("model name")), "unknown")
 
 
 def measure(options):
-    results = {"processors": os.cpu_count(), "quick": options.quick,
+    results = {"processors": os.cpu_count(), "processor": processor(), "quick": options.quick,
                "load_before": os.getloadavg()}
-    with Cluster(os.path.abspath(options.build), options.keep) as cluster:
-        if options.keep:
-            print(f"bench: the folder stays: {cluster.dir}", file=sys.stderr)
-        cluster.found()
-        for name in options.figures:
-            results[name] = FIGURES[name][0](cluster, options.quick, sys.stderr)
+    build = os.path.abspath(options.build)
+    shared = [name for name in options.figures if name in FIGURES]
+    if shared:
+        with Cluster(build, options.keep) as cluster:
+            cluster.found()
+            for name in shared:
+                results[name] = FIGURES[name][0](cluster, options.quick, sys.stderr)
+    for name in options.figures:
+        if name in OWN_CLUSTER:
+            results[name] = OWN_CLUSTER[name][0](build, options.keep, options.quick, sys.stderr)
     results["load_after"] = os.getloadavg()
     return results
 
 
 def show(results, figures):
     before, after = results["load_before"], results["load_after"]
-    print(f"{results['processors']} processors for everything; load average {before[0]:.2f} before, "
-          f"{after[0]:.2f} after (the benchmark itself included)")
+    print(f"{results['processors']} processors ({results['processor']}) for everything; load "
+          f"average {before[0]:.2f} before, {after[0]:.2f} after (the benchmark itself included)")
     for name in figures:
         print()
-        FIGURES[name][1](results[name])
+        ALL[name][1](results[name])
 
 
 def main():
@@ -44,14 +57,14 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave logs and workspace behind")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("figures", nargs="*", metavar="FIGURE",
-                        help="of " + ", ".join(FIGURES) + " (default: all)")
+                        help="of " + ", ".join(ALL) + " (default: all)")
     options = parser.parse_args()
-    unknown = [f for f in options.figures if f not in FIGURES]
+    unknown = [f for f in options.figures if f not in ALL]
     if unknown:
         parser.error(f"no such figure: {unknown[0]}")
     if options.check:
         return 0
-    options.figures = options.figures or list(FIGURES)
+    options.figures = options.figures or list(ALL)
     try:
         results = measure(options)
     except Failed as why:
