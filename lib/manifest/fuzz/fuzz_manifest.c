@@ -15,6 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < m.policy_count; i++) {
         CHECK(manifest_find_policy(&m, m.policies[i].hash) == &m.policies[i]);
     }
+    for (size_t i = 0; i < m.reference_count; i++) {
+        const struct snp_reference *set = &m.references[i];
+        CHECK((set->platform_required & set->platform_forbidden) == 0);
+        CHECK(set->vmpl <= 3 && (set->chip_id_count == 0 || set->csp_id_count == 0));
+        CHECK((set->crl == CRL_GRACE) == (set->crl_grace_hours > 0));
+        for (size_t k = 0; k < set->csp_id_count; k++) {
+            CHECK(set->csp_ids[k] != NULL);
+        }
+    }
     uint8_t hash[32];
     manifest_policies_hash(&m, hash);
     manifest_deinit(&m);

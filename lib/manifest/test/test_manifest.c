@@ -19,6 +19,10 @@
 #define HA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HB "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define M48 H1 "22222222222222222222222222222222"
+#define N48 HA "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define HALF1 "11111111111111111111111111111111"
+#define HALF2 "22222222222222222222222222222222"
+#define CHIP_TAIL H0 "000000000000000000000000000000000000000000000000"
 #define ZERO48                                                                                     \
     "000000000000000000000000000000000000000000000000"                                             \
     "000000000000000000000000000000000000000000000000"
@@ -87,7 +91,9 @@ static const char full[] =
     ",\"GuestPolicy\":{\"ABIMinor\":31,\"ABIMajor\":1,"
     "\"SMT\":true,\"SingleSocket\":true,\"CXLAllowed\":false,\"CipherTextHidingDRAM\":true},"
     "\"AllowedChipIDs\":[\"" H1 H2 "\"],\"SimulatedRoots\":[\"" HA "\"],"
-    "\"Platform\":\"Metal-QEMU-SNP\",\"CPUs\":1}],\"tdx\":[]},"
+    "\"Platform\":\"Metal-QEMU-SNP\",\"CPUs\":1,\"PlatformInfo\":{\"SMTEnabled\":true},"
+    "\"MinimumMitigationVector\":\"0xf\",\"TrustedIDKeyDigests\":[\"" M48 "\"],"
+    "\"MinimumFirmware\":{\"Major\":1,\"Minor\":55,\"Build\":1},\"CRL\":\"grace:48\"}],\"tdx\":[]},"
     "\"WorkloadOwnerKeyDigests\":[\"" HB "\",\"" HA "\"],"
     "\"SeedshareOwnerPubKeys\":[\"" RSA_2048 "\"]}\n";
 
@@ -243,8 +249,6 @@ static void test_refuses_bad_reference_values(void **state) {
         {"{" POLICIES ",\"ReferenceValues\":{\"snp\":[{" SNP_BASE "}],\"tdx\":[{}]}}",
          "ReferenceValues.tdx: TDX is not supported"},
         {WITH_SNP("\"ProductName\":\"Rome\""), "snp[0].ProductName: must be"},
-        {WITH_SNP(SNP_BASE ",\"PlatformInfo\":{}"), "PlatformInfo: not supported by this version"},
-        {WITH_SNP(SNP_BASE ",\"MinimumMitigationVector\":0"), "not supported by this version"},
         {WITH_SNP(SNP_BASE ",\"AllowedChipIDs\":[\"ab\"]"), "AllowedChipIDs[0]: must be 128"},
         {WITH_SNP(SNP_BASE ",\"AllowedChipIDs\":[\"" H1 H2 "\",\"" H0 H0 "\"]"),
          "AllowedChipIDs[1]: is all zero"},
@@ -258,6 +262,240 @@ static void test_refuses_bad_reference_values(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_refused(rows[i][0], rows[i][1]);
     }
+}
+
+/* A manifest whose only set is good but for what `text` adds; the caller deinits. */
+static struct manifest set_with(const char *product, const char *text) {
+    char json[2048];
+    struct manifest m = {0};
+    struct err err;
+    snprintf(json, sizeof json,
+             "{" POLICIES ",\"ReferenceValues\":{\"snp\":[{\"ProductName\":\"%s\","
+             "\"TrustedMeasurement\":\"" M48 "\",\"MinimumTCB\":{\"BootloaderVersion\":4,"
+             "\"TEEVersion\":0,\"SNPVersion\":24,\"MicrocodeVersion\":219%s},"
+             "\"GuestPolicy\":{\"SMT\":true}%s}]}}",
+             product, strcmp(product, "Turin") == 0 ? ",\"FMCVersion\":1" : "", text);
+    if (!is_ok(parse(json, &m, &err))) {
+        fail_msg("%s for %s", err.text, text);
+    }
+    return m;
+}
+
+static void test_defaults_of_a_set(void **state) {
+    (void)state;
+    struct manifest m = set_with("Milan", "");
+    const struct snp_reference *ref = &m.references[0];
+    assert_true(ref->platform_forbidden == ~SNP_PLATFORM_KNOWN && ref->platform_required == 0);
+    assert_true(ref->minimum_mitigation == 0);
+    assert_int_equal(ref->vmpl, 0);
+    assert_int_equal(ref->minimum_guest_svn, 0);
+    assert_false(ref->has_family_id || ref->has_image_id);
+    assert_int_equal(ref->id_key_digest_count + ref->author_key_digest_count, 0);
+    assert_int_equal(ref->csp_id_count + ref->chip_id_count, 0);
+    assert_false(ref->committed_is_current || ref->masked_chip_allowed);
+    assert_int_equal(ref->crl, CRL_OFF);
+    manifest_deinit(&m);
+}
+
+static void test_platform_info(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t required;
+        uint64_t forbidden;
+    } rows[] = {
+        {",\"PlatformInfo\":null", 0, ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{}", 0, 0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"SMTEnabled\":true}", 0, 0x82 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"TSMEEnabled\":true}", 0, 0x81 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"TIOEnabled\":true,\"SMTEnabled\":false}", 0,
+         0x03 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"ECCEnabled\":true}", 0x04, 0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"RAPLDisabled\":true}", 0x08, 0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"CiphertextHidingDRAMEnabled\":true}", 0x10,
+         0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"AliasCheckComplete\":true}", 0x20, 0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfo\":{\"IOMMUWriteSafe\":true,\"ECCEnabled\":false}", 0x40,
+         0x83 | ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfoRequired\":36", 0x24, ~SNP_PLATFORM_KNOWN},
+        {",\"PlatformInfoRequired\":\"0x200\"", 0x200, ~SNP_PLATFORM_KNOWN & ~UINT64_C(0x200)},
+        {",\"PlatformInfoForbidden\":2", 0, 2},
+        {",\"PlatformInfoForbidden\":\"0xFFFFFFFFFFFFFF02\"", 0, UINT64_C(0xFFFFFFFFFFFFFF02)},
+        {",\"PlatformInfo\":{\"SMTEnabled\":true,\"AliasCheckComplete\":true},"
+         "\"PlatformInfoRequired\":1,\"PlatformInfoForbidden\":8",
+         0x21, 0x8A},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct manifest m = set_with("Milan", rows[i].text);
+        if (m.references[0].platform_required != rows[i].required ||
+            m.references[0].platform_forbidden != rows[i].forbidden) {
+            fail_msg("row %zu: %s", i, rows[i].text);
+        }
+        manifest_deinit(&m);
+    }
+}
+
+static void test_numbers_and_identities_of_a_set(void **state) {
+    (void)state;
+    struct manifest m = set_with(
+        "Milan", ",\"MinimumMitigationVector\":\"0xffffffffffffffff\",\"VMPL\":2,"
+                 "\"MinimumGuestSVN\":4294967295,\"FamilyID\":\"" HALF1 "\",\"ImageID\":\"" HALF2
+                 "\",\"TrustedIDKeyDigests\":[\"" M48 "\",\"" N48 "\"],"
+                 "\"TrustedAuthorKeyDigests\":[\"" N48 "\"]");
+    const struct snp_reference *ref = &m.references[0];
+    assert_true(ref->minimum_mitigation == UINT64_MAX);
+    assert_int_equal(ref->vmpl, 2);
+    assert_true(ref->minimum_guest_svn == UINT32_MAX);
+    assert_true(ref->has_family_id && ref->has_image_id);
+    assert_int_equal(ref->family_id[15], 0x11);
+    assert_int_equal(ref->image_id[15], 0x22);
+    assert_int_equal(ref->id_key_digest_count, 2);
+    assert_int_equal(ref->id_key_digests[1][47], 0xbb);
+    assert_int_equal(ref->author_key_digest_count, 1);
+    assert_int_equal(ref->author_key_digests[0][0], 0xaa);
+    manifest_deinit(&m);
+    m = set_with("Milan", ",\"MinimumMitigationVector\":15");
+    assert_true(m.references[0].minimum_mitigation == 15);
+    manifest_deinit(&m);
+}
+
+static void test_machine_of_a_set(void **state) {
+    (void)state;
+    struct manifest m = set_with(
+        "Milan", ",\"MinimumFirmware\":{\"Major\":1,\"Minor\":55,\"Build\":22},"
+                 "\"PermitProvisionalFirmware\":false,\"AllowMaskedChips\":true,"
+                 "\"AllowedCSPIDs\":[\"CN=cc-us-east-2.amazonaws.com\",\"b\"],\"CRL\":\"require\"");
+    const struct snp_reference *ref = &m.references[0];
+    assert_int_equal(ref->minimum_firmware.major, 1);
+    assert_int_equal(ref->minimum_firmware.minor, 55);
+    assert_int_equal(ref->minimum_firmware.build, 22);
+    assert_true(ref->committed_is_current && ref->masked_chip_allowed);
+    assert_int_equal(ref->csp_id_count, 2);
+    assert_string_equal(ref->csp_ids[0], "CN=cc-us-east-2.amazonaws.com");
+    assert_int_equal(ref->crl, CRL_REQUIRE);
+    manifest_deinit(&m);
+    m = set_with("Turin", ",\"PermitProvisionalFirmware\":true,\"AllowMaskedChips\":false,"
+                          "\"AllowedCSPIDs\":[],\"AllowedChipIDs\":[\"1111111111111111" CHIP_TAIL
+                          "\"],\"CRL\":\"grace:8760\"");
+    ref = &m.references[0];
+    assert_false(ref->committed_is_current || ref->masked_chip_allowed);
+    assert_int_equal(ref->csp_id_count, 0);
+    assert_int_equal(ref->chip_id_count, 1);
+    assert_int_equal(ref->crl, CRL_GRACE);
+    assert_int_equal(ref->crl_grace_hours, 8760);
+    manifest_deinit(&m);
+    m = set_with("Genoa", ",\"CRL\":\"off\"");
+    assert_int_equal(m.references[0].crl, CRL_OFF);
+    manifest_deinit(&m);
+}
+
+#define WITH_SET(text) WITH_SNP(SNP_BASE "," text)
+
+static void test_refuses_bad_platform_info(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {WITH_SET("\"PlatformInfo\":7"), "snp[0].PlatformInfo: must be an object"},
+        {WITH_SET("\"PlatformInfo\":{\"SMT\":true}"), "PlatformInfo.SMT: unknown field"},
+        {WITH_SET("\"PlatformInfo\":{\"SMTEnabled\":1}"), "SMTEnabled: must be true or false"},
+        {WITH_SET("\"PlatformInfo\":{\"TSMEEnabled\":\"\"}"), "TSMEEnabled: must be true or"},
+        {WITH_SET("\"PlatformInfo\":{\"TIOEnabled\":null}"), "TIOEnabled: must be true or false"},
+        {WITH_SET("\"PlatformInfo\":{\"ECCEnabled\":0}"), "ECCEnabled: must be true or false"},
+        {WITH_SET("\"PlatformInfo\":{\"RAPLDisabled\":0}"), "RAPLDisabled: must be true or false"},
+        {WITH_SET("\"PlatformInfo\":{\"CiphertextHidingDRAMEnabled\":0}"), "DRAMEnabled: must be"},
+        {WITH_SET("\"PlatformInfo\":{\"AliasCheckComplete\":0}"), "AliasCheckComplete: must be"},
+        {WITH_SET("\"PlatformInfo\":{\"IOMMUWriteSafe\":0}"), "IOMMUWriteSafe: must be true or"},
+        {WITH_SET("\"PlatformInfoRequired\":-1"), "PlatformInfoRequired: must be a whole number"},
+        {WITH_SET("\"PlatformInfoRequired\":\"24\""), "PlatformInfoRequired: must be a whole"},
+        {WITH_SET("\"PlatformInfoForbidden\":\"0x\""), "PlatformInfoForbidden: must be a whole"},
+        {WITH_SET("\"PlatformInfoForbidden\":\"0x10000000000000000\""), "at most 64 bits"},
+        {WITH_SET("\"PlatformInfoForbidden\":\"0x1g\""), "PlatformInfoForbidden: must be a whole"},
+        {WITH_SET("\"PlatformInfoRequired\":6,\"PlatformInfoForbidden\":12"),
+         "PlatformInfoForbidden: bits 0x4 stand in PlatformInfoRequired, too"},
+        {WITH_SET("\"PlatformInfo\":{\"ECCEnabled\":true,\"SMTEnabled\":true},"
+                  "\"PlatformInfoForbidden\":5"),
+         "PlatformInfoForbidden: bits 0x5 are true in PlatformInfo"},
+        {WITH_SET("\"PlatformInfo\":{\"TSMEEnabled\":false},\"PlatformInfoRequired\":2"),
+         "PlatformInfoRequired: bits 0x2 are false in PlatformInfo"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_refused(rows[i][0], rows[i][1]);
+    }
+}
+
+static void test_refuses_bad_guest_identities(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {WITH_SET("\"MinimumMitigationVector\":1.5"), "MinimumMitigationVector: must be a whole"},
+        {WITH_SET("\"MinimumMitigationVector\":null"), "MinimumMitigationVector: must be a whole"},
+        {WITH_SET("\"MinimumMitigationVector\":18446744073709551615"), "too big integer"},
+        {WITH_SET("\"VMPL\":4"), "VMPL: must be an integer from 0 to 3"},
+        {WITH_SET("\"VMPL\":-1"), "VMPL: must be an integer from 0 to 3"},
+        {WITH_SET("\"VMPL\":null"), "VMPL: must not be empty"},
+        {WITH_SET("\"MinimumGuestSVN\":4294967296"), "MinimumGuestSVN: must be an integer from 0"},
+        {WITH_SET("\"MinimumGuestSVN\":\"1\""), "MinimumGuestSVN: must be an integer from 0"},
+        {WITH_SET("\"MinimumGuestSVN\":1"), "MinimumGuestSVN: comes from an ID block"},
+        {WITH_SET("\"FamilyID\":\"11\""), "FamilyID: must be 32 lower-case"},
+        {WITH_SET("\"FamilyID\":7"), "FamilyID: must be a string"},
+        {WITH_SET("\"FamilyID\":\"" HALF1 "\""), "FamilyID: comes from an ID block"},
+        {WITH_SET("\"ImageID\":\"" HALF1 "1\""), "ImageID: must be 32 lower-case"},
+        {WITH_SET("\"ImageID\":\"" HALF1 "\""), "ImageID: comes from an ID block"},
+        {WITH_SET("\"TrustedIDKeyDigests\":[\"" H1 "\"]"), "IDKeyDigests[0]: must be 96 lower"},
+        {WITH_SET("\"TrustedIDKeyDigests\":[\"" M48 "\",\"" ZERO48 "\"]"),
+         "TrustedIDKeyDigests[1]: is all zero"},
+        {WITH_SET("\"TrustedIDKeyDigests\":\"" M48 "\""), "TrustedIDKeyDigests: must be a list"},
+        {WITH_SET("\"TrustedAuthorKeyDigests\":[7]"), "AuthorKeyDigests[0]: must be a string"},
+        {WITH_SET("\"TrustedIDKeyDigests\":[\"" M48 "\"],\"TrustedAuthorKeyDigests\":[\"" ZERO48
+                  "\"]"),
+         "TrustedAuthorKeyDigests[0]: is all zero"},
+        {WITH_SET("\"TrustedAuthorKeyDigests\":[\"" M48 "\"]"),
+         "TrustedAuthorKeyDigests: comes from an ID block, so it needs TrustedIDKeyDigests"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_refused(rows[i][0], rows[i][1]);
+    }
+}
+
+static void test_refuses_bad_machines(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {WITH_SET("\"MinimumFirmware\":\"1.55.22\""), "MinimumFirmware: must be an object"},
+        {WITH_SET("\"MinimumFirmware\":{\"Major\":1,\"Minor\":55}"), "Firmware.Build: must not be"},
+        {WITH_SET("\"MinimumFirmware\":{\"Major\":1,\"Minor\":256,\"Build\":1}"),
+         "MinimumFirmware.Minor: must be an integer from 0 to 255"},
+        {WITH_SET("\"MinimumFirmware\":{\"Major\":-1,\"Minor\":2,\"Build\":1}"), "Major: must be"},
+        {WITH_SET("\"PermitProvisionalFirmware\":0"), "PermitProvisionalFirmware: must be true or"},
+        {WITH_SET("\"AllowMaskedChips\":\"no\""), "AllowMaskedChips: must be true or false"},
+        {WITH_SET("\"AllowedCSPIDs\":[\"\"]"), "AllowedCSPIDs[0]: must be 1 to 127 printable"},
+        {WITH_SET("\"AllowedCSPIDs\":[\"a\\tb\"]"), "AllowedCSPIDs[0]: must be 1 to 127 printable"},
+        {WITH_SET("\"AllowedCSPIDs\":[\"" H1 H1 "\"]"), "AllowedCSPIDs[0]: must be 1 to 127"},
+        {WITH_SET("\"AllowedCSPIDs\":[\"a\",7]"), "AllowedCSPIDs[1]: must be a string"},
+        {WITH_SET("\"AllowedCSPIDs\":\"a\""), "AllowedCSPIDs: must be a list"},
+        {WITH_SET("\"AllowedChipIDs\":[\"" H1 H2 "\"],\"AllowedCSPIDs\":[\"a\"]"),
+         "AllowedCSPIDs: a VLEK names no chip"},
+        {WITH_SET("\"CRL\":true"), "CRL: must be a string"},
+        {WITH_SET("\"CRL\":\"required\""), "CRL: must be \"off\", \"require\" or \"grace:<hours>"},
+        {WITH_SET("\"CRL\":\"\""), "CRL: must be \"off\""},
+        {WITH_SET("\"CRL\":\"grace:0\""), "CRL: must be \"off\""},
+        {WITH_SET("\"CRL\":\"grace:8761\""), "1 to 8760 hours"},
+        {WITH_SET("\"CRL\":\"grace:048\""), "CRL: must be \"off\""},
+        {WITH_SET("\"CRL\":\"grace:-1\""), "CRL: must be \"off\""},
+        {WITH_SET("\"CRL\":\"grace:4h\""), "CRL: must be \"off\""},
+        {WITH_SET("\"CRL\":\"grace:99999\""), "CRL: must be \"off\""},
+        {WITH_SNP("\"ProductName\":\"Turin\",\"AllowedChipIDs\":[\"" H1 H2 "\"]"),
+         "AllowedChipIDs[0]: on product Turin only the first 16 digits"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_refused(rows[i][0], rows[i][1]);
+    }
+}
+
+/* One line about each problem, not only the first. */
+static void test_every_problem_of_a_set_is_named(void **state) {
+    (void)state;
+    static const char json[] = WITH_SET("\"VMPL\":9,\"CRL\":\"x\",\"MinimumGuestSVN\":1");
+    assert_refused(json, "snp[0].VMPL: ");
+    assert_refused(json, "snp[0].CRL: ");
+    assert_refused(json, "snp[0].MinimumGuestSVN: comes from");
 }
 
 static void test_refuses_bad_tcb(void **state) {
@@ -331,6 +569,14 @@ int main(void) {
         cmocka_unit_test(test_refuses_bad_policies),
         cmocka_unit_test(test_san_forms),
         cmocka_unit_test(test_refuses_bad_reference_values),
+        cmocka_unit_test(test_defaults_of_a_set),
+        cmocka_unit_test(test_platform_info),
+        cmocka_unit_test(test_numbers_and_identities_of_a_set),
+        cmocka_unit_test(test_machine_of_a_set),
+        cmocka_unit_test(test_refuses_bad_platform_info),
+        cmocka_unit_test(test_refuses_bad_guest_identities),
+        cmocka_unit_test(test_refuses_bad_machines),
+        cmocka_unit_test(test_every_problem_of_a_set_is_named),
         cmocka_unit_test(test_refuses_bad_tcb),
         cmocka_unit_test(test_guest_policy_bits),
         cmocka_unit_test(test_owner_keys),
