@@ -9,9 +9,9 @@
 #include "lib/base/limits.h"
 
 /* RFC 9110 section 5.6.7. w: name of a day; D: day of the month, two digits or a space and one;
- * b: name of a month; Y, y: year of four digits, of two; H, M, S: two digits each. The rest stands
+ * b: name of a month; Y, y: year of four digits, of two; H, I, S: two digits each. The rest stands
  * for itself. */
-static const char *const DATES[] = {"w, D b Y H:M:S GMT", "w, D-b-y H:M:S GMT", "w b D H:M:S Y"};
+static const char *const DATES[] = {"w, D b Y H:I:S GMT", "w, D-b-y H:I:S GMT", "w b D H:I:S Y"};
 
 static const char MONTHS[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
@@ -111,7 +111,7 @@ static void take_part(struct cursor *c, char part, int64_t now_s, struct tm *tm)
     case 'H':
         tm->tm_hour = take_number(c, 2, false);
         break;
-    case 'M':
+    case 'I':
         tm->tm_min = take_number(c, 2, false);
         break;
     case 'S':
