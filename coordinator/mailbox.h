@@ -49,6 +49,7 @@ struct letter {
     unsigned thread;     /* the session thread it comes from or goes to */
     enum err_code code;  /* of a reply */
     char *text;          /* of a reply that failed; owned, may be NULL */
+    uint32_t retry_ms;   /* of a reply that failed: advice; 0 = none */
     struct buf bytes;    /* owned; wiped */
     struct view *view;   /* one reference, or NULL */
     struct position position;

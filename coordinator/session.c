@@ -8,6 +8,8 @@
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 
+#define RETRY_AFTER_MS 500 /* advice where whoever failed gives none */
+
 /* A request, who may send it, and what it needs. */
 struct session_request {
     uint8_t type;
@@ -71,12 +73,20 @@ static char *borrow(const char *text) {
     return u.out; /* encoded, never written to */
 }
 
+/* The advice of whoever failed, or ours for what may pass by itself. */
+static uint64_t retry_after_ms(const struct err *err) {
+    if (err->retry_ms > 0) {
+        return err->retry_ms;
+    }
+    return err_class_of(err->code) == ERR_CLASS_RETRY ? RETRY_AFTER_MS : 0;
+}
+
 void session_fail_verdict(struct session *s, const struct err *err, const struct verdict *verdict) {
     bool has = verdict != NULL && verdict->kind != VERDICT_ACCEPTED && verdict->code[0] != 0;
     struct api_error e = {
         .code = (uint64_t)err->code,
         .text = borrow(err->text),
-        .retry_after_ms = err_class_of(err->code) == ERR_CLASS_RETRY ? 500 : 0,
+        .retry_after_ms = retry_after_ms(err),
         .verdict_code = borrow(has ? verdict->code : ""),
         .field = borrow(has ? verdict->field : ""),
         .expected = borrow(has ? verdict->expected : ""),
@@ -103,8 +113,10 @@ struct result session_check(const struct letter *reply, struct err *err) {
     if (reply->code == ERR_OK) {
         return OK;
     }
-    return err_set(err, reply->code, "%s",
-                   reply->text == NULL ? err_text(reply->code) : reply->text);
+    struct result r =
+        err_set(err, reply->code, "%s", reply->text == NULL ? err_text(reply->code) : reply->text);
+    err_advise(err, reply->retry_ms);
+    return r;
 }
 
 /* --- This replica's evidence */

@@ -141,6 +141,13 @@ struct attest_job {
     struct buf statement;
 };
 
+/* LOST is this replica's own end: another may answer, so the peer is told to try again. */
+static void refuse_attestation(struct letter *l, const struct err *err) {
+    l->code = err->code == ERR_LOST ? ERR_UNAVAILABLE : err->code;
+    l->text = mem_strdup(err->text);
+    l->retry_ms = err->retry_ms;
+}
+
 static void on_attested(void *data, const struct attested *attested, const struct err *why) {
     struct attest_job *job = data;
     struct letter *l = letter_new(WORKER_REPLY, job->ticket);
@@ -154,8 +161,7 @@ static void on_attested(void *data, const struct attested *attested, const struc
             attest_evidence_encode(attested, job->kind, buf_span(&job->statement), &l->bytes, &err);
     }
     if (!is_ok(made)) {
-        l->code = made.code;
-        l->text = mem_strdup(err.text);
+        refuse_attestation(l, &err);
     }
     mailbox_post_always(job->worker->box, l);
     buf_deinit(&job->statement);

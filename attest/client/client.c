@@ -317,6 +317,15 @@ struct result client_judge(struct client *c, const struct client_trust *trust,
     return judge_statement(c, out, err);
 }
 
+static RESULT set_error(const struct api_error *e, enum err_code code, struct err *err) {
+    if (e->verdict_code[0] == 0 || strstr(e->text, e->verdict_code) != NULL) {
+        return err_set(err, code, "%s",
+                       e->text); /* with the verdict in it, as verdict_deny writes */
+    }
+    return err_set(err, code, "%s [%s %s: expected %s, actual %s; %s]", e->text, e->verdict_code,
+                   e->field, e->expected, e->actual, e->remedy);
+}
+
 struct result client_error(const struct frame *frame, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
@@ -326,10 +335,8 @@ struct result client_error(const struct frame *frame, struct err *err) {
     enum err_code code = err_from_wire((unsigned)(e.code & 0xffff));
     code = code == ERR_OK ? ERR_INTERNAL : code;
     code = err_class_of(code) == ERR_CLASS_PROOF ? ERR_PROTOCOL : code;
-    if (e.verdict_code[0] == 0 || strstr(e.text, e.verdict_code) != NULL) {
-        return err_set(err, code, "%s",
-                       e.text); /* with the verdict in it, as verdict_deny writes */
-    }
-    return err_set(err, code, "%s [%s %s: expected %s, actual %s; %s]", e.text, e.verdict_code,
-                   e.field, e.expected, e.actual, e.remedy);
+    code = code == ERR_LOST ? ERR_UNAVAILABLE : code; /* its loss, not ours */
+    struct result r = set_error(&e, code, err);
+    err_advise(err, e.retry_after_ms);
+    return r;
 }

@@ -140,6 +140,7 @@ static void test_what_is_tried_again(void **state) {
     assert_true(enroll_may_retry(ERR_PROTOCOL));
     assert_true(enroll_may_retry(ERR_INTERNAL));
     assert_true(enroll_may_retry(ERR_CHANGED));
+    assert_false(enroll_may_retry(ERR_LOST));
     assert_false(enroll_may_retry(ERR_DENIED));
     assert_false(enroll_may_retry(ERR_SIGNATURE));
     assert_false(enroll_may_retry(ERR_DIFFERS));

@@ -65,11 +65,18 @@ struct result err_set(struct err *err, enum err_code code, const char *format, .
         va_list args;
         va_start(args, format);
         err->code = code;
+        err->retry_ms = 0;
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
         err_clean(err->text);
     }
     return (struct result){code};
+}
+
+void err_advise(struct err *err, uint64_t ms) {
+    if (err != NULL) {
+        err->retry_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    }
 }
 
 struct result err_wrap(struct result r, struct err *err, const char *format, ...) {

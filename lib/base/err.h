@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* name, wire number, class, text */
 #define ERR_TABLE(X)                                                                               \
@@ -51,7 +52,8 @@
     X(ROLLBACK, 81, PROOF, "rollback detected")                                                    \
     X(INTERNAL, 90, LOCAL, "internal error")                                                       \
     X(DIVERGED, 91, LOCAL, "replicas diverged")                                                    \
-    X(FROZEN, 92, LOCAL, "this replica is frozen")
+    X(FROZEN, 92, LOCAL, "this replica is frozen")                                                 \
+    X(LOST, 93, LOCAL, "lost until the pod restarts")
 
 enum err_code {
 #define X(name, number, class, text) ERR_##name = (number),
@@ -74,6 +76,7 @@ enum err_class {
 
 struct err {
     enum err_code code;
+    uint32_t retry_ms;        /* advice of whoever failed: try again after so long; 0 = none */
     char text[ERR_TEXT_SIZE]; /* one line, UTF-8 whatever it quotes, no secret */
 };
 
@@ -112,11 +115,14 @@ struct result {
         }                                                                                          \
     } while (0)
 
-/* Fills *err (may be NULL) and returns the code. The text is cleaned (err_clean): what a
- * format quotes of a peer's words, or cuts in the middle of a character, is one valid line all the
- * same.
+/* Fills *err (may be NULL; without advice) and returns the code. The text is cleaned (err_clean):
+ * what a format quotes of a peer's words, or cuts in the middle of a character, is one valid line
+ * all the same.
  */
 RESULT err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Adds the advice to try again after `ms` (not 0) to what err_set filled; err may be NULL. */
+void err_advise(struct err *err, uint64_t ms);
 
 /* Puts "context: " before the text of *err and returns its code. err may be NULL: then `r`. */
 RESULT err_wrap(struct result r, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -223,7 +223,7 @@ static void send_page(struct world *w, struct net_conn *conn, struct span body) 
 
 static void send_error(struct net_conn *conn) {
     static char text[] = "too many sessions";
-    struct api_error e = {.code = ERR_BUSY, .text = text};
+    struct api_error e = {.code = ERR_BUSY, .text = text, .retry_after_ms = 1234};
     assert_true(is_ok(net_send_message(conn, API_ERROR, 0, &api_error_type, &e, NULL)));
 }
 
@@ -490,7 +490,9 @@ static void test_another_frame_is_a_breach(void **state) {
 }
 
 static void test_an_error_is_passed_on(void **state) {
-    assert_never_open(*state, ERROR_FRAME, ERR_BUSY, "too many sessions");
+    struct world *w = *state;
+    assert_never_open(w, ERROR_FRAME, ERR_BUSY, "too many sessions");
+    assert_int_equal(w->why.retry_ms, 1234);
 }
 
 static void test_a_server_that_hangs_up(void **state) {

@@ -59,6 +59,22 @@ static void test_err_wraps_outside_in(void **state) {
 }
 
 /* A peer's words in an error end up in a message, which takes UTF-8 alone. */
+/* Advice survives a wrap and never outlives its error. */
+static void test_err_advice(void **state) {
+    (void)state;
+    struct err err;
+    struct result r = err_set(&err, ERR_BUSY, "busy");
+    assert_int_equal(err.retry_ms, 0);
+    err_advise(&err, 1500);
+    err_ignore(err_wrap(r, &err, "attest"), "looked at below");
+    assert_int_equal(err.retry_ms, 1500);
+    err_advise(&err, UINT64_MAX);
+    assert_int_equal(err.retry_ms, UINT32_MAX);
+    err_ignore(err_set(&err, ERR_IO, "another"), "looked at below");
+    assert_int_equal(err.retry_ms, 0);
+    err_advise(NULL, 1);
+}
+
 static void test_err_text_is_one_valid_line(void **state) {
     (void)state;
     struct err err;
@@ -197,6 +213,7 @@ static void test_arena_survives_growth(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_wraps_outside_in),
+        cmocka_unit_test(test_err_advice),
         cmocka_unit_test(test_err_texts_are_lines_of_utf8),
         cmocka_unit_test(test_err_text_is_one_valid_line),
         cmocka_unit_test(test_err_exit_codes_follow_the_class),
