@@ -5,11 +5,14 @@
 #include "attest/issuer.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "attest/snp_certtable.h"
 #include "lib/base/limits.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/setting.h"
 
 /* AMD 56860 table 23 */
 #define REPORT_KEY_INFO 0x48
@@ -24,7 +27,7 @@ struct issuer {
     pthread_mutex_t lock; /* held through one fetch */
 };
 
-static const struct issuer_driver *const drivers[] = {&issuer_socket};
+static const struct issuer_driver *const drivers[] = {&issuer_tsm, &issuer_guest, &issuer_socket};
 #define DRIVER_COUNT (sizeof drivers / sizeof drivers[0])
 
 static const struct issuer_driver *find(const char *spec) {
@@ -39,29 +42,78 @@ static const struct issuer_driver *find(const char *spec) {
 static RESULT fail_unknown(const char *spec, struct err *err) {
     AUTO(buf_deinit)
     struct buf known = {0};
+    buf_append_str(&known, ISSUER_AUTO);
     for (size_t i = 0; i < DRIVER_COUNT; i++) {
-        buf_appendf(&known, "%s%s", i > 0 ? ", " : "", drivers[i]->usage);
+        buf_appendf(&known, ", %s", drivers[i]->usage);
     }
     return err_set(err, ERR_CONFIG, "issuer '%.200s' is not known; known are: %s", spec,
                    buf_cstr(&known));
 }
 
-struct result issuer_open(const char *spec, struct issuer **out, struct err *err) {
+struct result issuer_spec_read(const char *(*get)(const char *name), char *out, size_t size,
+                               struct err *err) {
+    const char *spec = get("CONTRAST_ISSUER");
+    const char *socket = get("CONTRAST_SNP_SOCKET");
+    if (spec != NULL) {
+        return setting_text("CONTRAST_ISSUER", spec, out, size, err);
+    }
+    if (socket == NULL) {
+        return setting_text("CONTRAST_ISSUER", ISSUER_AUTO, out, size, err);
+    }
+    size_t room = size - strlen(issuer_socket.prefix);
+    ENSURE(socket[0] == '/' && strlen(socket) < room, err, CONFIG,
+           "CONTRAST_SNP_SOCKET: want the absolute path of the socket that hands out attestation "
+           "reports, at most %zu bytes; got '%.80s'",
+           room - 1, socket);
+    snprintf(out, size, "%s%s", issuer_socket.prefix, socket);
+    return OK;
+}
+
+struct issuer *issuer_new(const struct issuer_driver *driver, void *state) {
+    struct issuer *issuer = mem_zalloc(sizeof *issuer);
+    issuer->driver = driver;
+    issuer->state = state;
+    CHECK(pthread_mutex_init(&issuer->lock, NULL) == 0);
+    return issuer;
+}
+
+static RESULT open_one(const char *spec, struct issuer **out, struct err *err) {
     const struct issuer_driver *driver = find(spec);
     if (driver == NULL) {
         return fail_unknown(spec, err);
     }
     void *state = NULL;
-    struct result r = driver->open(spec + strlen(driver->prefix), &state, err);
-    if (!is_ok(r)) {
-        return err_wrap(r, err, "issuer '%.200s'", spec);
-    }
-    struct issuer *issuer = mem_zalloc(sizeof *issuer);
-    issuer->driver = driver;
-    issuer->state = state;
-    CHECK(pthread_mutex_init(&issuer->lock, NULL) == 0);
-    *out = issuer;
+    TRY(driver->open(spec + strlen(driver->prefix), &state, err));
+    *out = issuer_new(driver, state);
     return OK;
+}
+
+struct result issuer_open_first(const char *const *specs, size_t count, struct issuer **out,
+                                struct err *err) {
+    AUTO(buf_deinit)
+    struct buf tried = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct err why;
+        if (is_ok(open_one(specs[i], out, &why))) {
+            log_info("attestation reports come from %s", specs[i]);
+            return OK;
+        }
+        buf_appendf(&tried, "; %s %s", specs[i], why.text);
+    }
+    return err_set(err, ERR_UNAVAILABLE,
+                   "this pod has no source of attestation reports%s. An AMD SEV-SNP guest needs "
+                   "one of them in the container (docs/issuers.md); in a simulated pod set "
+                   "CONTRAST_ISSUER=unix:/PATH",
+                   buf_cstr(&tried));
+}
+
+struct result issuer_open(const char *spec, struct issuer **out, struct err *err) {
+    static const char *const kernel[] = {"configfs:", "sev-guest:"};
+    if (strcmp(spec, ISSUER_AUTO) == 0) {
+        return issuer_open_first(kernel, sizeof kernel / sizeof kernel[0], out, err);
+    }
+    struct result r = open_one(spec, out, err);
+    return is_ok(r) ? r : err_wrap(r, err, "issuer '%.200s'", spec);
 }
 
 void issuer_close(struct issuer *issuer) {

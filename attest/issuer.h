@@ -1,6 +1,11 @@
 /* Issuer: where this pod's attestation reports come from.
  *
- *   issuer_open("unix:/run/pod.sock")  ->  issuer_report(64 bytes)  ->  report, VEK, ASK, ARK
+ *   issuer_open("auto")  ->  issuer_report(64 bytes)  ->  report, VEK, ASK, ARK
+ *
+ *   configfs:[DIR]     the kernel's configfs-tsm                                   issuer_tsm.c
+ *   sev-guest:[PATH]   the kernel's device of the guest's security processor       issuer_guest.c
+ *   unix:/PATH         the socket of a simulated machine                           issuer_socket.c
+ *   auto               the first of the kernel's two that is there
  *
  * A driver per source fetches the raw report and the host's certificate table; everything after
  * that is common: the sizes, the echo of REPORT_DATA and the table are checked here, because the
@@ -14,6 +19,8 @@
  *   request   "SNPR"  u32 version 1    report_data[64]
  *   answer    "SNPA"  u32 status       0 ok, 1 busy, 2 refused; after 1 and 2 nothing follows
  *                     u32 size, report           u32 size, certificate table (snp_certtable.h)
+ *
+ * docs/issuers.md is the page for whoever has to mend one.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_ISSUER_H
@@ -29,6 +36,11 @@
 #define ISSUER_MAGIC_SIZE 4
 #define ISSUER_VERSION 1
 #define ISSUER_REQUEST_SIZE (ISSUER_MAGIC_SIZE + 4 + ISSUER_DATA_SIZE) /* bytes */
+
+#define ISSUER_AUTO "auto"
+
+/* What the kernel's drivers say when the guest's key to the security processor is gone. */
+#define ISSUER_LOST_TEXT "the guest has lost its channel to the security processor; restart the pod"
 
 enum issuer_status { ISSUER_STATUS_OK, ISSUER_STATUS_BUSY, ISSUER_STATUS_REFUSED };
 
@@ -55,16 +67,31 @@ struct issuer_driver {
     void (*close)(void *state);
 };
 
+extern const struct issuer_driver issuer_tsm;    /* issuer_tsm.c */
+extern const struct issuer_driver issuer_guest;  /* issuer_guest.c */
 extern const struct issuer_driver issuer_socket; /* issuer_socket.c */
 
-/* Checks `spec` and keeps it; nothing is asked yet. "unix:/PATH" is the socket of a simulated
- * machine. CONFIG lists the known forms. */
+/* The spec that a program's environment asks for: CONTRAST_ISSUER, else "unix:" and
+ * CONTRAST_SNP_SOCKET (which contrast-snp-simulator sets), else "auto". `out` holds `size` bytes
+ * with the NUL. CONFIG names the variable that is empty or too long. */
+RESULT issuer_spec_read(const char *(*get)(const char *name), char *out, size_t size,
+                        struct err *err);
+
+/* Opens a source. The kernel's are looked at (is it there, is it AMD's), a socket is not; no report
+ * is asked for. CONFIG: the spec is wrong, and lists the known forms. UNAVAILABLE: the source is
+ * not there or not usable; for "auto" the text lists what was looked for, and why it was not it. */
 RESULT issuer_open(const char *spec, struct issuer **out, struct err *err);
+/* The first of `count` specs that opens; what it is goes to the log. */
+RESULT issuer_open_first(const char *const *specs, size_t count, struct issuer **out,
+                         struct err *err);
+/* Over a driver's state that is open already; the issuer closes it. */
+struct issuer *issuer_new(const struct issuer_driver *driver, void *state);
 void issuer_close(struct issuer *issuer); /* accepts NULL; no call may be under way */
 
 /* A new report over report_data. BUSY: the host throttles, retry later. UNAVAILABLE: it cannot be
- * reached, went away or refused. MALFORMED or TOO_LARGE: it answered garbage; the text says where.
- * *out must be empty and is untouched on failure. */
+ * reached, went away or refused. LOST: the guest's channel to the security processor is gone until
+ * the pod restarts; every later call says so at once. MALFORMED or TOO_LARGE: it answered garbage;
+ * the text says where. *out must be empty and is untouched on failure. */
 RESULT issuer_report(struct issuer *issuer, const uint8_t report_data[ISSUER_DATA_SIZE],
                      struct issuer_evidence *out, struct err *err);
 

@@ -51,6 +51,17 @@
 #define LIMIT_IMPORT_FILE (1024 * 1024)
 #define LIMIT_IMPORT_ITEMS 16384 /* certificates and lists of all files */
 
+/* Launch images (attest/launch) */
+#define LIMIT_IGVM_HEADERS (64 * 1024 * 1024) /* variable headers of a file: 2 million pages */
+#define LIMIT_IGVM_PAGES 4194304              /* that one launch measures: 16 GiB */
+#define LIMIT_IGVM_PLATFORMS 32               /* a mask has so many bits */
+#define LIMIT_IGVM_PARAMETER_AREAS 256        /* declared in one file */
+#define LIMIT_OVMF (64 * 1024 * 1024)         /* a firmware image or an SVSM */
+#define LIMIT_OVMF_SECTIONS 64                /* of its SEV metadata */
+#define LIMIT_OVMF_SECTION_PAGES 65536        /* all sections together: 256 MiB */
+#define LIMIT_LAUNCH_VCPUS 4096
+#define LIMIT_LAUNCH_HASHED (UINT64_C(1) << 34) /* bytes of a kernel or an initrd */
+
 /* Manifests and policies */
 #define LIMIT_MANIFEST (16 * 1024 * 1024) /* what a file may have before it is even parsed */
 #define LIMIT_MANIFEST_SET (512 * 1024)   /* what fits one log entry beside keys and certificates */
