@@ -93,6 +93,7 @@ void core_free(struct core *c) {
         return;
     }
     free_tables(c);
+    core__free_collateral(c);
     manifest_deinit(&c->manifest);
     secret_free(c->root_key);
     secret_free(c->mesh_key);

@@ -1,7 +1,8 @@
 /* Core: the replicated state machine. Command in, state and result out.
  *
  * Every replica applies the same entries in the same order and holds the same state: founding
- * record, manifest history, CA material, policies, members, ledger, issue counter, time. Applying
+ * record, manifest history, CA material, policies, members, endorsements, ledger, issue counter,
+ * time. Applying
  * is total and deterministic: no I/O, no clock, no randomness, no public-key work. An entry that is
  * malformed or not allowed changes nothing but `applied` (and the proposer's window of sequences)
  * and says why in its result.
@@ -47,12 +48,15 @@ struct core_result {
     char text[ERR_TEXT_SIZE];
     bool duplicate;      /* this request was applied before: `code` is that of the first time, the
                             fields below are empty */
-    bool already;        /* SET_MANIFEST: the head is this very manifest, nothing changed */
+    bool already;        /* SET_MANIFEST: the head is this very manifest, nothing changed;
+                            COLLATERAL: these very bytes, or for FETCH any, are there */
     uint64_t generation; /* after the entry */
     uint8_t transition[32]; /* head after the entry */
     int64_t time;           /* entry time: never goes back */
     size_t issued_count;    /* ISSUE: one per request, in order */
     struct core_issued issued[LIMIT_ISSUE_BATCH];
+    bool crls_changed; /* COLLATERAL: core_crls are others than before */
+    uint64_t wait_ms;  /* COLLATERAL, kind FETCH, refused by BUSY or EXISTS: ask again then */
 };
 
 /* `index` rises from call to call (gaps are the log's own entries): else the driver is broken,
@@ -121,6 +125,30 @@ const struct core_member *core_find_member(const struct core *c, uint64_t id); /
 
 const struct merkle_log *core_ledger(const struct core *c);
 uint64_t core_issue_count(const struct core *c);
+
+/* A VCEK as it was stored. */
+struct core_vek {
+    struct entry_endorsement key;
+    struct span der;
+    struct span authority; /* ASK and ARK, DER; empty below AMD's own roots */
+    struct span root;
+};
+
+/* The newest revocation list of a product, signing key and root. */
+struct core_crl {
+    struct entry_endorsement key;
+    uint8_t anchor[32]; /* SHA-256 of the root's SubjectPublicKeyInfo */
+    struct span der;
+    uint64_t number;
+    int64_t this_update; /* unix seconds, as all below */
+    int64_t next_update;
+    int64_t seen; /* entry time at which it was last stored, also again */
+};
+
+/* NULL when none is known. Replicas propose only what they verified; who uses it verifies again. */
+const struct core_vek *core_find_vek(const struct core *c, const struct entry_endorsement *key);
+const struct core_vek *core_veks(const struct core *c, size_t *count); /* oldest first */
+const struct core_crl *core_crls(const struct core *c, size_t *count); /* by key and root */
 
 /* --- Divergence alarm and snapshots */
 

@@ -14,14 +14,13 @@
 
 /* --- Time and ledger */
 
-static RESULT check_time(int64_t time, struct err *err) {
+RESULT core__check_time(int64_t time, struct err *err) {
     ENSURE(time > 0 && time <= ENTRY_TIME_MAX, err, INVALID, "time %lld is out of range",
            (long long)time);
     return OK;
 }
 
-/* Never back. The leader keeps its proposals from running ahead of the voters' clocks. */
-static void advance(struct core *c, int64_t time) {
+void core__advance(struct core *c, int64_t time) {
     if (time > c->time) {
         c->time = time;
     }
@@ -68,13 +67,13 @@ static RESULT apply_found(struct core *c, const struct entry *e, struct core_res
            "a founding entry has no proposer");
     TRY(core__check_founders(f->founders.items, f->founders.count, err));
     TRY(core__check_digests(f->simulated_roots.items, f->simulated_roots.count, err));
-    TRY(check_time(f->time, err));
+    TRY(core__check_time(f->time, err));
     uint8_t cluster[32];
     entry_cluster_id(f->founders.items, f->founders.count, cluster);
     ENSURE(memcmp(cluster, f->cluster, sizeof cluster) == 0, err, INVALID,
            "the cluster id is not that of the founders");
     start(c, f, out->index);
-    advance(c, f->time);
+    core__advance(c, f->time);
     record_leaf(c, e, out->index);
     return OK;
 }
@@ -129,7 +128,7 @@ static RESULT check_material(const struct core *c, const struct entry_set_manife
     ENSURE(s->workload_secret.size == (is_first ? ENTRY_SECRET : 0), err, INVALID,
            "workload secret is %zu bytes, want %d", s->workload_secret.size,
            is_first ? ENTRY_SECRET : 0);
-    return check_time(s->time, err);
+    return core__check_time(s->time, err);
 }
 
 static void replace(struct secret **old, struct span with) {
@@ -180,7 +179,7 @@ static RESULT apply_set_manifest(struct core *c, const struct entry *e, struct c
     AUTO(manifest_deinit)
     struct manifest m = {0};
     TRY(adopt(c, e, &r, &m, err));
-    advance(c, s->time);
+    core__advance(c, s->time);
     record_leaf(c, e, out->index);
     return OK;
 }
@@ -210,7 +209,7 @@ static RESULT check_name(const struct core *c, const struct entry_admit *a, stru
 static RESULT check_admit(const struct core *c, const struct entry_admit *a, struct err *err) {
     ENSURE(c->record_count > 0, err, NOT_FOUNDED, "no manifest is set: nothing to judge by");
     TRY(entry_member_check(&a->member, err));
-    TRY(check_time(a->time, err));
+    TRY(core__check_time(a->time, err));
     ENSURE(core_find_member(c, a->member.id) == NULL, err, EXISTS,
            "member %016llx is admitted already", (unsigned long long)a->member.id);
     const struct policy_entry *policy = manifest_find_policy(&c->manifest, a->member.host_data);
@@ -232,7 +231,7 @@ static RESULT apply_admit(struct core *c, const struct entry *e, struct core_res
     }
     struct core_member row = {core__dup_member(&a->member, true), out->index, CORE_MEMBER};
     core__add_member(c, &row);
-    advance(c, a->time);
+    core__advance(c, a->time);
     record_leaf(c, e, out->index);
     return OK;
 }
@@ -246,7 +245,7 @@ static RESULT check_retire(const struct core *c, const struct entry_retire *t, s
            "member %s is not leaving", m->member.name);
     ENSURE(t->reason != RETIRE_REMOVED || c->member_count > 1, err, INVALID,
            "member %s is the only one", m->member.name);
-    TRY(check_time(t->time, err));
+    TRY(core__check_time(t->time, err));
     return check_room(c, LIMIT_LEDGER, err);
 }
 
@@ -264,7 +263,7 @@ static RESULT apply_retire(struct core *c, const struct entry *e, struct core_re
     } else {
         c->members[at].state = CORE_LEAVING;
     }
-    advance(c, t->time);
+    core__advance(c, t->time);
     record_leaf(c, e, out->index);
     return OK;
 }
@@ -298,7 +297,7 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
            "verified against generation %llu, active is %zu", (unsigned long long)s->generation,
            c->record_count);
     ENSURE(s->requests.count > 0, err, INVALID, "no requests");
-    TRY(check_time(s->time, err));
+    TRY(core__check_time(s->time, err));
     TRY(check_room(c, LEDGER_ISSUE_MAX, err));
     struct result worst = OK;
     bool any = false;
@@ -316,7 +315,7 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
     if (!any) {
         return worst;
     }
-    advance(c, s->time);
+    core__advance(c, s->time);
     record_leaf(c, e, out->index);
     return OK;
 }
@@ -386,6 +385,8 @@ static RESULT dispatch(struct core *c, const struct entry *e, struct core_result
         return apply_retire(c, e, out, err);
     case ENTRY_ISSUE:
         return apply_issue(c, e, out, err);
+    case ENTRY_COLLATERAL:
+        return core__apply_collateral(c, &e->collateral, out, err);
     }
     return err_set(err, ERR_MALFORMED, "unknown entry type");
 }

@@ -11,7 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
-#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_VERSION 2
 static const uint8_t magic[8] = {'c', 'o', 'n', 't', 'r', 'a', 's', 't'};
 
 /* Lists and spans are borrowed: from the core when saving, from an arena when loading. */
@@ -36,6 +36,11 @@ struct snapshot {
     struct wire_list blobs; /* struct core__blob */
     struct span ledger;     /* leaf hashes */
     uint64_t issued;
+    struct wire_list veks;   /* struct core_vek */
+    struct wire_list crls;   /* struct core_crl */
+    struct wire_list leases; /* struct core__lease */
+    uint64_t kds_taken;      /* of the bucket */
+    uint64_t kds_since_ms;
 };
 
 /* --- Tables, in wire order */
@@ -73,6 +78,32 @@ static const struct wire_field blob_fields[] = {
 };
 static const struct wire_type blob_type = WIRE_TYPE(struct core__blob, blob_fields);
 
+static const struct wire_field vek_fields[] = {
+    WIRE_MSG(struct core_vek, key, &entry_endorsement_type),
+    WIRE_BYTES(struct core_vek, der, LIMIT_CERT),
+    WIRE_BYTES(struct core_vek, authority, LIMIT_CERT),
+    WIRE_BYTES(struct core_vek, root, LIMIT_CERT),
+};
+static const struct wire_type vek_type = WIRE_TYPE(struct core_vek, vek_fields);
+
+static const struct wire_field crl_fields[] = {
+    WIRE_MSG(struct core_crl, key, &entry_endorsement_type),
+    WIRE_FIXED(struct core_crl, anchor),
+    WIRE_BYTES(struct core_crl, der, LIMIT_CRL),
+    WIRE_U64(struct core_crl, number),
+    WIRE_I64(struct core_crl, this_update),
+    WIRE_I64(struct core_crl, next_update),
+    WIRE_I64(struct core_crl, seen),
+};
+static const struct wire_type crl_type = WIRE_TYPE(struct core_crl, crl_fields);
+
+static const struct wire_field lease_fields[] = {
+    WIRE_MSG(struct core__lease, key, &entry_endorsement_type),
+    WIRE_U64(struct core__lease, proposer),
+    WIRE_I64(struct core__lease, until),
+};
+static const struct wire_type lease_type = WIRE_TYPE(struct core__lease, lease_fields);
+
 static const struct wire_field snapshot_fields[] = {
     WIRE_FIXED(struct snapshot, magic),
     WIRE_U8(struct snapshot, version),
@@ -94,6 +125,11 @@ static const struct wire_field snapshot_fields[] = {
     WIRE_LIST(struct snapshot, blobs, LIMIT_BLOBS, &blob_type),
     WIRE_BYTES(struct snapshot, ledger, (size_t)LIMIT_LEDGER *MERKLE_HASH_SIZE),
     WIRE_U64(struct snapshot, issued),
+    WIRE_LIST(struct snapshot, veks, LIMIT_COLLATERAL_VEKS, &vek_type),
+    WIRE_LIST(struct snapshot, crls, LIMIT_COLLATERAL_CRLS, &crl_type),
+    WIRE_LIST(struct snapshot, leases, LIMIT_KDS_LEASES, &lease_type),
+    WIRE_U64(struct snapshot, kds_taken),
+    WIRE_U64(struct snapshot, kds_since_ms),
 };
 static const struct wire_type snapshot_type = WIRE_TYPE(struct snapshot, snapshot_fields);
 
@@ -111,6 +147,9 @@ static void save_lists(const struct core *c, struct snapshot *s) {
     s->windows = list_of(c->windows, c->member_count);
     s->records = list_of(c->records, c->record_count);
     s->blobs = list_of(c->blobs, c->blob_count);
+    s->veks = list_of(c->veks, c->vek_count);
+    s->crls = list_of(c->crls, c->crl_count);
+    s->leases = list_of(c->leases, c->lease_count);
 }
 
 void core_save(const struct core *c, struct buf *out) {
@@ -128,6 +167,8 @@ void core_save(const struct core *c, struct buf *out) {
         .mesh_key = ca.mesh_key,
         .workload_secret = ca.workload_secret,
         .issued = c->issued,
+        .kds_taken = c->kds.taken,
+        .kds_since_ms = c->kds.since_ms,
     };
     memcpy(s.magic, magic, sizeof s.magic);
     memcpy(s.cluster, c->cluster, sizeof s.cluster);
@@ -161,9 +202,10 @@ static RESULT load_scalars(struct core *c, const struct snapshot *s, struct err 
 static RESULT check_empty(const struct snapshot *s, struct err *err) {
     size_t sizes = s->founders.count + s->roots.count + s->members.count + s->windows.count +
                    s->records.count + s->blobs.count + s->root_key.size + s->mesh_key.size +
-                   s->workload_secret.size + s->ledger.size;
-    ENSURE(sizes == 0 && s->issued == 0 && s->time == 0 && s->founding_time == 0 &&
-               span_is_zero(SPAN(s->cluster)),
+                   s->workload_secret.size + s->ledger.size + s->veks.count + s->crls.count +
+                   s->leases.count;
+    ENSURE(sizes == 0 && s->kds_taken == 0 && s->kds_since_ms == 0 && s->issued == 0 &&
+               s->time == 0 && s->founding_time == 0 && span_is_zero(SPAN(s->cluster)),
            err, MALFORMED, "state without a founding");
     return OK;
 }
@@ -331,6 +373,22 @@ static RESULT load_ledger(struct core *c, struct span leaves, struct err *err) {
     return OK;
 }
 
+static RESULT load_collateral(struct core *c, const struct snapshot *s, struct err *err) {
+    const struct core_vek *veks = s->veks.items;
+    for (size_t i = 0; i < s->veks.count; i++) {
+        TRY(core__load_vek(c, &veks[i], err));
+    }
+    const struct core_crl *crls = s->crls.items;
+    for (size_t i = 0; i < s->crls.count; i++) {
+        TRY(core__load_crl(c, &crls[i], err));
+    }
+    const struct core__lease *leases = s->leases.items;
+    for (size_t i = 0; i < s->leases.count; i++) {
+        TRY(core__load_lease(c, &leases[i], err));
+    }
+    return core__load_kds(c, s->kds_taken, s->kds_since_ms, err);
+}
+
 static RESULT load_state(struct core *c, const struct snapshot *s, struct err *err) {
     TRY(load_scalars(c, s, err));
     if (!s->is_founded) {
@@ -341,6 +399,7 @@ static RESULT load_state(struct core *c, const struct snapshot *s, struct err *e
     TRY(load_blobs(c, s, err));
     TRY(load_keys(c, s, err));
     TRY(load_ledger(c, s->ledger, err));
+    TRY(load_collateral(c, s, err));
     return load_records(c, s, err);
 }
 

@@ -6,6 +6,7 @@
 #define CONTRAST_CORE_STATE_H
 
 #include "coordinator/core/core.h"
+#include "lib/base/bucket.h"
 #include "lib/base/secret.h"
 
 #define CORE_EPOCH 1
@@ -23,6 +24,13 @@ struct core__blob {
 struct core__window {
     uint64_t highest; /* sequence */
     uint8_t codes[LIMIT_REQUEST_WINDOW];
+};
+
+/* A permission to ask AMD's key service. */
+struct core__lease {
+    struct entry_endorsement key;
+    uint64_t proposer;
+    int64_t until; /* entry time */
 };
 
 struct core {
@@ -58,6 +66,14 @@ struct core {
     size_t blob_capacity;
     size_t blob_size; /* bytes of all */
 
+    struct core_vek *veks; /* LIMIT_COLLATERAL_VEKS rows, NULL before the first; oldest first */
+    size_t vek_count;
+    struct core_crl crls[LIMIT_COLLATERAL_CRLS]; /* by rising key and anchor */
+    size_t crl_count;
+    struct core__lease leases[LIMIT_KDS_LEASES]; /* oldest first */
+    size_t lease_count;
+    struct bucket kds; /* on entry time, in ms */
+
     struct merkle_log ledger;
     uint64_t issued;
 };
@@ -87,7 +103,22 @@ size_t core__record_size(const struct core_record *r);
 /* Copies everything that `r` points to. */
 void core__add_record(struct core *c, const struct core_record *r);
 
+/* --- Endorsements (core_collateral.c) */
+
+RESULT core__apply_collateral(struct core *c, const struct entry_collateral *e,
+                              struct core_result *out, struct err *err);
+void core__free_collateral(struct core *c);
+/* For loading: each row is checked, copied and put where the saved state had it. MALFORMED. */
+RESULT core__load_vek(struct core *c, const struct core_vek *row, struct err *err);
+RESULT core__load_crl(struct core *c, const struct core_crl *row, struct err *err);
+RESULT core__load_lease(struct core *c, const struct core__lease *row, struct err *err);
+RESULT core__load_kds(struct core *c, uint64_t taken, uint64_t since_ms, struct err *err);
+
 /* --- Rules that applying and loading share */
+
+/* Never back. The leader keeps its proposals from running ahead of the voters' clocks. */
+void core__advance(struct core *c, int64_t time);
+RESULT core__check_time(int64_t time, struct err *err);
 
 /* Founders: 1, 3 or 5, checked each, rising ids, names used once. */
 RESULT core__check_founders(const struct entry_member *founders, size_t count, struct err *err);

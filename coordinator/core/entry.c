@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/crypto/digest.h"
+#include "lib/manifest/manifest.h"
 
 /* --- Tables, in wire order */
 
@@ -99,6 +100,31 @@ static const struct wire_field issue_fields[] = {
 };
 static const struct wire_type issue_type = WIRE_TYPE(struct entry_issue, issue_fields);
 
+static const struct wire_field endorsement_fields[] = {
+    WIRE_U8(struct entry_endorsement, product),
+    WIRE_U8(struct entry_endorsement, signing),
+    WIRE_FIXED(struct entry_endorsement, chip_id),
+    WIRE_FIXED(struct entry_endorsement, tcb),
+};
+const struct wire_type entry_endorsement_type =
+    WIRE_TYPE(struct entry_endorsement, endorsement_fields);
+
+static const struct wire_field collateral_fields[] = {
+    WIRE_MSG(struct entry_collateral, request, &request_type),
+    WIRE_U8(struct entry_collateral, kind),
+    WIRE_MSG(struct entry_collateral, key, &entry_endorsement_type),
+    WIRE_BYTES(struct entry_collateral, der, LIMIT_CRL),
+    WIRE_BYTES(struct entry_collateral, authority, LIMIT_CERT),
+    WIRE_BYTES(struct entry_collateral, root, LIMIT_CERT),
+    WIRE_FIXED(struct entry_collateral, anchor),
+    WIRE_U64(struct entry_collateral, number),
+    WIRE_I64(struct entry_collateral, this_update),
+    WIRE_I64(struct entry_collateral, next_update),
+    WIRE_I64(struct entry_collateral, time),
+};
+static const struct wire_type collateral_type =
+    WIRE_TYPE(struct entry_collateral, collateral_fields);
+
 static const struct {
     const char *name;
     const struct wire_type *wire;
@@ -109,6 +135,7 @@ static const struct {
     [ENTRY_ADMIT] = {"ADMIT", &admit_type},
     [ENTRY_RETIRE] = {"RETIRE", &retire_type},
     [ENTRY_ISSUE] = {"ISSUE", &issue_type},
+    [ENTRY_COLLATERAL] = {"COLLATERAL", &collateral_type},
 };
 
 static bool is_known(unsigned type) {
@@ -247,4 +274,27 @@ RESULT entry_member_check(const struct entry_member *m, struct err *err) {
     ENSURE(!span_is_zero(SPAN(m->host_data)), err, INVALID, "member %s: no host data", m->name);
     ENSURE(m->evidence.size > 0, err, INVALID, "member %s: no evidence", m->name);
     return OK;
+}
+
+/* --- Endorsements */
+
+bool entry_endorsement_is_list(const struct entry_endorsement *key) {
+    return span_is_zero(SPAN(key->chip_id));
+}
+
+RESULT entry_endorsement_check(const struct entry_endorsement *key, struct err *err) {
+    ENSURE(key->product == SNP_MILAN || key->product == SNP_GENOA || key->product == SNP_TURIN, err,
+           INVALID, "product %u is not known", key->product);
+    ENSURE(key->signing <= 1, err, INVALID, "signing key %u, want 0 (VCEK) or 1 (VLEK)",
+           key->signing);
+    bool is_list = entry_endorsement_is_list(key);
+    ENSURE(!is_list || span_is_zero(SPAN(key->tcb)), err, INVALID, "a TCB without a chip");
+    ENSURE(is_list || key->signing == 0, err, INVALID, "a VLEK names no chip");
+    return OK;
+}
+
+bool entry_endorsement_same(const struct entry_endorsement *a, const struct entry_endorsement *b) {
+    return a->product == b->product && a->signing == b->signing &&
+           memcmp(a->chip_id, b->chip_id, sizeof a->chip_id) == 0 &&
+           memcmp(a->tcb, b->tcb, sizeof a->tcb) == 0;
 }

@@ -44,6 +44,7 @@ enum entry_type {
     ENTRY_ADMIT = 4,
     ENTRY_RETIRE = 5,
     ENTRY_ISSUE = 6,
+    ENTRY_COLLATERAL = 7,
 };
 
 /* Who proposed: lets the proposer match results, and lets apply drop a second submission.
@@ -134,6 +135,37 @@ struct entry_issue {
     int64_t time;
 };
 
+/* What an endorsement is of: a VCEK has a chip and a TCB, a revocation list has neither (zeros). */
+struct entry_endorsement {
+    uint8_t product;     /* enum snp_product, not UNKNOWN */
+    uint8_t signing;     /* 0: VCEK and ASK, 1: VLEK and ASVK; a chip's is 0 */
+    uint8_t chip_id[64]; /* CHIP_ID as in the report */
+    uint8_t tcb[8];      /* REPORTED_TCB as in the report */
+};
+
+enum entry_collateral_kind {
+    COLLATERAL_VEK = 1,   /* a VCEK for everyone to use */
+    COLLATERAL_CRL = 2,   /* AMD's revocation list, newer than the one before */
+    COLLATERAL_FETCH = 3, /* may the proposer ask AMD's key service for this key? */
+};
+
+/* Endorsements are no leaves of the ledger: they decide nothing. Whoever uses a certificate or a
+ * list proves its chain up to a root that the owner permitted, each time; a wrong one is refused,
+ * a missing one is fetched again. The ledger is of what happened to the cluster. */
+struct entry_collateral {
+    struct entry_request request;
+    uint8_t kind; /* enum entry_collateral_kind */
+    struct entry_endorsement key;
+    struct span der;       /* VEK, CRL; else empty, as what follows */
+    struct span authority; /* VEK below a root that is not AMD's: its ASK, DER */
+    struct span root;      /* and its ARK; AMD's own are built in */
+    uint8_t anchor[32];    /* CRL: SHA-256 of the SubjectPublicKeyInfo of the ARK that signed it */
+    uint64_t number;       /* CRL: CRLNumber */
+    int64_t this_update;   /* CRL: unix seconds */
+    int64_t next_update;   /* CRL: unix seconds */
+    int64_t time;
+};
+
 struct entry {
     enum entry_type type;
     union {
@@ -144,11 +176,13 @@ struct entry {
         struct entry_admit admit;
         struct entry_retire retire;
         struct entry_issue issue;
+        struct entry_collateral collateral;
     };
 };
 
 extern const struct wire_type entry_member_type; /* also used by founding and snapshots */
 extern const struct wire_type entry_digest_type;
+extern const struct wire_type entry_endorsement_type;
 extern const struct wire_type entry_found_type;
 
 const char *entry_type_name(enum entry_type type); /* "FOUND" ... */
@@ -171,5 +205,11 @@ void entry_serial(const uint8_t cluster[32], uint64_t epoch, uint64_t issue_inde
 /* INVALID names what is wrong: id does not belong to the key, name or address empty or with
  * characters that a pod name or an address cannot have, zero host data, no evidence. */
 RESULT entry_member_check(const struct entry_member *m, struct err *err);
+
+/* INVALID: no product, or a chip where none can be. A key with a chip is a VCEK's, one without is
+ * a list's. */
+RESULT entry_endorsement_check(const struct entry_endorsement *key, struct err *err);
+bool entry_endorsement_is_list(const struct entry_endorsement *key);
+bool entry_endorsement_same(const struct entry_endorsement *a, const struct entry_endorsement *b);
 
 #endif

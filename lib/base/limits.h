@@ -121,6 +121,8 @@
 /* Endorsements in the log (coordinator/core/core_collateral.c) */
 #define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */
 #define LIMIT_COLLATERAL_CRLS 7    /* lists: product, kind and root; less than SNP_CRLS_MAX */
+#define LIMIT_KDS_BURST 4          /* requests at once, of the whole cluster */
+#define LIMIT_KDS_PERIOD_MS 10000  /* for one more: AMD throttles about there */
 #define LIMIT_KDS_LEASES 32        /* keys that somebody asks for; over burst + lease / period */
 #define LIMIT_KDS_LEASE_S 60       /* then another replica may ask for the same key */
 

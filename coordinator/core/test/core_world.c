@@ -186,6 +186,46 @@ struct entry_issue world_issue(struct world *w, size_t count, unsigned policy) {
                                 .time = ++w->time};
 }
 
+static struct entry_endorsement chip_key(unsigned chip) {
+    struct entry_endorsement key = {.product = SNP_MILAN};
+    if (chip > 0) {
+        store_u32be(key.chip_id, chip);
+        key.tcb[0] = 4;
+        key.tcb[7] = 0xdb;
+    }
+    return key;
+}
+
+struct entry_collateral world_vek(struct world *w, unsigned chip, const char *edition) {
+    char text[64];
+    snprintf(text, sizeof text, "VCEK of chip %u, %s", chip, edition);
+    return (struct entry_collateral){.request = world_request(w),
+                                     .kind = COLLATERAL_VEK,
+                                     .key = chip_key(chip),
+                                     .der = copy_text(w, text),
+                                     .time = ++w->time};
+}
+
+struct entry_collateral world_crl(struct world *w, uint64_t number, const char *edition) {
+    struct entry_collateral e = {.request = world_request(w),
+                                 .kind = COLLATERAL_CRL,
+                                 .key = chip_key(0),
+                                 .der = copy_text(w, edition),
+                                 .number = number,
+                                 .time = ++w->time};
+    e.anchor[0] = 1;
+    e.this_update = w->time - 3600;
+    e.next_update = w->time + 86400;
+    return e;
+}
+
+struct entry_collateral world_fetch(struct world *w, unsigned chip) {
+    return (struct entry_collateral){.request = world_request(w),
+                                     .kind = COLLATERAL_FETCH,
+                                     .key = chip_key(chip),
+                                     .time = ++w->time};
+}
+
 enum err_code world_apply_bytes(struct world *w, struct span entry) {
     buf_append_u32be(&w->log, (uint32_t)entry.size);
     buf_append_span(&w->log, entry);

@@ -45,6 +45,10 @@ struct entry_admit world_admit(struct world *w, unsigned number, const char *nam
                                uint64_t replaces);
 struct entry_retire world_retire(struct world *w, uint64_t id, enum entry_retire_reason reason);
 struct entry_issue world_issue(struct world *w, size_t count, unsigned policy);
+/* A VCEK of chip `chip` (from 1), told apart from others of it by `edition`. */
+struct entry_collateral world_vek(struct world *w, unsigned chip, const char *edition);
+struct entry_collateral world_crl(struct world *w, uint64_t number, const char *edition);
+struct entry_collateral world_fetch(struct world *w, unsigned chip); /* 0: the list */
 /* A manifest text; `owner` as in WorkloadOwnerKeyDigests, NULL = none; `more` members, or "". */
 struct span world_manifest(struct world *w, unsigned mask, unsigned number, const char *owner,
                            const char *more);
