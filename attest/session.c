@@ -206,6 +206,8 @@ static RESULT check_report(struct subject *s, struct err *err) {
         .extra_root_count = policy->extra_root_count,
         .only_extra_roots = true,
         .report_data = s->report_data,
+        .crls = policy->crls,
+        .crl_count = policy->crl_count,
         .at = policy->at,
     };
     TRY(snp_verify(&evidence, &options, &s->peer->report, &s->peer->verdict, err));

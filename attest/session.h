@@ -88,6 +88,10 @@ struct attest_policy {
      * which may be the peer's, only chooses among them (snp_options, only_extra_roots). */
     const uint8_t (*extra_roots)[32];
     size_t extra_root_count;
+
+    /* The verifier's own revocation lists (DER): the newest of these and the evidence's counts. */
+    const struct span *crls;
+    size_t crl_count;
     int64_t at; /* unix seconds */
 };
 
