@@ -221,7 +221,8 @@ static struct result refuse_signature(const struct snp_cert *child, const char *
     snprintf(field, sizeof field, "%s.%s", snp_cert_kind_name(child->kind), what);
     const struct verdict_rule rule = {
         check, code, field,
-        "the certificates do not form AMD's chain; get them from AMD's key service again"};
+        "the certificates do not form AMD's chain: get the leaf from AMD's key service again; a "
+        "simulated machine's leaf needs that machine's ASK and ARK beside it"};
     return verdict_deny(v, err, &rule, expected, actual);
 }
 

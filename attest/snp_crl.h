@@ -22,7 +22,7 @@
 
 #include "attest/snp_cert.h"
 
-#define SNP_CRLS_MAX 8 /* lists that one verification looks at */
+#define SNP_CRLS_MAX 16 /* lists that one verification looks at */
 
 enum snp_crl_state {                  /* worst first */
                      SNP_CRL_NONE,    /* no list at all */

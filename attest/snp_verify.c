@@ -143,7 +143,8 @@ static struct result check_dates(struct work *w) {
 static struct result check_revocation(struct work *w) {
     struct span lists[SNP_CRLS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < w->options->crl_count && count + 1 < SNP_CRLS_MAX; i++) {
+    CHECK(w->options->crl_count < SNP_CRLS_MAX);
+    for (size_t i = 0; i < w->options->crl_count; i++) {
         lists[count++] = w->options->crls[i];
     }
     if (w->evidence->crl.size > 0) {
@@ -152,9 +153,10 @@ static struct result check_revocation(struct work *w) {
     snp_crl_judge(lists, count, &w->chain->root, &w->chain->authority, w->options->at,
                   &w->revocation);
     if (!w->revocation.is_revoked) {
+        passed(w, "not-revoked");
         return OK;
     }
-    const struct verdict_rule rule = {"revocation", "SNP-REVOKED",
+    const struct verdict_rule rule = {"not-revoked", "SNP-REVOKED",
                                       snp_cert_kind_name(w->chain->authority.kind),
                                       "AMD revoked this authority: do not trust the machine"};
     return verdict_deny(w->verdict, w->err, &rule, "not revoked", "revoked");

@@ -3,6 +3,9 @@
  *   format -> product -> leaf profile -> chain to a permitted root -> dates -> CRL -> signature
  *   -> binding (kind, TCB, chip, provider) -> expectations -> reference value sets
  *
+ * Each rule is a check with a name in verdict->checks and codes of its own; the table is in
+ * docs/verdicts.md.
+ *
  * The first thing that does not hold ends it, and the verdict says what, where and what to do.
  * Without I/O, clock or global state; thread-safe; every expected value is the caller's own.
  *
@@ -38,10 +41,10 @@ struct snp_options {
     const uint8_t *host_data;   /* 32 bytes, or NULL = any */
     int64_t at;                 /* unix seconds: the time to judge at */
     const struct span *crls;    /* the verifier's own lists (DER), besides the evidence's */
-    size_t crl_count;
-    enum crl_policy crl;      /* without references; with them each set has its own */
-    uint32_t crl_grace_hours; /* for CRL_GRACE */
-    struct snp_cache *cache;  /* of proven chains, thread-safe; NULL = none */
+    size_t crl_count;           /* below SNP_CRLS_MAX */
+    enum crl_policy crl;        /* without references; with them each set has its own */
+    uint32_t crl_grace_hours;   /* for CRL_GRACE */
+    struct snp_cache *cache;    /* of proven chains, thread-safe; NULL = none */
 };
 
 /* OK only when accepted; else DENIED or UNVERIFIABLE with the text

@@ -69,6 +69,54 @@ static void expect_denied(struct trial *t, const char *code) {
     assert_int_equal(strncmp(t->err.text, code, strlen(code)), 0);
 }
 
+static bool has_check(const struct trial *t, const char *name) {
+    size_t count = 0;
+    for (size_t i = 0; i < t->verdict.check_count; i++) {
+        count += strcmp(t->verdict.checks[i].name, name) == 0 ? 1 : 0;
+    }
+    assert_true(count <= 1);
+    return count == 1;
+}
+
+/* What a cryptographic verdict on a VCEK's report consists of. */
+static const char *const CHECKS[] = {
+    "report-length",
+    "report-version",
+    "report-algorithm",
+    "report-vmpl",
+    "report-key-info",
+    "report-chip-key",
+    "report-signing-key",
+    "report-policy-reserved",
+    "report-reserved",
+    "report-cpuid-reserved",
+    "report-mitigation-reserved",
+    "report-signature-tail",
+    "report-signature-range",
+    "product-known",
+    "tcb-reserved",
+    "product",
+    "leaf-version",
+    "leaf-subject",
+    "leaf-key",
+    "leaf-extensions",
+    "leaf-security-versions",
+    "leaf-product",
+    "leaf-hwid",
+    "certificate-format",
+    "certificate-authority",
+    "certificate-issuer",
+    "certificate-algorithm",
+    "certificate-signature",
+    "root",
+    "certificate-dates",
+    "not-revoked",
+    "report-signature",
+    "tcb-of-certificate",
+    "tcb-order",
+    "chip",
+};
+
 static void test_both_products_are_accepted_as_simulated(void **state) {
     (void)state;
     const struct snp_fixture *all[] = {&machine, &other};
@@ -350,21 +398,39 @@ static void test_any_set_is_enough_and_the_nearest_explains(void **state) {
     assert_int_equal(t.verdict.reference, 2);
 }
 
-static void test_missing_certificates_are_unverifiable(void **state) {
+static void test_a_missing_leaf_is_unverifiable(void **state) {
     (void)state;
     struct trial t;
     prepare(&t, &machine);
     sign(&t, &machine);
-    t.evidence.chain_count = 1;
-    assert_int_equal(run(&t).code, ERR_UNVERIFIABLE);
-    assert_string_equal(t.verdict.code, "SNP-CHAIN-MISSING");
-    assert_string_equal(t.verdict.field, "ARK");
-    assert_non_null(strstr(t.verdict.remedy, "/vcek/v1/Milan/cert_chain"));
     t.evidence.vek = (struct span){0};
     assert_int_equal(run(&t).code, ERR_UNVERIFIABLE);
     assert_string_equal(t.verdict.code, "SNP-VEK-MISSING");
+    assert_string_equal(t.verdict.field, "VCEK");
     assert_non_null(strstr(t.verdict.remedy, "blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219"));
     assert_int_equal(t.verdict.kind, VERDICT_UNVERIFIABLE);
+    t.report.key_info = SNP_KEY_VLEK << 2;
+    memset(t.report.chip_id, 0, sizeof t.report.chip_id);
+    sign(&t, &machine);
+    assert_int_equal(run(&t).code, ERR_UNVERIFIABLE);
+    assert_string_equal(t.verdict.field, "VLEK");
+}
+
+/* AMD's own authorities are there without being sent; they did not sign this leaf. */
+static void test_without_its_authorities_a_leaf_is_not_amds(void **state) {
+    (void)state;
+    struct trial t;
+    prepare(&t, &machine);
+    sign(&t, &machine);
+    t.evidence.chain_count = 1; /* the ASK, and AMD's ARK */
+    expect_denied(&t, "SNP-CERT-SIGNATURE");
+    assert_string_equal(t.verdict.field, "ASK.signature");
+    t.evidence.chain_count = 0;
+    expect_denied(&t, "SNP-CERT-SIGNATURE");
+    assert_string_equal(t.verdict.field, "VCEK.signature");
+    t.evidence.chain[0] = buf_span(&machine.ark); /* the ARK, and AMD's ASK */
+    t.evidence.chain_count = 1;
+    expect_denied(&t, "SNP-CERT-SIGNATURE");
 }
 
 static void test_chain_of_another_product_is_not_used(void **state) {
@@ -374,7 +440,7 @@ static void test_chain_of_another_product_is_not_used(void **state) {
     sign(&t, &machine);
     t.evidence.chain[0] = buf_span(&other.ask);
     t.evidence.chain[1] = buf_span(&other.ark);
-    assert_int_equal(run(&t).code, ERR_UNVERIFIABLE);
+    expect_denied(&t, "SNP-CERT-SIGNATURE");
     t.evidence.chain[2] = buf_span(&machine.ark); /* any order, others in between */
     t.evidence.chain[3] = buf_span(&machine.ask);
     t.evidence.chain_count = 4;
@@ -383,6 +449,113 @@ static void test_chain_of_another_product_is_not_used(void **state) {
     expect_denied(&t, "SNP-PRODUCT");
     t.evidence.vek = buf_span(&machine.ask);
     expect_denied(&t, "SNP-VEK-KIND");
+}
+
+/* ---- VLEK ---- */
+
+static void prepare_vlek(struct trial *t, const struct snp_fixture *f) {
+    prepare(t, f);
+    t->report.key_info = SNP_KEY_VLEK << 2;
+    memset(t->report.chip_id, 0, sizeof t->report.chip_id);
+    t->evidence.vek = buf_span(&f->vlek);
+    t->evidence.chain[0] = buf_span(&f->asvk);
+    t->options.reference_count = 0;
+    t->options.extra_roots = (const uint8_t(*)[32])f->root_digest;
+    t->options.extra_root_count = 1;
+}
+
+static void test_a_providers_key_is_verified(void **state) {
+    (void)state;
+    const struct snp_fixture *all[] = {&machine, &other};
+    for (size_t i = 0; i < 2; i++) {
+        struct trial t;
+        prepare_vlek(&t, all[i]);
+        sign(&t, all[i]);
+        expect_accepted(&t);
+        assert_true(has_check(&t, "leaf-csp-id") && !has_check(&t, "leaf-hwid"));
+        t.report.chip_id[0] = 1;
+        sign(&t, all[i]);
+        expect_denied(&t, "SNP-CHIP-ID");
+        assert_string_equal(t.verdict.expected, "zero");
+    }
+}
+
+/* Kind of the report, of the leaf and of the authority: they must agree. */
+static void test_kinds_are_not_mixed(void **state) {
+    (void)state;
+    struct trial t;
+    prepare_vlek(&t, &machine);
+    sign(&t, &machine);
+    t.evidence.vek = buf_span(&machine.vcek);
+    expect_denied(&t, "SNP-VEK-KIND");
+    t.evidence.vek = buf_span(&machine.vlek);
+    t.evidence.chain[0] = buf_span(&machine.ask);
+    expect_denied(&t, "SNP-CERT-SIGNATURE"); /* AMD's ASVK did not sign it */
+    prepare_vlek(&t, &machine);
+    t.report.key_info = SNP_KEY_VCEK << 2;
+    sign(&t, &machine);
+    expect_denied(&t, "SNP-VEK-KIND");
+}
+
+/* ---- what stands in a verdict ---- */
+
+static void test_every_check_is_named_once(void **state) {
+    (void)state;
+    struct trial t;
+    prepare(&t, &machine);
+    sign(&t, &machine);
+    expect_accepted(&t);
+    for (size_t i = 0; i < sizeof CHECKS / sizeof CHECKS[0]; i++) {
+        if (!has_check(&t, CHECKS[i])) {
+            fail_msg("no check '%s'", CHECKS[i]);
+        }
+    }
+}
+
+static void test_tcbs_are_shown(void **state) {
+    (void)state;
+    struct trial t;
+    prepare(&t, &other);
+    t.report.launch_tcb[3]--;
+    sign(&t, &other);
+    t.options.reference_count = 0;
+    t.options.extra_roots = (const uint8_t(*)[32])other.root_digest;
+    t.options.extra_root_count = 1;
+    expect_accepted(&t);
+    const struct verdict_tcbs *tcbs = &t.verdict.tcbs;
+    assert_true(tcbs->is_known);
+    assert_string_equal(tcbs->reported, "FMC 1, bootloader 4, TEE 0, SNP 24, microcode 219");
+    assert_string_equal(tcbs->certificate, tcbs->reported);
+    assert_string_equal(tcbs->launch, "FMC 1, bootloader 4, TEE 0, SNP 23, microcode 219");
+    assert_string_equal(tcbs->compared, "REPORTED_TCB");
+    t.report.committed_tcb[7]--;
+    sign(&t, &other);
+    expect_denied(&t, "SNP-TCB-ORDER");
+    assert_string_equal(tcbs->compared, "COMMITTED_TCB");
+}
+
+/* Version 2 does not name its product: the chain does, and the reserved bytes wait for it. */
+static void test_version_2_learns_its_product_from_the_chain(void **state) {
+    (void)state;
+    struct trial t;
+    prepare(&t, &machine);
+    t.report.version = 2;
+    t.report.cpuid_family = t.report.cpuid_model = t.report.cpuid_stepping = 0;
+    sign(&t, &machine);
+    expect_accepted(&t);
+    assert_true(t.verdict.tcbs.is_known);
+    t.report.current_tcb[4] = 1;
+    sign(&t, &machine);
+    expect_denied(&t, "SNP-TCB-RESERVED");
+    assert_string_equal(t.verdict.field, "CURRENT_TCB");
+    assert_true(has_check(&t, "leaf-product"));
+    prepare(&t, &other); /* eight bytes of CHIP_ID: Turin */
+    t.report.version = 2;
+    t.report.cpuid_family = t.report.cpuid_model = t.report.cpuid_stepping = 0;
+    sign(&t, &other);
+    expect_accepted(&t);
+    t.evidence.vek = buf_span(&machine.vcek);
+    expect_denied(&t, "SNP-PRODUCT");
 }
 
 /* Every certificate, every 11th byte: never accepted, never a crash. */
@@ -408,6 +581,8 @@ static int make_machines(void **state) {
     (void)state;
     snp_fixture_init(&machine, SNP_MILAN);
     snp_fixture_init(&other, SNP_TURIN);
+    snp_fixture_add_vlek(&machine, "CN=cloud.example");
+    snp_fixture_add_vlek(&other, "CN=cloud.example");
     return 0;
 }
 
@@ -430,7 +605,13 @@ int main(void) {
         cmocka_unit_test(test_a_providers_key_satisfies_no_set),
         cmocka_unit_test(test_chip_allow_list),
         cmocka_unit_test(test_any_set_is_enough_and_the_nearest_explains),
-        cmocka_unit_test(test_missing_certificates_are_unverifiable),
+        cmocka_unit_test(test_a_missing_leaf_is_unverifiable),
+        cmocka_unit_test(test_without_its_authorities_a_leaf_is_not_amds),
+        cmocka_unit_test(test_a_providers_key_is_verified),
+        cmocka_unit_test(test_kinds_are_not_mixed),
+        cmocka_unit_test(test_every_check_is_named_once),
+        cmocka_unit_test(test_tcbs_are_shown),
+        cmocka_unit_test(test_version_2_learns_its_product_from_the_chain),
         cmocka_unit_test(test_chain_of_another_product_is_not_used),
         cmocka_unit_test(test_flipped_certificates_are_refused),
     };
