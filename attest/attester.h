@@ -1,11 +1,20 @@
-/* Attester: the thread that turns leaves into attested evidence.
+/* Attester: the threads that turn leaves into attested evidence.
  *
  *   attester_submit(leaf) -> [batch] -> issuer_report, one at a time -> on_attested(evidence)
  *
- * Reports are made one after the other by a thread of its own, because the host may take its time.
- * What arrives meanwhile shares the next report (batch.h). A throttling host (BUSY) is asked again
- * after a jittered, growing pause, for at most LIMIT_ATTEST_RETRY_MS; then, and on any other
- * failure, all of the round get the error.
+ * Reports are made one after the other by threads of their own, because the host may take its time.
+ * What arrives meanwhile shares the next report (batch.h): who asks during report k is in report
+ * k + 1 with up to LIMIT_EVIDENCE_LEAVES - 1 others, and so waits for two reports at most, as long
+ * as no more ask at the same time.
+ *
+ * A throttling host (BUSY) is asked again after a jittered, growing pause, for at most
+ * LIMIT_ATTEST_RETRY_MS; then, and on any other failure, all of the round get the error. A host
+ * that does not answer at all: after LIMIT_ATTEST_WAIT_MS the round and all who wait get
+ * UNAVAILABLE, and so does, at once, whoever asks from then on. The call itself is never abandoned
+ * (a guest whose message is lost half-way loses its key to the security processor) and no second
+ * one is begun; when it ends after all, its report is dropped and attestation goes on.
+ *
+ * Every BUSY and UNAVAILABLE of ours carries advice when to try again (struct err).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_ATTESTER_H
@@ -24,12 +33,12 @@ struct attested {
     struct batch_place place;
 };
 
-/* Called once per submitted leaf, on the attester's thread: marshal to your own, do not block.
+/* Called once per submitted leaf, on a thread of the attester: marshal to your own, do not block.
  * `attested` is NULL exactly when it failed; then `err` says why. */
 typedef void (*attested_cb)(void *data, const struct attested *attested, const struct err *err);
 
-/* Where reports come from: issuer_report, or a simulation's own. Called on the attester's thread.
- */
+/* Where reports come from: issuer_report, or a simulation's own. Called on a thread of the
+ * attester, never twice at a time. */
 struct attester_source {
     void *data;
     RESULT(*report)
@@ -37,19 +46,27 @@ struct attester_source {
      struct err *err);
 };
 
-/* Starts the thread. The issuer stays the caller's and must outlive the attester. UNAVAILABLE when
+/* How long a host may keep those waiting who asked. */
+struct attester_patience {
+    uint64_t busy_ms;   /* it throttles */
+    uint64_t answer_ms; /* it is silent */
+};
+extern const struct attester_patience attester_limits; /* of limits.h */
+
+/* Starts the threads. The issuer stays the caller's and must outlive the attester. UNAVAILABLE when
  * no thread can be made. */
 RESULT attester_new(struct issuer *issuer, struct attester **out, struct err *err);
-/* The same over any source; the host gives time and jitter, both borrowed. */
-RESULT attester_new_from(const struct attester_source *source, const struct host *host,
+/* The same over any source; the host gives time and jitter, borrowed. */
+RESULT attester_new_from(const struct attester_source *source,
+                         const struct attester_patience *patience, const struct host *host,
                          struct attester **out, struct err *err);
 
-/* Waits for a report under way and delivers it; whoever still waits gets CANCELED; ends the thread.
- * Accepts NULL. Not from a callback. */
+/* Waits for a report under way and delivers it; whoever still waits gets CANCELED; ends the
+ * threads, after the call of a silent host has ended. Accepts NULL. Not from a callback. */
 void attester_free(struct attester *a);
 
-/* BUSY when LIMIT_PENDING_REQUESTS wait: then there is no callback. Thread-safe; never calls back
- * from inside. */
+/* BUSY when LIMIT_PENDING_REQUESTS wait, UNAVAILABLE while the host is silent: then there is no
+ * callback. Thread-safe; never calls back from inside. */
 RESULT attester_submit(struct attester *a, const uint8_t leaf[ATTEST_LEAF_SIZE],
                        attested_cb on_attested, void *data, struct err *err);
 

@@ -60,13 +60,13 @@ static void on_pause_over(uv_timer_t *timer) {
     try_again(timer->data);
 }
 
-/* The pause doubles up to PAUSE_MOST_MS; each is drawn from its upper half, and is not shorter than
+/* The pause doubles up to PAUSE_MOST_MS; each is drawn from its upper half, and comes after what
  * the other end advises. */
 static void pause_then_retry(struct program *p, const struct err *why) {
     uint64_t half = p->pause_ms / 2;
     uint64_t pause = half + host_random_below(&host_system, half + 1);
     uint64_t advice = why->retry_ms < PAUSE_MOST_MS ? why->retry_ms : PAUSE_MOST_MS;
-    pause = pause > advice ? pause : advice;
+    pause += advice;
     log_warn("%s: %s; trying again in %" PRIu64 " ms", err_name(why->code), why->text, pause);
     p->pause_ms = p->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS : p->pause_ms * 2;
     uv_timer_start(&p->timer, on_pause_over, pause, 0);

@@ -13,6 +13,7 @@
 
 #include "attest/attester.h"
 #include "lib/base/limits.h"
+#include "lib/base/log.h"
 
 #define LEAVES (LIMIT_PENDING_REQUESTS + 8)
 
@@ -20,12 +21,19 @@ struct world {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool is_open;        /* reports may be made */
+    unsigned permits;    /* so many may be made while it is closed */
     unsigned calls;      /* of the source */
     unsigned busy;       /* so many of the next calls answer BUSY */
     enum err_code fails; /* ERR_OK: it works */
     unsigned done;       /* callbacks */
     unsigned failed;     /* of these, with an error */
     enum err_code failed_with;
+    uint32_t advice_ms; /* of the last failure */
+    unsigned made;      /* reports given out */
+    unsigned returns;   /* of a silent host */
+    unsigned last_in;   /* the report that the last success was in, from 1 */
+    unsigned at_once;   /* calls under way */
+    unsigned most_at_once;
     uint32_t largest; /* leaf count seen */
     unsigned wrong;   /* callbacks whose evidence does not cover their leaf */
     struct attester *attester;
@@ -41,13 +49,18 @@ static struct result on_report(void *data, const uint8_t report_data[ISSUER_DATA
     struct world *w = data;
     pthread_mutex_lock(&w->mutex);
     w->calls++;
+    w->at_once++;
+    w->most_at_once = w->at_once > w->most_at_once ? w->at_once : w->most_at_once;
     pthread_cond_broadcast(&w->changed);
-    while (!w->is_open) {
+    while (!w->is_open && w->permits == 0) {
         pthread_cond_wait(&w->changed, &w->mutex);
     }
+    w->permits -= w->permits > 0;
+    w->at_once--;
     bool is_busy = w->busy > 0;
     w->busy -= is_busy;
     enum err_code fails = is_busy ? ERR_BUSY : w->fails;
+    w->made += fails == ERR_OK;
     pthread_mutex_unlock(&w->mutex);
     if (fails != ERR_OK) {
         return err_set(err, fails, "the source was told to fail");
@@ -76,8 +89,10 @@ static void on_attested(void *data, const struct attested *attested, const struc
     if (attested == NULL) {
         w->failed++;
         w->failed_with = err->code;
+        w->advice_ms = err->retry_ms;
     } else {
         w->wrong += !covers(attested, data);
+        w->last_in = w->made;
         w->largest =
             attested->place.leaf_count > w->largest ? attested->place.leaf_count : w->largest;
     }
@@ -105,8 +120,15 @@ static void start(struct world *w, bool jumps) {
     static struct host jumping;
     jumping = (struct host){w, jumping_ms, no_time, no_random};
     struct attester_source source = {w, on_report};
-    assert_true(
-        is_ok(attester_new_from(&source, jumps ? &jumping : &host_system, &w->attester, NULL)));
+    assert_true(is_ok(attester_new_from(&source, &attester_limits, jumps ? &jumping : &host_system,
+                                        &w->attester, NULL)));
+}
+
+/* With an attester that calls a host silent as soon as it looks. */
+static void start_impatient(struct world *w, uint64_t answer_ms) {
+    struct attester_patience patience = {LIMIT_ATTEST_RETRY_MS, answer_ms};
+    struct attester_source source = {w, on_report};
+    assert_true(is_ok(attester_new_from(&source, &patience, &host_system, &w->attester, NULL)));
 }
 
 static int set_up(void **state) {
@@ -120,9 +142,18 @@ static int set_up(void **state) {
     return 0;
 }
 
+static void open_gate(struct world *w, bool is_open) {
+    pthread_mutex_lock(&w->mutex);
+    w->is_open = is_open;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
 static int tear_down(void **state) {
     struct world *w = *state;
+    open_gate(w, true);
     attester_free(w->attester);
+    log_set_sink(NULL, NULL);
     pthread_mutex_destroy(&w->mutex);
     pthread_cond_destroy(&w->changed);
     return 0;
@@ -138,9 +169,10 @@ static void submit_all(struct world *w, size_t first, size_t count) {
     }
 }
 
-static void open_gate(struct world *w, bool is_open) {
+/* One report more, behind the closed gate. */
+static void permit_one(struct world *w) {
     pthread_mutex_lock(&w->mutex);
-    w->is_open = is_open;
+    w->permits++;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
@@ -177,14 +209,122 @@ static void test_requests_during_a_report_share_the_next(void **state) {
     assert_int_equal(w->wrong + w->failed, 0);
 }
 
-static void test_full_queue_is_busy(void **state) {
+/* Whoever asks during report k is in report k + 1: nobody waits for more than two. */
+static void test_nobody_waits_for_more_than_two_reports(void **state) {
     struct world *w = *state;
     w->is_open = false;
     start(w, false);
     submit_all(w, 0, 1);
     wait_for(w, &w->calls, 1);
+    for (unsigned k = 1; k <= 8; k++) {
+        submit_all(w, k, 1); /* during report k, which is under way */
+        permit_one(w);
+        wait_for(w, &w->done, k);
+        assert_int_equal(w->last_in, k); /* the one before, submitted during report k - 1 */
+        wait_for(w, &w->calls, k + 1);
+    }
+    open_gate(w, true);
+    wait_for(w, &w->done, 9);
+    assert_int_equal(w->last_in, 9);
+    assert_int_equal(w->wrong + w->failed, 0);
+    assert_int_equal(w->most_at_once, 1);
+}
+
+/* The same for as many as one report takes. */
+static void test_a_full_report_follows_at_once(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, LIMIT_EVIDENCE_LEAVES);
+    permit_one(w);
+    permit_one(w);
+    wait_for(w, &w->done, 1 + LIMIT_EVIDENCE_LEAVES);
+    assert_int_equal(w->calls, 2);
+    assert_int_equal(w->largest, LIMIT_EVIDENCE_LEAVES);
+    assert_int_equal(w->wrong + w->failed, 0);
+}
+
+/* A host that does not answer: everybody hears of it while the call is still under way, nobody may
+ * wait for it, and no second call is begun. Once it has answered, all is well. */
+static void test_silent_host(void **state) {
+    struct world *w = *state;
+    struct err err;
+    w->is_open = false;
+    start_impatient(w, 1);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->failed_with, ERR_UNAVAILABLE);
+    assert_true(w->advice_ms > 0);
+    for (size_t i = 1; i < 4; i++) {
+        struct result r =
+            attester_submit(w->attester, w->leaves[i], on_attested, w->leaves[i], &err);
+        assert_int_equal(r.code, ERR_UNAVAILABLE);
+        assert_non_null(strstr(err.text, "has not answered"));
+        assert_true(err.retry_ms > 0);
+    }
+    assert_int_equal(w->calls, 1);
+    assert_int_equal(w->at_once, 1);
+}
+
+/* What waited behind the silent call is answered, too. */
+static void test_silent_host_answers_those_behind(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    start_impatient(w, 100);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    unsigned taken = 1;
+    for (size_t i = 1; i < 16; i++) { /* on a slow machine some are refused already */
+        taken += is_ok(submit(w, i));
+    }
+    wait_for(w, &w->done, taken);
+    assert_int_equal(w->failed, taken);
+    assert_int_equal(w->failed_with, ERR_UNAVAILABLE);
+    assert_int_equal(w->calls, 1);
+}
+
+static void on_log(void *data, enum log_level level, const char *line) {
+    struct world *w = data;
+    pthread_mutex_lock(&w->mutex);
+    w->returns += level == LOG_INFO && strstr(line, "reports are made again") != NULL;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Every answer may come too late for this patience; what matters is that each one is followed by a
+ * new call, and that a report which comes in time is given out. */
+static void test_silent_host_comes_back(void **state) {
+    struct world *w = *state;
+    log_set_sink(on_log, w);
+    w->is_open = false;
+    start_impatient(w, 1);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->failed, 1);
+    open_gate(w, true);
+    for (unsigned i = 1; i < LEAVES && w->done == w->failed; i++) {
+        wait_for(w, &w->returns, w->failed);
+        submit_all(w, i, 1);
+        wait_for(w, &w->done, i + 1);
+    }
+    assert_int_equal(w->done - w->failed, 1);
+    assert_int_equal(w->wrong, 0);
+    assert_int_equal(w->most_at_once, 1);
+}
+
+static void test_full_queue_is_busy(void **state) {
+    struct world *w = *state;
+    struct err err;
+    w->is_open = false;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
     submit_all(w, 1, LIMIT_PENDING_REQUESTS);
-    assert_int_equal(submit(w, LIMIT_PENDING_REQUESTS + 1).code, ERR_BUSY);
+    struct result r = attester_submit(w->attester, w->leaves[LIMIT_PENDING_REQUESTS + 1],
+                                      on_attested, NULL, &err);
+    assert_int_equal(r.code, ERR_BUSY);
+    assert_true(err.retry_ms > 0);
     open_gate(w, true);
     wait_for(w, &w->done, LIMIT_PENDING_REQUESTS + 1);
     assert_int_equal(w->largest, LIMIT_EVIDENCE_LEAVES);
@@ -209,6 +349,7 @@ static void test_busy_host_is_given_up(void **state) {
     wait_for(w, &w->done, 1);
     assert_int_equal(w->failed_with, ERR_BUSY);
     assert_true(w->calls >= 2 && w->calls <= 3);
+    assert_int_equal(w->advice_ms, LIMIT_ATTEST_RETRY_MS);
 }
 
 static void test_failure_reaches_each_and_the_next_round_works(void **state) {
@@ -264,6 +405,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(test_lone_request),
         T(test_requests_during_a_report_share_the_next),
+        T(test_nobody_waits_for_more_than_two_reports),
+        T(test_a_full_report_follows_at_once),
+        T(test_silent_host),
+        T(test_silent_host_answers_those_behind),
+        T(test_silent_host_comes_back),
         T(test_full_queue_is_busy),
         T(test_busy_host_is_asked_again),
         T(test_busy_host_is_given_up),
