@@ -26,6 +26,9 @@
 #define LIMIT_ATTEST_RETRY_MS 10000 /* a throttling host is asked again for so long */
 #define LIMIT_SNP_CERTTABLE 16384   /* what the kernel takes from a host */
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
+#define LIMIT_SNP_CACHE 512      /* proven chains in memory, about 10 KB each */
+#define LIMIT_SNP_AUTHORITIES 16 /* pairs of ASK or ASVK and ARK in memory */
+#define LIMIT_SNP_TABLES 32      /* of hot keys, 0.43 MB each: 14 MB */
 #define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
 #define LIMIT_ATTEST_WAIT_MS                                                                       \
     20000                     /* on a report: then who asked for it hears that the host is silent */
