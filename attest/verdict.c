@@ -79,17 +79,52 @@ static json_t *checks_to_json(const struct verdict *v) {
     return checks;
 }
 
+/* Every TCB as text; null before the product was known. */
+static json_t *tcbs_to_json(const struct verdict_tcbs *t) {
+    if (!t->is_known) {
+        return json_null();
+    }
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "reported", text_or_null(t->reported),
+                     "committed", text_or_null(t->committed), "current", text_or_null(t->current),
+                     "launch", text_or_null(t->launch), "certificate", text_or_null(t->certificate),
+                     "minimum", text_or_null(t->minimum), "compared",
+                     text_or_null(t->compared != NULL ? t->compared : ""));
+}
+
 json_t *verdict_to_json(const struct verdict *v, json_t *report) {
     json_t *reference =
         v->reference == VERDICT_NO_REFERENCE ? json_null() : json_integer(v->reference);
     json_t *document = json_pack(
-        "{s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "verdict", verdict_kind_name(v->kind),
+        "{s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "verdict", verdict_kind_name(v->kind),
         "simulated", (int)v->simulated, "code", text_or_null(v->code), "field",
         text_or_null(v->field), "expected", text_or_null(v->expected), "actual",
-        text_or_null(v->actual), "remedy", text_or_null(v->remedy), "reference", reference,
-        "report", report != NULL ? report : json_null(), "checks", checks_to_json(v));
+        text_or_null(v->actual), "remedy", text_or_null(v->remedy), "reference", reference, "tcb",
+        tcbs_to_json(&v->tcbs), "revocation", text_or_null(v->revocation), "report",
+        report != NULL ? report : json_null(), "checks", checks_to_json(v));
     CHECK(document != NULL);
     return document;
+}
+
+/* The compared one is marked. A minimum is of no report, so it is never the one. */
+static void tcbs_to_text(const struct verdict_tcbs *t, struct buf *out) {
+    const struct {
+        const char *label;
+        const char *name;
+        const char *text;
+    } rows[] = {
+        {"reported", "REPORTED_TCB", t->reported}, {"committed", "COMMITTED_TCB", t->committed},
+        {"current", "CURRENT_TCB", t->current},    {"launch", "LAUNCH_TCB", t->launch},
+        {"certified", "", t->certificate},         {"minimum", "", t->minimum},
+    };
+    const char *compared = t->compared != NULL ? t->compared : "";
+    buf_append_str(out, "TCB\n");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool is_compared = *compared != '\0' && strcmp(rows[i].name, compared) == 0;
+        if (*rows[i].text != '\0') {
+            buf_appendf(out, "  %-9s %s%s\n", rows[i].label, rows[i].text,
+                        is_compared ? "  <- compared" : "");
+        }
+    }
 }
 
 void verdict_to_text(const struct verdict *v, struct buf *out) {
@@ -102,6 +137,12 @@ void verdict_to_text(const struct verdict *v, struct buf *out) {
     if (v->reference != VERDICT_NO_REFERENCE) {
         buf_appendf(out, "%s ReferenceValues.snp[%d]\n",
                     v->kind == VERDICT_ACCEPTED ? "matches  " : "nearest  ", v->reference);
+    }
+    if (*v->revocation != '\0') {
+        buf_appendf(out, "CRL       %s\n", v->revocation);
+    }
+    if (v->tcbs.is_known) {
+        tcbs_to_text(&v->tcbs, out);
     }
     buf_append_str(out, "checks\n");
     for (size_t i = 0; i < v->check_count; i++) {

@@ -79,10 +79,14 @@ RESULT verdict_lack(struct verdict *v, struct err *err, const struct verdict_rul
 const char *verdict_kind_name(enum verdict_kind kind);
 
 /* The document of `contrast evidence verify --output json`. `report` is the object under "report";
- * the reference passes to the result; NULL gives null. The caller owns the result. */
+ * the reference passes to the result; NULL gives null. Beside the keys of docs/CLI.md: "reference"
+ * (index or null), "tcb" (null before the product is known; else an object of texts or null:
+ * reported, committed, current, launch, certificate, minimum, compared) and "revocation" (text or
+ * null). The caller owns the result. */
 json_t *verdict_to_json(const struct verdict *v, json_t *report);
 
-/* Lines for a person, the verdict first; appended to `out`. */
+/* Lines for a person, the verdict first; of the TCBs the compared one is marked. Appended to `out`.
+ */
 void verdict_to_text(const struct verdict *v, struct buf *out);
 
 #endif

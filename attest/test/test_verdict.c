@@ -89,7 +89,8 @@ static void test_json_has_the_documented_shape(void **state) {
     assert_string_equal(
         text, "{\"verdict\":\"denied\",\"simulated\":false,\"code\":\"SNP-POLICY-DEBUG\","
               "\"field\":\"POLICY.DEBUG\",\"expected\":\"0\",\"actual\":\"1\","
-              "\"remedy\":\"launch it without the debug bit\",\"reference\":null,\"report\":{},"
+              "\"remedy\":\"launch it without the debug bit\",\"reference\":null,\"tcb\":null,"
+              "\"revocation\":null,\"report\":{},"
               "\"checks\":[{\"name\":\"report-format\",\"ok\":true},"
               "{\"name\":\"policy-debug\",\"ok\":false}]}");
     free(text);
@@ -123,6 +124,53 @@ static void test_text_shouts_simulated(void **state) {
     assert_non_null(strstr(buf_cstr(&text), "accepted (SIMULATED"));
 }
 
+static void fill_tcbs(struct verdict *v) {
+    v->tcbs.is_known = true;
+    strcpy(v->tcbs.reported, "bootloader 4, SNP 23");
+    strcpy(v->tcbs.committed, "bootloader 4, SNP 24");
+    strcpy(v->tcbs.current, "bootloader 4, SNP 25");
+    strcpy(v->tcbs.launch, "bootloader 4, SNP 22");
+    strcpy(v->tcbs.minimum, "bootloader 4, SNP 23");
+    v->tcbs.compared = "LAUNCH_TCB";
+    strcpy(v->revocation, "require: no list");
+}
+
+static void test_json_shows_tcbs_and_revocation(void **state) {
+    (void)state;
+    struct verdict v;
+    verdict_init(&v);
+    fill_tcbs(&v);
+    json_t *document = verdict_to_json(&v, NULL);
+    char *text = json_dumps(json_object_get(document, "tcb"), JSON_COMPACT);
+    assert_string_equal(
+        text, "{\"reported\":\"bootloader 4, SNP 23\",\"committed\":\"bootloader 4, SNP 24\","
+              "\"current\":\"bootloader 4, SNP 25\",\"launch\":\"bootloader 4, SNP 22\","
+              "\"certificate\":null,\"minimum\":\"bootloader 4, SNP 23\","
+              "\"compared\":\"LAUNCH_TCB\"}");
+    assert_string_equal(json_string_value(json_object_get(document, "revocation")),
+                        "require: no list");
+    free(text);
+    json_decref(document);
+}
+
+static void test_text_marks_the_compared_tcb(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    struct verdict v;
+    verdict_init(&v);
+    fill_tcbs(&v);
+    verdict_to_text(&v, &text);
+    const char *out = buf_cstr(&text);
+    assert_non_null(strstr(out, "CRL       require: no list\nTCB\n"
+                                "  reported  bootloader 4, SNP 23\n"
+                                "  committed bootloader 4, SNP 24\n"
+                                "  current   bootloader 4, SNP 25\n"
+                                "  launch    bootloader 4, SNP 22  <- compared\n"
+                                "  minimum   bootloader 4, SNP 23\n"));
+    assert_null(strstr(out, "certified"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zeroed_is_unverifiable),
@@ -133,6 +181,8 @@ int main(void) {
         cmocka_unit_test(test_json_has_the_documented_shape),
         cmocka_unit_test(test_accepted_json_says_null),
         cmocka_unit_test(test_text_shouts_simulated),
+        cmocka_unit_test(test_json_shows_tcbs_and_revocation),
+        cmocka_unit_test(test_text_marks_the_compared_tcb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
