@@ -132,6 +132,23 @@ static bool digest_spki(X509 *x509, uint8_t out[32]) {
     return true;
 }
 
+static bool unix_of(const ASN1_TIME *time, int64_t *out) {
+    struct tm tm;
+    if (ASN1_TIME_to_tm(time, &tm) != 1) {
+        return false;
+    }
+    *out = (int64_t)timegm(&tm);
+    return true;
+}
+
+static void read_dates(struct snp_cert *c) {
+    if (!unix_of(X509_get0_notBefore(c->x509), &c->not_before) ||
+        !unix_of(X509_get0_notAfter(c->x509), &c->not_after)) {
+        c->not_before = INT64_MAX;
+        c->not_after = INT64_MIN;
+    }
+}
+
 struct result snp_cert_parse(struct span der, const char *label, struct snp_cert *out,
                              struct verdict *verdict, struct err *err) {
     if (der.size == 0 || der.size > LIMIT_CERT) {
@@ -148,6 +165,7 @@ struct result snp_cert_parse(struct span der, const char *label, struct snp_cert
         snp_cert_deinit(&cert);
         return malformed(label, "bytes behind it or another encoding than DER", verdict, err);
     }
+    read_dates(&cert);
     classify(&cert);
     *out = cert;
     return OK;
@@ -303,11 +321,7 @@ static void time_text(const ASN1_TIME *time, char *out, size_t size) {
 
 struct result snp_cert_check_dates(const struct snp_cert *cert, int64_t at, struct verdict *verdict,
                                    struct err *err) {
-    const ASN1_TIME *from = X509_get0_notBefore(cert->x509);
-    const ASN1_TIME *to = X509_get0_notAfter(cert->x509);
-    int begun = ASN1_TIME_cmp_time_t(from, (time_t)at); /* -2 = unreadable */
-    int ended = ASN1_TIME_cmp_time_t(to, (time_t)at);
-    if ((begun == -1 || begun == 0) && ended >= 0) {
+    if (cert->not_before <= at && at <= cert->not_after) {
         return OK;
     }
     char first[40];
@@ -315,8 +329,8 @@ struct result snp_cert_check_dates(const struct snp_cert *cert, int64_t at, stru
     char expected[96];
     char actual[40];
     char field[64];
-    time_text(from, first, sizeof first);
-    time_text(to, last, sizeof last);
+    time_text(X509_get0_notBefore(cert->x509), first, sizeof first);
+    time_text(X509_get0_notAfter(cert->x509), last, sizeof last);
     snprintf(expected, sizeof expected, "%s to %s", first, last);
     struct tm tm = {0};
     time_t now = (time_t)at;

@@ -31,6 +31,8 @@ struct snp_cert {
     enum snp_cert_kind kind;  /* by the subject's CN */
     enum snp_product product; /* CA: by the subject's CN; leaf: by the issuer's */
     uint8_t spki_digest[32];  /* SHA-256 of the SubjectPublicKeyInfo */
+    int64_t not_before; /* unix seconds, both inclusive; the certificate of unreadable dates */
+    int64_t not_after;  /* was never valid */
 };
 
 /* What the extensions of a leaf say. */

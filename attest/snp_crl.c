@@ -117,10 +117,19 @@ static struct fault read_form(struct span der, const struct snp_cert *root, X509
     return fault;
 }
 
-static struct fault read_list(struct span der, const struct snp_cert *root, X509_CRL **crl) {
+/* What the memo knows was read and proven before. */
+static struct fault read_list(struct span der, const struct snp_cert *root,
+                              struct snp_crl_memo *memo, X509_CRL **crl) {
+    *crl = snp_crl_memo_find(memo, der);
+    if (*crl != NULL) {
+        return (struct fault){0};
+    }
     struct fault fault = read_form(der, root, crl);
     if (fault.code == NULL && X509_CRL_verify(*crl, X509_get0_pubkey(root->x509)) != 1) {
         fault = (struct fault){"SNP-CRL-SIGNATURE", "CRL.signature", "not signed by this ARK"};
+    }
+    if (fault.code == NULL) {
+        snp_crl_memo_keep(memo, der, *crl);
     }
     ERR_clear_error();
     return fault;
@@ -139,7 +148,7 @@ static struct result report_fault(const struct fault *fault, X509_CRL *crl,
 struct result snp_crl_check(struct span der, const struct snp_cert *root, struct snp_crl_facts *out,
                             struct err *err) {
     X509_CRL *crl = NULL;
-    struct fault fault = read_list(der, root, &crl);
+    struct fault fault = read_list(der, root, NULL, &crl);
     return report_fault(&fault, crl, out, err);
 }
 
@@ -178,11 +187,12 @@ static void weigh(X509_CRL *crl, const struct snp_cert *root, const struct snp_c
 }
 
 void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
-                   const struct snp_cert *ca, int64_t at, struct snp_revocation *out) {
+                   const struct snp_cert *ca, struct snp_crl_memo *memo, int64_t at,
+                   struct snp_revocation *out) {
     *out = (struct snp_revocation){0};
     for (size_t i = 0; i < count; i++) {
         X509_CRL *crl = NULL;
-        struct fault fault = read_list(lists[i], root, &crl);
+        struct fault fault = read_list(lists[i], root, memo, &crl);
         if (fault.code == NULL) {
             weigh(crl, root, ca, at, out);
         } else if (out->state == SNP_CRL_NONE) {

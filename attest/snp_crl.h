@@ -21,6 +21,7 @@
 #define CONTRAST_SNP_CRL_H
 
 #include "attest/snp_cert.h"
+#include "attest/snp_crl_memo.h"
 
 #define SNP_CRLS_MAX 16 /* lists that one verification looks at */
 
@@ -61,9 +62,10 @@ RESULT snp_crl__examine(struct span der, const struct snp_cert *root, struct snp
                         struct err *err);
 
 /* Judges `ca` (an ASK or ASVK) and `root` by the lists; never fails: what is wrong with them stands
- * in *out.
- */
+ * in *out. `memo` is of this root, or NULL: the lists in it are not proven again, and those that
+ * are proven get into it. */
 void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
-                   const struct snp_cert *ca, int64_t at, struct snp_revocation *out);
+                   const struct snp_cert *ca, struct snp_crl_memo *memo, int64_t at,
+                   struct snp_revocation *out);
 
 #endif

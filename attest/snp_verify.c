@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/snp_cache.h"
 #include "attest/snp_policy.h"
 
 /* One verification. */
@@ -150,8 +151,8 @@ static struct result check_revocation(struct work *w) {
     if (w->evidence->crl.size > 0) {
         lists[count++] = w->evidence->crl;
     }
-    snp_crl_judge(lists, count, &w->chain->root, &w->chain->authority, w->options->at,
-                  &w->revocation);
+    snp_crl_judge(lists, count, &w->chain->root, &w->chain->authority, snp_chain_crls(w->chain),
+                  w->options->at, &w->revocation);
     if (!w->revocation.is_revoked) {
         passed(w, "not-revoked");
         return OK;
@@ -338,6 +339,7 @@ static struct result run(struct work *w) {
     TRY(check_policy(w));
     w->verdict->tcbs.compared = "REPORTED_TCB";
     w->verdict->kind = VERDICT_ACCEPTED;
+    snp_cache_keep(w->options->cache, w->chain);
     return OK;
 }
 

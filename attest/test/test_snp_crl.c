@@ -38,7 +38,7 @@ static struct snp_revocation judge_of(const struct snp_cert *ca,
         snp_fixture_make_list(&machine, &lists[i], &der[i]);
         spans[i] = buf_span(&der[i]);
     }
-    snp_crl_judge(spans, count, &ark, ca, NOW, &out);
+    snp_crl_judge(spans, count, &ark, ca, NULL, NOW, &out);
     for (size_t i = 0; i < count; i++) {
         buf_deinit(&der[i]);
     }
@@ -159,7 +159,7 @@ static void test_dates_must_be_there_and_in_order(void **state) {
 
 static const char *code_of(struct span der) {
     struct snp_revocation out;
-    snp_crl_judge(&der, 1, &ark, &ask, NOW, &out);
+    snp_crl_judge(&der, 1, &ark, &ask, NULL, NOW, &out);
     return out.state == SNP_CRL_INVALID ? out.code : "";
 }
 
