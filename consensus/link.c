@@ -183,7 +183,7 @@ static RESULT check_hello(const struct channel *ch, const struct hello *h, struc
 static void come_up(struct channel *ch, const struct hello *hello) {
     struct peer *peer = ch->peer;
     struct links *links = ch->links;
-    const struct err superseded = {ERR_CLOSED, "superseded by a newer connection"};
+    const struct err superseded = {.code = ERR_CLOSED, .text = "superseded by a newer connection"};
     uint64_t id = peer->id;
     if (!ch->is_dialer) {
         ch->epoch = peer->epoch = hello->epoch;
@@ -419,7 +419,7 @@ static void on_peer_closed(uv_handle_t *timer) {
 
 static void remove_peer(struct links *links, size_t at) {
     struct peer *peer = links->peers[at];
-    const struct err removed = {ERR_CLOSED, "the peer was removed"};
+    const struct err removed = {.code = ERR_CLOSED, .text = "the peer was removed"};
     links->peers[at] = NULL;
     for (struct channel *ch = links->channels; ch != NULL; ch = ch->next) {
         if (ch->peer == peer) {
