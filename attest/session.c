@@ -209,6 +209,7 @@ static RESULT check_report(struct subject *s, struct err *err) {
         .crls = policy->crls,
         .crl_count = policy->crl_count,
         .at = policy->at,
+        .cache = policy->cache,
     };
     TRY(snp_verify(&evidence, &options, &s->peer->report, &s->peer->verdict, err));
     memcpy(s->peer->host_data, s->peer->report.host_data, sizeof s->peer->host_data);

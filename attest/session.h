@@ -93,6 +93,8 @@ struct attest_policy {
     const struct span *crls;
     size_t crl_count;
     int64_t at; /* unix seconds */
+
+    struct snp_cache *cache; /* of proven chains, thread-safe (snp_cache.h); NULL = none */
 };
 
 /* What a verifier knows about an accepted peer; after a refusal only report and verdict. */

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "attest/attester.h"
+#include "attest/snp_cache.h"
 #include "consensus/link.h"
 #include "coordinator/replica.h"
 #include "coordinator/worker.h"
@@ -392,6 +393,7 @@ static RESULT make_identity(struct server *s, struct err *err) {
     id->host = &host_system;
     TRY(key_generate(KEY_P256, &id->key, err));
     key_spki(&id->key, &id->spki);
+    id->cache = snp_cache_new();
     id->id = replica_id_of(buf_span(&id->spki));
     TRY(cert_self_signed(&id->key, &s->certificate, err));
     struct tls_config tls = {.is_server = true,
@@ -446,6 +448,8 @@ static void stop(struct server *s) {
     }
     attester_free(s->identity.attester);
     s->identity.attester = NULL;
+    snp_cache_free(s->identity.cache);
+    s->identity.cache = NULL;
     key_deinit(&s->identity.key);
     buf_deinit(&s->identity.spki);
     issuer_close(s->issuer);

@@ -250,6 +250,7 @@ void worker_attest_policy(const struct worker *w, const struct manifest *manifes
         .extra_roots = config->permitted_roots,
         .extra_root_count = config->permitted_root_count,
         .at = worker_now(w),
+        .cache = w->identity->cache,
     };
 }
 

@@ -51,6 +51,7 @@ struct server_identity {
     struct tls_context *server_tls; /* sessions; a client certificate is demanded */
     struct tls_context *client_tls;
     struct attester *attester;
+    struct snp_cache *cache; /* of the peers' certificate chains; for all threads */
 };
 
 struct worker;
