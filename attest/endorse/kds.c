@@ -298,10 +298,14 @@ static struct result check_vek(const struct call *c, const struct snp_endorsemen
                                  host_unix_s(c->k->host), err);
 }
 
-/* False when AMD's own authorities do vouch for it, and something else about it is false. */
+/* True when AMD's own authorities did not issue it; else something about itself is false. */
 static bool may_hang_elsewhere(const struct kds *k, const struct err *why) {
-    return k->extra_root_count > 0 && strncmp(why->text, "SNP-CERT-", 9) == 0 &&
-           strncmp(why->text, "SNP-CERT-DATE", 13) != 0;
+    static const char *const codes[] = {"SNP-CERT-SIGNATURE:", "SNP-CERT-ISSUER:"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        found = found || strncmp(why->text, codes[i], strlen(codes[i])) == 0;
+    }
+    return found && k->extra_root_count > 0;
 }
 
 /* AMD's own authorities are built in; those of an extra root the service must show. */

@@ -125,6 +125,8 @@ static bool set_bounds(const struct kds_http *h, CURL *e) {
            curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)LIMIT_KDS_STALL_S) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           /* What a liar sends behind its answer must not become the next one. */
+           curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
            /* A name server that hangs must not hold us: its thread ends by itself. */
            curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
 }
@@ -161,8 +163,8 @@ static enum err_code code_of(CURLcode code) {
         return ERR_TLS;
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return ERR_CONFIG;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* also HTTP/0.9: bytes without a header */
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_WRITE_ERROR:

@@ -1,6 +1,6 @@
 /* The transport of kds.h: one bounded GET over libcurl, for this folder alone.
  *
- * Only the scheme of the address, no redirect, no cookie, no state but idle connections; the
+ * Only the scheme of the address, no redirect, no cookie, a connection for each; the
  * system's authorities or one file's; proxies by libcurl's environment (https_proxy, no_proxy).
  *
  * SPDX-License-Identifier: Apache-2.0 */
