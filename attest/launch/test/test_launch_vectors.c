@@ -1,5 +1,6 @@
 /* The digests of other programs over the shared test data: page chain, firmware images under three
- * hypervisors, SVSM. Skipped (77) where the data is absent, a failure with CI=true.
+ * hypervisors, SVSM, IGVM files good and bad, ID blocks. Skipped (77) where the data is absent, a
+ * failure with CI=true.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "attest/launch/launch_file.h"
+#include "attest/launch/igvm.h"
 #include "attest/launch/ovmf_launch.h"
 #include "lib/base/file.h"
 #include "lib/crypto/digest.h"
@@ -170,11 +171,164 @@ static void test_svsm(void **state) {
     json_decref(document);
 }
 
+/* ---- IGVM ---- */
+
+static struct result measure_file(const char *name, struct igvm_measurement *m, struct err *err) {
+    char path[PATH_SIZE];
+    char both[256];
+    struct launch_file f = {0};
+    (void)snprintf(both, sizeof both, "igvm/%s", name);
+    path_of(both, path);
+    assert_true(is_ok(launch_file_open(path, &f, NULL)));
+    struct launch_source source = launch_file_source(&f);
+    struct result r = igvm_measure(&source, 0, m, err);
+    assert_true(is_ok(launch_file_finish(&f, NULL)));
+    launch_file_close(&f);
+    return r;
+}
+
+static void check_good_igvm(const char *name, const json_t *row) {
+    struct igvm_measurement m;
+    struct err err = {0};
+    if (!is_ok(measure_file(name, &m, &err))) {
+        fail_msg("%s: %s", name, err.text);
+    }
+    assert_digest(&m.digest, text_of(row, "ld_igvm_crate"), name);
+    assert_digest(&m.other_digest, text_of(row, "ld_igvmmeasure"), name);
+    bool is_same = strcmp(text_of(row, "ld_igvm_crate"), text_of(row, "ld_igvmmeasure")) == 0;
+    assert_int_equal(m.differences, is_same ? 0 : IGVM_DIFFERS_AREA | IGVM_DIFFERS_SHARED);
+    assert_int_equal(m.policy, strtoull(text_of(row, "policy"), NULL, 16));
+    assert_int_equal(m.mask, json_integer_value(json_object_get(row, "compatibility_mask")));
+    assert_int_equal(m.has_id_block, text_of(row, "idblock_ld") != NULL);
+    assert_true(is_ok(igvm_check_id_block(&m, NULL)));
+    if (m.has_id_block) {
+        assert_int_equal(m.id_block.block.guest_svn,
+                         json_integer_value(json_object_get(row, "guest_svn")));
+        assert_false(m.id_block.is_signed);
+        m.digest.value[0] ^= 1;
+        assert_int_equal(igvm_check_id_block(&m, &err).code, ERR_DIFFERS);
+    }
+}
+
+/* The rule that each refused file must be told by. */
+static void check_bad_igvm(const char *name) {
+    static const struct {
+        const char *name;
+        const char *text;
+    } rows[] = {
+        {"bad_magic.igvm", "magic is not"},
+        {"bad_checksum.igvm", "checksum"},
+        {"bad_total_size.igvm", "total_file_size 33344, and the file has 33345"},
+        {"bad_truncated.igvm", "total_file_size 33344, and the file has 33343"},
+        {"bad_version3.igvm", "format version 3"},
+        {"bad_varsize.igvm", "variable_header_size"},
+        {"bad_gpa_unaligned.igvm", "PAGE_DATA) at offset 0xa8: gpa 0x100001 is not a multiple"},
+        {"bad_file_offset_past_end.igvm", "reach past the end of the file"},
+        {"bad_data_type.igvm", "data_type 9"},
+        {"bad_order_init_after_directive.igvm", "an initialization header after a directive"},
+        {"bad_unknown_required_header.igvm", "the type is unknown, and not marked optional"},
+        {"bad_header_length.igvm", "length 16, want 24"},
+        {"bad_parameter_index.igvm", "no PARAMETER_AREA before it declares that"},
+        {"bad_file_offset_in_headers.igvm", "lies before the file data"},
+        {"bad_no_policy.igvm", "no GUEST_POLICY"},
+    };
+    struct igvm_measurement m;
+    struct err err = {0};
+    assert_int_equal(measure_file(name, &m, &err).code, ERR_MALFORMED);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            if (strstr(err.text, rows[i].text) == NULL) {
+                fail_msg("%s: want '%s' in: %s", name, rows[i].text, err.text);
+            }
+            return;
+        }
+    }
+    fail_msg("%s: nothing is expected of this file yet", name);
+}
+
+static void test_igvm(void **state) {
+    (void)state;
+    json_t *document = load_json("igvm/expected.json");
+    const char *name = NULL;
+    const json_t *row = NULL;
+    size_t good = 0;
+    json_object_foreach(document, name, row) {
+        if (text_of(row, "expect") != NULL) {
+            check_bad_igvm(name);
+        } else {
+            check_good_igvm(name, row);
+            good++;
+        }
+    }
+    assert_int_equal(good, 4);
+    assert_int_equal(json_object_size(document), 19);
+    json_decref(document);
+}
+
+/* ---- ID blocks ---- */
+
+static void load_key(const char *name, struct key *key) {
+    struct buf pem = load("idblock", name);
+    assert_true(is_ok(key_from_pem(buf_span(&pem), key, NULL)));
+    buf_deinit(&pem);
+}
+
+static void test_key_digests(void **state) {
+    (void)state;
+    json_t *document = load_json("idblock/expected.json");
+    const char *name = NULL;
+    const json_t *want = NULL;
+    size_t count = 0;
+    json_object_foreach(json_object_get(document, "key_digest_sha384_of_0x404_bytes"), name, want) {
+        struct key key = {0};
+        uint8_t bytes[ID_BLOCK_KEY_SIZE];
+        struct launch_digest d;
+        load_key(name, &key);
+        assert_true(is_ok(id_block_key_encode(&key, bytes, NULL)));
+        id_block_key_digest(bytes, d.value);
+        assert_digest(&d, json_string_value(want), name);
+        key_deinit(&key);
+        count++;
+    }
+    assert_int_equal(count, 4);
+    json_decref(document);
+}
+
+static void test_id_block(void **state) {
+    (void)state;
+    struct buf block_bytes = load("idblock", "test_id_block.bin");
+    struct buf auth_bytes = load("idblock", "test_auth_block.bin");
+    struct buf signature = load("idblock", "test_id_sig.bin");
+    struct id_block block;
+    struct id_block_auth auth;
+    struct err err = {0};
+    uint8_t again[ID_BLOCK_AUTH_SIZE];
+    assert_true(is_ok(id_block_parse(buf_span(&block_bytes), &block, &err)));
+    assert_true(is_ok(id_block_auth_parse(buf_span(&auth_bytes), &auth, &err)));
+    id_block_encode(&block, again);
+    assert_memory_equal(again, block_bytes.data, ID_BLOCK_SIZE);
+    id_block_auth_encode(&auth, again);
+    assert_memory_equal(again, auth_bytes.data, ID_BLOCK_AUTH_SIZE);
+    assert_memory_equal(auth.signature, signature.data, ID_BLOCK_SIGNATURE_SIZE);
+    assert_true(auth.has_author);
+    assert_true(is_ok(id_block_verify(&block, &auth, &err)));
+    block.guest_svn++;
+    assert_int_equal(id_block_verify(&block, &auth, &err).code, ERR_SIGNATURE);
+    assert_non_null(strstr(err.text, "the ID block under the ID key"));
+    block.guest_svn--;
+    auth.author_signature[0] ^= 1;
+    assert_int_equal(id_block_verify(&block, &auth, &err).code, ERR_SIGNATURE);
+    assert_non_null(strstr(err.text, "the ID key under the author key"));
+    buf_deinit(&block_bytes);
+    buf_deinit(&auth_bytes);
+    buf_deinit(&signature);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page_chain),
-        cmocka_unit_test(test_ovmf),
-        cmocka_unit_test(test_svsm),
+        cmocka_unit_test(test_page_chain),  cmocka_unit_test(test_ovmf),
+        cmocka_unit_test(test_svsm),        cmocka_unit_test(test_igvm),
+        cmocka_unit_test(test_key_digests), cmocka_unit_test(test_id_block),
     };
     const char *data = getenv("CONTRAST_TESTDATA");
     const char *ci = getenv("CI");
