@@ -202,7 +202,9 @@ static void fetcher_free(struct fetcher *f) {
 struct result fetcher_start(const struct fetcher_config *config, struct fetcher **out,
                             struct err *err) {
     struct kds *kds = NULL;
-    TRY(kds_open(&config->kds, &kds, err));
+    struct kds_config kds_config = config->kds;
+    kds_config.host = kds_config.host == NULL ? config->host : kds_config.host;
+    TRY(kds_open(&kds_config, &kds, err));
     struct fetcher *f = mem_zalloc(sizeof *f);
     prepare(f, config, kds);
     if (pthread_create(&f->thread, NULL, run, f) != 0) {

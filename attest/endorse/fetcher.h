@@ -44,7 +44,7 @@ struct fetcher_config {
     struct bucket_rate rate; /* this process's own; LIMIT_KDS_OWN_BURST, LIMIT_KDS_OWN_PERIOD_MS */
     uint64_t backoff_ms;     /* after a first failure; LIMIT_KDS_BACKOFF_MS */
     uint32_t attempts;       /* LIMIT_KDS_ATTEMPTS */
-    const struct host *host; /* monotonic time in milliseconds, jitter */
+    const struct host *host; /* monotonic time, jitter; the certificates' time, too */
 };
 
 struct fetcher;
