@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attest/issuer.h"
 #include "lib/base/setting.h"
 #include "lib/net/net.h"
 
@@ -25,7 +26,9 @@ const char config_help[] =
     "                              comma-separated; a deployment by another owner is refused\n"
     "  CONTRAST_PERMITTED_ROOTS    SHA-256 of the SubjectPublicKeyInfo of simulated roots that a\n"
     "                              manifest may name (default: none: AMD's roots alone)\n"
-    "  CONTRAST_SNP_SOCKET         Unix socket that hands out attestation reports\n"
+    "  CONTRAST_ISSUER             where attestation reports come from: auto, configfs:[/DIR],\n"
+    "                              sev-guest:[/PATH] or unix:/PATH (default: auto, the kernel)\n"
+    "  CONTRAST_SNP_SOCKET         without CONTRAST_ISSUER: socket of a simulated machine\n"
     "  CONTRAST_SESSION_THREADS    threads for clients (default: one a CPU, at most 8)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
 
@@ -97,11 +100,7 @@ static RESULT read_trust(const char *(*get)(const char *), struct config *c, str
     const char *roots = get("CONTRAST_PERMITTED_ROOTS");
     TRY(setting_digests("CONTRAST_PERMITTED_ROOTS", roots == NULL ? "" : roots, c->permitted_roots,
                         LIMIT_REFERENCE_VALUES, &c->permitted_root_count, err));
-    const char *socket = get("CONTRAST_SNP_SOCKET");
-    ENSURE(socket != NULL && strlen(socket) < sizeof c->issuer - 8, err, CONFIG,
-           "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports");
-    snprintf(c->issuer, sizeof c->issuer, "unix:%s", socket);
-    return OK;
+    return issuer_spec_read(get, c->issuer, sizeof c->issuer, err);
 }
 
 static RESULT read_threads(const char *(*get)(const char *), struct config *c, struct err *err) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/issuer.h"
 #include "lib/base/setting.h"
 #include "lib/net/net.h"
 
@@ -16,7 +17,9 @@ const char enroll_config_help[] =
     "                              comma-separated; another owner's Coordinator is refused\n"
     "  CONTRAST_PERMITTED_ROOTS    SHA-256 of the SubjectPublicKeyInfo of simulated roots that a\n"
     "                              manifest may name (default: none: AMD's roots alone)\n"
-    "  CONTRAST_SNP_SOCKET         Unix socket that hands out attestation reports\n"
+    "  CONTRAST_ISSUER             where attestation reports come from: auto, configfs:[/DIR],\n"
+    "                              sev-guest:[/PATH] or unix:/PATH (default: auto, the kernel)\n"
+    "  CONTRAST_SNP_SOCKET         without CONTRAST_ISSUER: socket of a simulated machine\n"
     "  CONTRAST_DIR                where key, certificates and secret go (default: /contrast)\n"
     "  CONTRAST_TERMINATION_LOG    file that gets the reason of a denial (default: none)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
@@ -58,12 +61,9 @@ static RESULT read_trust(const char *(*get)(const char *), struct enroll_config 
 
 static RESULT read_paths(const char *(*get)(const char *), struct enroll_config *c,
                          struct err *err) {
-    const char *socket = get("CONTRAST_SNP_SOCKET");
     const char *dir = get("CONTRAST_DIR");
     const char *log = get("CONTRAST_TERMINATION_LOG");
-    ENSURE(socket != NULL && socket[0] != 0 && strlen(socket) < ENROLL_PATH_SIZE, err, CONFIG,
-           "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports");
-    (void)snprintf(c->issuer, sizeof c->issuer, "unix:%s", socket);
+    TRY(issuer_spec_read(get, c->issuer, sizeof c->issuer, err));
     TRY(setting_text("CONTRAST_DIR", dir == NULL ? "/contrast" : dir, c->dir, sizeof c->dir, err));
     return log == NULL || log[0] == 0
                ? OK

@@ -219,7 +219,11 @@ static void test_specs(void **state) {
     struct issuer *issuer = NULL;
     struct err err;
     assert_int_equal(issuer_open("tcp:1.2.3.4", &issuer, &err).code, ERR_CONFIG);
+    assert_non_null(strstr(err.text, "known are: auto, configfs:[/DIR]"));
+    assert_non_null(strstr(err.text, "sev-guest:[/PATH]"));
     assert_non_null(strstr(err.text, "unix:/PATH"));
+    assert_int_equal(issuer_open("configfs:relative", &issuer, &err).code, ERR_CONFIG);
+    assert_int_equal(issuer_open("sev-guest:relative", &issuer, &err).code, ERR_CONFIG);
     assert_int_equal(issuer_open("unix:relative", &issuer, &err).code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "absolute"));
     char spec[256] = "unix:/";
@@ -228,6 +232,78 @@ static void test_specs(void **state) {
     assert_non_null(strstr(err.text, "121 bytes"));
     assert_null(issuer);
     issuer_close(NULL);
+}
+
+/* The first that works, and a list of what was looked for when none does. */
+static void test_first_of_several(void **state) {
+    struct fixture *f = *state;
+    const char *const specs[] = {"configfs:/nonexistent/report", "sev-guest:/nonexistent/device",
+                                 f->spec};
+    struct issuer *issuer = NULL;
+    struct result r = issuer_open_first(specs, 2, &issuer, &f->err);
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(f->err.text, "no source of attestation reports"));
+    assert_non_null(strstr(f->err.text, "/nonexistent/report: No such file or directory"));
+    assert_non_null(strstr(f->err.text, "/nonexistent/device: No such file or directory"));
+    assert_non_null(strstr(f->err.text, "CONTRAST_ISSUER=unix:/PATH"));
+    assert_null(issuer);
+    assert_true(is_ok(issuer_open_first(specs, 3, &issuer, &f->err)));
+    issuer_close(f->issuer);
+    f->issuer = issuer;
+    add_answer(f, 0, &all);
+    assert_true(is_ok(ask(f)));
+}
+
+/* On a machine that is no SEV-SNP guest "auto" names both of the kernel's; on one that is, it
+ * opens. */
+static void test_auto(void **state) {
+    struct fixture *f = *state;
+    struct issuer *issuer = NULL;
+    struct result r = issuer_open(ISSUER_AUTO, &issuer, &f->err);
+    if (is_ok(r)) {
+        issuer_close(issuer);
+        return;
+    }
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(f->err.text, "/sys/kernel/config/tsm/report"));
+    assert_non_null(strstr(f->err.text, "/dev/sev-guest"));
+}
+
+static const char *variable_issuer;
+static const char *variable_socket;
+
+static const char *get(const char *name) {
+    return strcmp(name, "CONTRAST_ISSUER") == 0       ? variable_issuer
+           : strcmp(name, "CONTRAST_SNP_SOCKET") == 0 ? variable_socket
+                                                      : NULL;
+}
+
+static void expect_spec(const char *issuer, const char *socket, const char *want) {
+    char spec[32] = "untouched";
+    struct err err;
+    variable_issuer = issuer;
+    variable_socket = socket;
+    struct result r = issuer_spec_read(get, spec, sizeof spec, &err);
+    assert_string_equal(spec, want == NULL ? "untouched" : want);
+    assert_int_equal(r.code, want == NULL ? ERR_CONFIG : ERR_OK);
+    if (want == NULL) {
+        assert_non_null(
+            strstr(err.text, issuer != NULL ? "CONTRAST_ISSUER" : "CONTRAST_SNP_SOCKET"));
+    }
+}
+
+static void test_spec_of_the_environment(void **state) {
+    (void)state;
+    expect_spec(NULL, NULL, "auto");
+    expect_spec("sev-guest:", NULL, "sev-guest:");
+    expect_spec(NULL, "/run/snp.sock", "unix:/run/snp.sock");
+    expect_spec("unix:/a", "/b", "unix:/a");
+    expect_spec(NULL, "/2345678901234567890123456", "unix:/2345678901234567890123456");
+    expect_spec(NULL, "/23456789012345678901234567", NULL);
+    expect_spec(NULL, "", NULL);
+    expect_spec(NULL, "relative", NULL);
+    expect_spec("", "/b", NULL);
+    expect_spec("unix:/45678901234567890123456789012", NULL, NULL);
 }
 
 #define WITH_HOST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -242,6 +318,9 @@ int main(void) {
         WITH_HOST(test_wrong_reports),
         WITH_HOST(test_every_prefix_is_an_error),
         WITH_HOST(test_no_host),
+        WITH_HOST(test_first_of_several),
+        WITH_HOST(test_auto),
+        cmocka_unit_test(test_spec_of_the_environment),
         cmocka_unit_test(test_specs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,8 +186,9 @@ static const struct bad_row bad_rows[] = {
     {"CONTRAST_PEERS", "a:123456", "CONTRAST_PEERS: want host:port, got 'a:123456'"},
     {"CONTRAST_PEERS", "a:0", "CONTRAST_PEERS: want host:port, got 'a:0'"},
     {"CONTRAST_PEERS", "a:", "CONTRAST_PEERS: want host:port, got 'a:'"},
-    {"CONTRAST_SNP_SOCKET", NULL,
-     "CONTRAST_SNP_SOCKET: want the path of the socket that hands out attestation reports"},
+    {"CONTRAST_SNP_SOCKET", "snp.sock",
+     "CONTRAST_SNP_SOCKET: want the absolute path of the socket that hands out attestation "
+     "reports, at most 250 bytes; got 'snp.sock'"},
     {"CONTRAST_OWNER_KEY_DIGESTS", NULL,
      "CONTRAST_OWNER_KEY_DIGESTS is not set: run `contrast generate` on the Coordinator's YAML, it "
      "adds the variable"},
@@ -195,6 +196,17 @@ static const struct bad_row bad_rows[] = {
      "CONTRAST_OWNER_KEY_DIGESTS is not set: run `contrast generate` on the Coordinator's YAML, it "
      "adds the variable"},
 };
+
+static void test_issuers(void **state) {
+    struct config *c = *state;
+    set("CONTRAST_ISSUER", "configfs:");
+    assert_int_equal(config_read(get, c, NULL).code, ERR_OK);
+    assert_string_equal(c->issuer, "configfs:");
+    set("CONTRAST_ISSUER", NULL);
+    set("CONTRAST_SNP_SOCKET", NULL);
+    assert_int_equal(config_read(get, c, NULL).code, ERR_OK);
+    assert_string_equal(c->issuer, "auto");
+}
 
 static void assert_refused(const char *text) {
     struct config *c = mem_zalloc(sizeof *c);
@@ -280,6 +292,7 @@ static void test_help_names_every_variable(void **state) {
                                         "CONTRAST_MESH_PORT",
                                         "CONTRAST_RAFT_PORT",
                                         "CONTRAST_SNP_SOCKET",
+                                        "CONTRAST_ISSUER",
                                         "CONTRAST_OWNER_KEY_DIGESTS",
                                         "CONTRAST_PERMITTED_ROOTS",
                                         "CONTRAST_LOG_LEVEL",
@@ -298,6 +311,7 @@ int main(void) {
         T(test_the_address_follows_the_raft_port),
         T(test_the_host_name_is_the_default_name),
         T(test_peers),
+        T(test_issuers),
         T(test_no_peers_may_be_said_with_nothing),
         T(test_digests_in_either_case),
         T(test_bad_values_are_named),

@@ -18,13 +18,10 @@ struct variable {
 };
 
 static struct variable environment[] = {
-    {"COORDINATOR_HOST", "coordinator-ready"},
-    {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST},
-    {"CONTRAST_PERMITTED_ROOTS", NULL},
-    {"CONTRAST_SNP_SOCKET", "/run/snp.sock"},
-    {"CONTRAST_DIR", NULL},
-    {"CONTRAST_TERMINATION_LOG", NULL},
-    {"CONTRAST_LOG_LEVEL", NULL},
+    {"COORDINATOR_HOST", "coordinator-ready"}, {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST},
+    {"CONTRAST_PERMITTED_ROOTS", NULL},        {"CONTRAST_ISSUER", NULL},
+    {"CONTRAST_SNP_SOCKET", "/run/snp.sock"},  {"CONTRAST_DIR", NULL},
+    {"CONTRAST_TERMINATION_LOG", NULL},        {"CONTRAST_LOG_LEVEL", NULL},
 };
 #define COUNT (sizeof environment / sizeof environment[0])
 
@@ -88,6 +85,15 @@ static void test_hosts(void **state) {
     }
 }
 
+static void test_issuers(void **state) {
+    (void)state;
+    struct enroll_config c;
+    assert_int_equal(read_with("CONTRAST_SNP_SOCKET", NULL, &c, NULL), ERR_OK);
+    assert_string_equal(c.issuer, "auto");
+    assert_int_equal(read_with("CONTRAST_ISSUER", "sev-guest:", &c, NULL), ERR_OK);
+    assert_string_equal(c.issuer, "sev-guest:");
+}
+
 static void test_lists(void **state) {
     (void)state;
     struct enroll_config c;
@@ -116,8 +122,8 @@ static void test_bad_values_name_the_variable(void **state) {
         {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST ","},
         {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST ",," DIGEST},
         {"CONTRAST_PERMITTED_ROOTS", "," DIGEST},
-        {"CONTRAST_SNP_SOCKET", NULL},
         {"CONTRAST_SNP_SOCKET", ""},
+        {"CONTRAST_ISSUER", ""},
         {"CONTRAST_DIR", ""},
         {"CONTRAST_LOG_LEVEL", "loud"},
     };
@@ -151,6 +157,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_issuers),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_bad_values_name_the_variable),
         cmocka_unit_test(test_what_is_tried_again),
