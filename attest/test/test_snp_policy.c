@@ -199,6 +199,8 @@ CHANGE(newer_firmware, want_firmware(w);
 CHANGE(refuse_provisional, w->set.committed_is_current = true;)
 CHANGE(raise_current, w->report.current_tcb[7] = 0xdc;)
 CHANGE(raise_current_build, w->report.current_firmware.build = 23;)
+CHANGE(raise_current_minor, w->report.current_firmware.minor = 56;)
+CHANGE(raise_current_major, w->report.current_firmware.major = 2;)
 CHANGE(want_mitigations, w->set.minimum_mitigation = 0x0B;)
 CHANGE(drop_launch_bit, w->report.launch_mit_vector = 0x0F & ~UINT64_C(2);)
 CHANGE(drop_current_bit, w->report.current_mit_vector = 0x07; w->report.launch_mit_vector = 0x0B;)
@@ -326,6 +328,10 @@ static const struct row ROWS[] = {
      false},
     {"committed-firmware", "SNP-FIRMWARE-PROVISIONAL", "COMMITTED_VERSION", refuse_provisional,
      raise_current_build, "1.55.23", "1.55.22", false},
+    {"committed-firmware", "SNP-FIRMWARE-PROVISIONAL", "COMMITTED_VERSION", refuse_provisional,
+     raise_current_minor, "1.56.22", "1.55.22", false},
+    {"committed-firmware", "SNP-FIRMWARE-PROVISIONAL", "COMMITTED_VERSION", refuse_provisional,
+     raise_current_major, "2.55.22", "1.55.22", false},
     {"launch-mitigations", "SNP-MIT-LAUNCH", "LAUNCH_MIT_VECTOR", want_mitigations, drop_launch_bit,
      "all of 0xb", "0xd", false},
     {"current-mitigations", "SNP-MIT-CURRENT", "CURRENT_MIT_VECTOR", want_mitigations,
@@ -564,6 +570,9 @@ static void test_old_versions_are_told_of_mitigations(void **state) {
     struct world w;
     prepare(&w);
     want_mitigations(&w);
+    drop_launch_bit(&w);
+    expect(&w, run(&w), "SNP-MIT-LAUNCH");
+    assert_null(strstr(w.verdict.remedy, "below version 5"));
     old_version(&w);
     expect(&w, run(&w), "SNP-MIT-LAUNCH");
     assert_non_null(strstr(w.verdict.remedy, "below version 5 have no mitigation vector"));
