@@ -382,7 +382,7 @@ static void assess_firmware(struct scene *s, const char *check, const char *name
     "the host can still go back to the committed firmware: have it commit the current one, or "    \
     "permit that with PermitProvisionalFirmware"
 
-/* AMD 56860 section 3.3: what is not committed can be rolled back without a trace in the chip. */
+/* What is not committed can be rolled back by the host (AMD 56860, SNP_COMMIT). */
 static void assess_provisional(struct scene *s) {
     static const struct verdict_rule tcb = {"committed-tcb", "SNP-TCB-PROVISIONAL", "COMMITTED_TCB",
                                             PROVISIONAL_REMEDY};

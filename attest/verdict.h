@@ -16,7 +16,7 @@
 
 #include "lib/base/bytes.h"
 
-#define VERDICT_CHECKS_MAX 80
+#define VERDICT_CHECKS_MAX 160 /* all rules together are some 100; more is a defect */
 #define VERDICT_NO_REFERENCE (-1)
 
 enum verdict_kind { VERDICT_UNVERIFIABLE, VERDICT_DENIED, VERDICT_ACCEPTED };

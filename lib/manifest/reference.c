@@ -311,7 +311,7 @@ static void read_author_keys(struct reader *r, const json_t *value, void *target
         &set->author_key_digest_count);
 }
 
-/* Without an ID block firmware reports zeros for all that comes from it (AMD 56860 section 4.7),
+/* Without an ID block firmware reports zeros for all that comes from it (SNP_LAUNCH_FINISH),
  * and an author key signs nothing but an ID key. */
 static void check_id_block(struct reader *r, const struct snp_reference *set) {
     static const char text[] =
