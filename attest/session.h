@@ -107,7 +107,11 @@ struct attest_peer {
     uint8_t host_data[32];
     const struct policy_entry *policy; /* in the policy's manifest; NULL without one */
     uint8_t spki_sha384[SHA384_SIZE];  /* of the peer's TLS key; document: of the statement's key */
-    uint8_t evidence_digest[SHA384_SIZE]; /* SHA-384 of the evidence message */
+    uint8_t evidence_digest[SHA384_SIZE]; /* SHA-384 of the evidence message: a record of what was
+                                             judged, never an identity or a key against replay,
+                                             for anyone can write an ECDSA signature in a second
+                                             valid form. Identity is the TLS key, freshness the
+                                             nonce */
     struct arena arena;                   /* owned */
 };
 void attest_peer_deinit(struct attest_peer *peer); /* accepts zeroed */
