@@ -48,32 +48,24 @@ static struct result lack_vek(struct work *w, enum snp_product product) {
     return verdict_lack(w->verdict, w->err, &rule, "the certificate of the signing key", "none");
 }
 
-static struct result deny_product(struct work *w, const char *field, const char *actual) {
-    const struct verdict_rule rule = {
-        "product", "SNP-PRODUCT", field,
-        "report, certificate and root must be of one product that this version knows"};
-    return verdict_deny(w->verdict, w->err, &rule, "Milan, Genoa or Turin, the same everywhere",
-                        actual);
-}
-
 /* Rule A.5 (6): the report names its product where it can, and then it must be one whose root is
  * known; the chain proves it. */
 static struct result settle_product(struct work *w) {
     w->product = snp_product_of_report(w->report);
-    if (w->product == SNP_PRODUCT_UNKNOWN && w->report->version >= 3) {
-        char actual[80];
-        snprintf(actual, sizeof actual, "family 0x%02X model 0x%02X", w->report->cpuid_family,
-                 w->report->cpuid_model);
-        return deny_product(w, "CPUID", actual);
+    static const struct verdict_rule rule = {
+        "product-known", "SNP-PRODUCT", "CPUID",
+        "this version has no root for this processor: update it, or run the guest on another"};
+    if (w->product != SNP_PRODUCT_UNKNOWN || w->report->version < 3) {
+        passed(w, rule.check);
+        return OK;
     }
-    passed(w, "product-known");
-    return OK;
+    char actual[80];
+    snprintf(actual, sizeof actual, "family 0x%02X model 0x%02X", w->report->cpuid_family,
+             w->report->cpuid_model);
+    return verdict_deny(w->verdict, w->err, &rule, "Milan, Genoa or Turin", actual);
 }
 
 static struct result establish_chain(struct work *w) {
-    if (w->evidence->vek.size == 0) {
-        return lack_vek(w, w->product);
-    }
     const struct snp_chain_input input = {.vek = w->evidence->vek,
                                           .certificates = w->evidence->chain,
                                           .certificate_count = w->evidence->chain_count,
@@ -218,28 +210,38 @@ static void show_tcbs(struct work *w) {
     shown->is_known = true;
 }
 
-/* What the reserved bytes are depends on the product: before the chain when the report names it,
- * else behind the chain, which settles it. */
-static struct result decode_tcbs(struct work *w) {
-    const struct {
-        const char *field;
-        const uint8_t *raw;
-        struct snp_tcb *out;
-    } all[] = {
+/* One of the four TCBs as it stands in the report. */
+struct raw_tcb {
+    const char *field;
+    const uint8_t *bytes; /* 8 */
+    struct snp_tcb *out;
+};
+
+/* Decodes and shows all four; false with *bad when reserved bytes of one are not zero. */
+static bool decode_tcbs(struct work *w, struct raw_tcb *bad) {
+    const struct raw_tcb all[] = {
         {"REPORTED_TCB", w->report->reported_tcb, &w->tcbs.reported},
         {"COMMITTED_TCB", w->report->committed_tcb, &w->tcbs.committed},
         {"CURRENT_TCB", w->report->current_tcb, &w->tcbs.current},
         {"LAUNCH_TCB", w->report->launch_tcb, &w->tcbs.launch},
     };
-    if (w->product == SNP_PRODUCT_UNKNOWN || w->verdict->tcbs.is_known) {
-        return OK;
-    }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (!is_ok(snp_tcb_decode(w->product, all[i].raw, all[i].out, NULL))) {
-            return deny_reserved(w, all[i].field, all[i].raw);
+        if (!is_ok(snp_tcb_decode(w->product, all[i].bytes, all[i].out, NULL))) {
+            *bad = all[i];
+            return false;
         }
     }
     show_tcbs(w);
+    return true;
+}
+
+/* What the reserved bytes are depends on the product, which only the chain settles: a report that
+ * names another product than its certificate is refused for that before. */
+static struct result check_tcb_bytes(struct work *w) {
+    struct raw_tcb bad = {0};
+    if (!w->verdict->tcbs.is_known && !decode_tcbs(w, &bad)) {
+        return deny_reserved(w, bad.field, bad.bytes);
+    }
     passed(w, "tcb-reserved");
     return OK;
 }
@@ -318,18 +320,33 @@ static struct result check_policy(struct work *w) {
     return snp_policy_check(&subject, w->options, w->verdict, w->err);
 }
 
-/* Format and product: what both ways of judging begin with. */
+/* Format and product: what both ways of judging begin with. The TCBs are shown from here on, if
+ * they can be read already. */
 static struct result read_report(struct work *w, struct span bytes) {
+    struct raw_tcb bad = {0};
     TRY(snp_report_parse(bytes, w->report, w->verdict, w->err));
     w->kind = snp_report_signing_key(w->report);
     TRY(settle_product(w));
-    return decode_tcbs(w);
+    (void)decode_tcbs(w, &bad);
+    return OK;
+}
+
+/* The report alone, when its certificate is not there. */
+static struct result check_unendorsed(struct work *w) {
+    if (w->product != SNP_PRODUCT_UNKNOWN) {
+        TRY(check_tcb_bytes(w));
+    }
+    return snp_policy_check_unendorsed(w->report, w->product, w->options, w->verdict, w->err);
 }
 
 static struct result run(struct work *w) {
     TRY(read_report(w, w->evidence->report));
+    if (w->evidence->vek.size == 0) {
+        TRY(check_unendorsed(w)); /* what is false without a certificate is false with any */
+        return lack_vek(w, w->product);
+    }
     TRY(establish_chain(w));
-    TRY(decode_tcbs(w));
+    TRY(check_tcb_bytes(w));
     TRY(check_root(w));
     TRY(check_dates(w));
     TRY(check_revocation(w));
@@ -352,4 +369,15 @@ struct result snp_verify(const struct snp_evidence *evidence, const struct snp_o
     struct result r = run(&w);
     snp_chain_unref(w.chain);
     return r;
+}
+
+struct result snp_verify_before_endorsement(struct span report_bytes,
+                                            const struct snp_options *options,
+                                            struct snp_report *report, struct verdict *verdict,
+                                            struct err *err) {
+    struct work w = {.options = options, .report = report, .verdict = verdict, .err = err};
+    *report = (struct snp_report){0};
+    verdict_init(verdict);
+    TRY(read_report(&w, report_bytes));
+    return check_unendorsed(&w);
 }

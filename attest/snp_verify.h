@@ -6,6 +6,7 @@
  * Each rule is a check with a name in verdict->checks and codes of its own; the table is in
  * docs/verdicts.md.
  *
+ * Without the leaf whatever can be judged without it is judged, and the rest is unverifiable.
  * The first thing that does not hold ends it, and the verdict says what, where and what to do.
  * Without I/O, clock or global state; thread-safe; every expected value is the caller's own.
  *

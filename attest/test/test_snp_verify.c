@@ -398,6 +398,17 @@ static void test_any_set_is_enough_and_the_nearest_explains(void **state) {
     assert_int_equal(t.verdict.reference, 2);
 }
 
+static void prepare_vlek(struct trial *t, const struct snp_fixture *f) {
+    prepare(t, f);
+    t->report.key_info = SNP_KEY_VLEK << 2;
+    memset(t->report.chip_id, 0, sizeof t->report.chip_id);
+    t->evidence.vek = buf_span(&f->vlek);
+    t->evidence.chain[0] = buf_span(&f->asvk);
+    t->options.reference_count = 0;
+    t->options.extra_roots = (const uint8_t(*)[32])f->root_digest;
+    t->options.extra_root_count = 1;
+}
+
 static void test_a_missing_leaf_is_unverifiable(void **state) {
     (void)state;
     struct trial t;
@@ -409,11 +420,41 @@ static void test_a_missing_leaf_is_unverifiable(void **state) {
     assert_string_equal(t.verdict.field, "VCEK");
     assert_non_null(strstr(t.verdict.remedy, "blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219"));
     assert_int_equal(t.verdict.kind, VERDICT_UNVERIFIABLE);
-    t.report.key_info = SNP_KEY_VLEK << 2;
-    memset(t.report.chip_id, 0, sizeof t.report.chip_id);
+    prepare_vlek(&t, &machine);
     sign(&t, &machine);
+    t.evidence.vek = (struct span){0};
     assert_int_equal(run(&t).code, ERR_UNVERIFIABLE);
     assert_string_equal(t.verdict.field, "VLEK");
+}
+
+/* What is false whatever the certificate says, is denied without one. */
+static void test_before_the_endorsement(void **state) {
+    (void)state;
+    static const struct {
+        const char *code;
+        void (*change)(struct trial *t);
+    } rows[] = {{"SNP-MEASUREMENT", change_measurement}, {"SNP-REPORT-DATA", change_report_data},
+                {"SNP-HOST-DATA", change_host_data},     {"SNP-POLICY-DEBUG", set_debug},
+                {"SNP-TCB-RESERVED", set_tcb_reserved},  {"SNP-PRODUCT", unknown_cpuid},
+                {"SNP-TCB-FLOOR", raise_floor},          {"SNP-VMPL-HOST", set_host_vmpl}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct trial t;
+        struct snp_report report;
+        prepare(&t, &machine);
+        sign(&t, &machine);
+        t.evidence.vek = (struct span){0};
+        assert_true(is_ok(snp_verify_before_endorsement(t.evidence.report, &t.options, &report,
+                                                        &t.verdict, &t.err)));
+        assert_int_equal(report.version, 3);
+        rows[i].change(&t);
+        sign(&t, &machine);
+        assert_int_equal(snp_verify_before_endorsement(t.evidence.report, &t.options, &report,
+                                                       &t.verdict, &t.err)
+                             .code,
+                         ERR_DENIED);
+        assert_string_equal(t.verdict.code, rows[i].code);
+        expect_denied(&t, rows[i].code);
+    }
 }
 
 /* AMD's own authorities are there without being sent; they did not sign this leaf. */
@@ -452,17 +493,6 @@ static void test_chain_of_another_product_is_not_used(void **state) {
 }
 
 /* ---- VLEK ---- */
-
-static void prepare_vlek(struct trial *t, const struct snp_fixture *f) {
-    prepare(t, f);
-    t->report.key_info = SNP_KEY_VLEK << 2;
-    memset(t->report.chip_id, 0, sizeof t->report.chip_id);
-    t->evidence.vek = buf_span(&f->vlek);
-    t->evidence.chain[0] = buf_span(&f->asvk);
-    t->options.reference_count = 0;
-    t->options.extra_roots = (const uint8_t(*)[32])f->root_digest;
-    t->options.extra_root_count = 1;
-}
 
 static void test_a_providers_key_is_verified(void **state) {
     (void)state;
@@ -606,6 +636,7 @@ int main(void) {
         cmocka_unit_test(test_chip_allow_list),
         cmocka_unit_test(test_any_set_is_enough_and_the_nearest_explains),
         cmocka_unit_test(test_a_missing_leaf_is_unverifiable),
+        cmocka_unit_test(test_before_the_endorsement),
         cmocka_unit_test(test_without_its_authorities_a_leaf_is_not_amds),
         cmocka_unit_test(test_a_providers_key_is_verified),
         cmocka_unit_test(test_kinds_are_not_mixed),
