@@ -150,10 +150,12 @@ static struct result throttled(const struct call *c, const struct kds_http_answe
         err_ignore(r, "a pace that cannot be read is AMD's usual one");
     }
     *c->retry_ms = ms;
-    return err_set(c->err, ERR_BUSY,
-                   "%s: answered %ld, it throttles: ask again in %llu s, or pass the certificate "
-                   "as a file",
-                   c->url, a->status, (unsigned long long)((ms + 999) / 1000));
+    struct result r = err_set(c->err, ERR_BUSY,
+                              "%s: answered %ld, it throttles: ask again in %llu s, or pass the "
+                              "certificate as a file",
+                              c->url, a->status, (unsigned long long)((ms + 999) / 1000));
+    err_advise(c->err, ms);
+    return r;
 }
 
 static struct result refuse(const struct call *c, const struct kds_http_answer *a) {

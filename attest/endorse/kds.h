@@ -10,7 +10,7 @@
  * libcurl's environment says. No redirect is followed. Every call is bounded in bytes and time.
  *
  * A request fails with
- *   BUSY         429, or 503 with Retry-After: *retry_ms says when
+ *   BUSY         429, or 503 with Retry-After: *retry_ms and the error's advice say when
  *   UNAVAILABLE  other 5xx, no connection, silence, a torn answer: try later
  *   NOT_FOUND    404: AMD knows no such chip or TCB
  *   TLS          who answers is not the service
