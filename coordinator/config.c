@@ -29,6 +29,14 @@ const char config_help[] =
     "  CONTRAST_ISSUER             where attestation reports come from: auto, configfs:[/DIR],\n"
     "                              sev-guest:[/PATH] or unix:/PATH (default: auto, the kernel)\n"
     "  CONTRAST_SNP_SOCKET         without CONTRAST_ISSUER: socket of a simulated machine\n"
+    "  CONTRAST_ENDORSEMENTS       folder or file of VCEKs, ASKs, ARKs and revocation lists, DER "
+    "or\n"
+    "                              PEM, read at start (default: none)\n"
+    "  CONTRAST_KDS_URL            AMD's key service or a mirror of it, for certificates that the\n"
+    "                              host does not hand out; off = never asked\n"
+    "                              (default: https://kdsintf.amd.com)\n"
+    "  CONTRAST_KDS_CA_FILE        PEM authorities that alone vouch for that server\n"
+    "                              (default: the system's)\n"
     "  CONTRAST_SESSION_THREADS    threads for clients (default: one a CPU, at most 8)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
 
@@ -103,6 +111,28 @@ static RESULT read_trust(const char *(*get)(const char *), struct config *c, str
     return issuer_spec_read(get, c->issuer, sizeof c->issuer, err);
 }
 
+static RESULT read_text(const char *(*get)(const char *), const char *name, const char *fallback,
+                        char *out, size_t size, struct err *err) {
+    const char *value = get(name);
+    value = value == NULL || value[0] == 0 ? fallback : value;
+    out[0] = 0;
+    return value[0] == 0 ? OK : setting_text(name, value, out, size, err);
+}
+
+/* Where what the host does not hand out comes from. */
+static RESULT read_endorsements(const char *(*get)(const char *), struct config *c,
+                                struct err *err) {
+    TRY(read_text(get, "CONTRAST_KDS_URL", "https://kdsintf.amd.com", c->kds_url, sizeof c->kds_url,
+                  err));
+    ENSURE(strcmp(c->kds_url, "off") == 0 || strncmp(c->kds_url, "https://", 8) == 0 ||
+               strncmp(c->kds_url, "http://", 7) == 0,
+           err, CONFIG, "CONTRAST_KDS_URL: want https://HOST, http://HOST or off, got '%.80s'",
+           c->kds_url);
+    TRY(read_text(get, "CONTRAST_KDS_CA_FILE", "", c->kds_ca_file, sizeof c->kds_ca_file, err));
+    return read_text(get, "CONTRAST_ENDORSEMENTS", "", c->endorsements, sizeof c->endorsements,
+                     err);
+}
+
 static RESULT read_threads(const char *(*get)(const char *), struct config *c, struct err *err) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned long threads = cpus < 1 ? 1 : cpus > 8 ? 8 : (unsigned long)cpus;
@@ -124,6 +154,7 @@ struct result config_read(const char *(*get)(const char *name), struct config *o
     r = is_ok(r) ? read_port(get, "CONTRAST_RAFT_PORT", 7443, &c->raft_port, err) : r;
     r = is_ok(r) ? read_names(get, c, err) : r;
     r = is_ok(r) ? read_trust(get, c, err) : r;
+    r = is_ok(r) ? read_endorsements(get, c, err) : r;
     r = is_ok(r) ? read_threads(get, c, err) : r;
     const char *peers = get("CONTRAST_PEERS");
     if (is_ok(r) && peers != NULL) {

@@ -30,7 +30,10 @@ struct config {
     size_t owner_count;
     uint8_t permitted_roots[LIMIT_REFERENCE_VALUES][32]; /* simulated roots it may ever trust */
     size_t permitted_root_count;
-    char issuer[LIMIT_ADDRESS + 1]; /* attest/issuer.h */
+    char issuer[LIMIT_ADDRESS + 1];    /* attest/issuer.h */
+    char kds_url[LIMIT_KDS_URL];       /* AMD's key service; "off" = never asked */
+    char kds_ca_file[LIMIT_PATH + 1];  /* "" = the system's authorities */
+    char endorsements[LIMIT_PATH + 1]; /* folder or file of certificates and lists; "" = none */
     unsigned session_threads;
     enum log_level log_level;
 };

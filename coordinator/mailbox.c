@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "coordinator/lists.h"
 #include "coordinator/view.h"
 #include "lib/base/mem.h"
 
@@ -33,6 +34,7 @@ void letter_free(struct letter *l) {
     }
     buf_deinit(&l->bytes);
     view_unref(l->view);
+    lists_unref(l->lists);
     mem_free(l->text);
     mem_free(l);
 }

@@ -14,6 +14,7 @@
 #include "lib/base/bytes.h"
 
 struct view;
+struct lists;
 
 /* Where the replicated state stood when a reply was made; zero before founding. */
 struct position {
@@ -52,6 +53,7 @@ struct letter {
     uint32_t retry_ms;   /* of a reply that failed: advice; 0 = none */
     struct buf bytes;    /* owned; wiped */
     struct view *view;   /* one reference, or NULL */
+    struct lists *lists; /* the same */
     struct position position;
     struct outcome outcome;
 };

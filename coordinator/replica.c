@@ -105,6 +105,12 @@ static void check_history(struct replica *r) {
     }
 }
 
+static void tell_endorsed(const struct replica *r) {
+    if (r->io.endorsed != NULL) {
+        r->io.endorsed(r->io.data);
+    }
+}
+
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
     core_apply(r->core, index, term, command, &r->result);
@@ -129,6 +135,9 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
     }
     replica__hash_applied(r, index);
     replica__applied(r);
+    if (is_new && result->type != ENTRY_ISSUE && result->type != ENTRY_BLOB) {
+        tell_endorsed(r);
+    }
 }
 
 static bool is_among(const struct node_member *members, size_t count, uint64_t id) {
@@ -175,6 +184,7 @@ static struct result on_snapshot_load(void *data, struct span bytes, uint64_t in
     check_founder_key(r);
     replica__publish(r);
     replica__set_peers(r);
+    tell_endorsed(r);
     replica__progress(r);
     return OK;
 }

@@ -68,6 +68,8 @@ struct replica_io {
     void (*publish)(void *data, struct view *view);
     /* This replica's life is over; `why` says so. Called once. */
     void (*gone)(void *data, const struct err *why);
+    /* The log's endorsements, the manifest or the members changed. May be NULL. */
+    void (*endorsed)(void *data);
 };
 
 struct replica_options {

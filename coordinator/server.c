@@ -10,12 +10,15 @@
 #include "attest/attester.h"
 #include "attest/snp_cache.h"
 #include "consensus/link.h"
+#include "coordinator/endorse_source.h"
+#include "coordinator/endorser.h"
 #include "coordinator/replica.h"
 #include "coordinator/worker.h"
 #include "lib/base/log.h"
 #include "lib/crypto/cert.h"
 
 #define SERVER_WORKERS 64
+#define ENDORSER_TICKETS 0xffff /* in the place of a worker's index */
 
 struct server {
     const struct config *config;
@@ -27,6 +30,8 @@ struct server {
     uv_signal_t sigint;
     struct mailbox *box;
     struct replica *replica;
+    struct endorser *endorser;
+    struct endorse_source *source;
     struct links *links;    /* NULL until a cluster is known */
     struct buf certificate; /* DER, self-signed, of the identity key */
     struct worker *workers[SERVER_WORKERS];
@@ -78,8 +83,32 @@ static void post_reply(struct server *s, struct letter *l) {
     worker_post(s->workers[index], l);
 }
 
+/* What a replica waits for may be a certificate. */
+static void fill_status(const struct server *s, const struct api_status_reply *status,
+                        struct buf *out) {
+    char missing[400];
+    struct api_status_reply said = *status;
+    endorser_status(s->endorser, missing, sizeof missing);
+    if (said.why == NULL || said.why[0] == 0) {
+        said.why = missing;
+    }
+    wire_encode(&api_status_reply_type, &said, out);
+}
+
+/* The endorser's own proposals have no worker's ticket. */
+static void on_own_reply(struct server *s, uint64_t ticket, const struct replica_reply *reply) {
+    bool has = reply->result != NULL;
+    const char *text = reply->text == NULL ? err_text(reply->code) : reply->text;
+    endorser_result(s->endorser, ticket, reply->code, has && reply->result->already,
+                    has ? reply->result->wait_ms : 0, text);
+}
+
 static void on_reply(void *data, uint64_t ticket, const struct replica_reply *reply) {
     struct server *s = data;
+    if (ticket >> 48 == ENDORSER_TICKETS) {
+        on_own_reply(s, ticket & ((UINT64_C(1) << 48) - 1), reply);
+        return;
+    }
     struct letter *l = letter_new(WORKER_REPLY, ticket);
     l->code = reply->code;
     fill_position(s, &l->position);
@@ -94,7 +123,7 @@ static void on_reply(void *data, uint64_t ticket, const struct replica_reply *re
         l->position.confirmed_index = reply->index;
     }
     if (reply->status != NULL) {
-        wire_encode(&api_status_reply_type, reply->status, &l->bytes);
+        fill_status(s, reply->status, &l->bytes);
     }
     if (l->code != ERR_OK) {
         l->text = mem_strdup(reply->text == NULL ? err_text(l->code) : reply->text);
@@ -121,6 +150,109 @@ static void on_publish(void *data, struct view *view) {
         worker_post(s->workers[i], l);
     }
     view_unref(view);
+}
+
+/* --- Endorsements */
+
+static const struct core *endorser_core(void *data) {
+    const struct server *s = data;
+    const struct core *core = replica_core(s->replica);
+    return core_is_founded(core) ? core : NULL;
+}
+
+static bool endorser_may_propose(void *data) {
+    const struct server *s = data;
+    return replica_state_of(s->replica) == REPLICA_MEMBER;
+}
+
+static void endorser_propose(void *data, uint64_t ticket, struct span entry) {
+    struct server *s = data;
+    replica_propose(s->replica, (uint64_t)ENDORSER_TICKETS << 48 | ticket, entry);
+}
+
+static struct result endorser_fetch(void *data, const struct entry_endorsement *key,
+                                    struct err *err) {
+    struct server *s = data;
+    return endorse_source_fetch(s->source, key, err);
+}
+
+static void endorser_reply(void *data, uint64_t ticket, const struct endorser_answer *answer) {
+    struct letter *l = letter_new(WORKER_REPLY, ticket);
+    l->code = answer->code;
+    l->retry_ms = answer->retry_ms < UINT32_MAX ? (uint32_t)answer->retry_ms : UINT32_MAX;
+    l->text = answer->text == NULL ? NULL : mem_strdup(answer->text);
+    if (answer->vek != NULL) {
+        struct entry_collateral e = {.kind = COLLATERAL_VEK,
+                                     .key = answer->vek->key,
+                                     .der = answer->vek->der,
+                                     .authority = answer->vek->authority,
+                                     .root = answer->vek->root};
+        entry_encode(ENTRY_COLLATERAL, &e, &l->bytes);
+    }
+    post_reply(data, l);
+}
+
+static void endorser_publish(void *data, struct lists *lists) {
+    struct server *s = data;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct letter *l = letter_new(WORKER_LISTS, 0);
+        l->lists = lists_ref(lists);
+        worker_post(s->workers[i], l);
+    }
+    lists_unref(lists);
+}
+
+static void on_endorsed(void *data) {
+    struct server *s = data;
+    endorser_applied(s->endorser);
+}
+
+static void on_imported(void *data, const struct entry_collateral *item) {
+    struct server *s = data;
+    endorser_learn(s->endorser, item, true);
+}
+
+/* A letter of our own encoding. */
+static void take_collateral(struct server *s, const struct letter *l) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    CHECK(is_ok(entry_decode(buf_span(&l->bytes), &arena, &entry, NULL)) &&
+          entry.type == ENTRY_COLLATERAL);
+    if (l->kind == CORE_FETCHED) {
+        endorser_fetched(s->endorser, &entry.collateral);
+    } else {
+        endorser_learn(s->endorser, &entry.collateral, false);
+    }
+}
+
+static void endorse(struct server *s, const struct letter *l) {
+    struct entry_endorsement keys[ENDORSER_KEYS];
+    size_t count = l->bytes.size / sizeof keys[0];
+    CHECK(count >= 1 && count <= ENDORSER_KEYS);
+    memcpy(keys, l->bytes.data, count * sizeof keys[0]);
+    endorser_want(s->endorser, l->ticket, keys, count);
+}
+
+static void take_failure(struct server *s, const struct letter *l) {
+    struct entry_endorsement key;
+    CHECK(l->bytes.size == sizeof key);
+    memcpy(&key, l->bytes.data, sizeof key);
+    endorser_failed(s->endorser, &key, l->code, l->text, l->retry_ms);
+}
+
+static RESULT start_endorser(struct server *s, struct err *err) {
+    struct endorser_io io = {.data = s,
+                             .core = endorser_core,
+                             .may_propose = endorser_may_propose,
+                             .propose = endorser_propose,
+                             .fetch = endorser_fetch,
+                             .reply = endorser_reply,
+                             .publish = endorser_publish};
+    bool has_service = strcmp(s->config->kds_url, "off") != 0;
+    s->endorser = endorser_new(&io, s->identity.host, has_service);
+    return endorse_source_open(s->config, s->identity.host, s->box, on_imported, s, &s->source,
+                               err);
 }
 
 /* --- Links */
@@ -355,6 +487,16 @@ static void on_letter(void *data, struct letter *l) {
     case CORE_JUDGED:
         take_judgement(s, l);
         break;
+    case CORE_ENDORSE:
+        endorse(s, l);
+        break;
+    case CORE_LEARN:
+    case CORE_FETCHED:
+        take_collateral(s, l);
+        break;
+    case CORE_FETCH_FAILED:
+        take_failure(s, l);
+        break;
     }
     letter_free(l);
     arm(s);
@@ -365,11 +507,14 @@ static void on_letter(void *data, struct letter *l) {
 static void on_timer(uv_timer_t *timer) {
     struct server *s = timer->data;
     replica_tick(s->replica);
+    endorser_tick(s->endorser);
     arm(s);
 }
 
 static void arm(struct server *s) {
     uint64_t at = replica_deadline(s->replica);
+    uint64_t endorser_at = endorser_deadline(s->endorser);
+    at = endorser_at < at ? endorser_at : at;
     if (at == UINT64_MAX) {
         uv_timer_stop(&s->timer);
         return;
@@ -416,7 +561,7 @@ static void start_replica(struct server *s) {
     options.spki = buf_span(&s->identity.spki);
     options.owner_digests = s->config->owner_digests;
     options.owner_count = s->config->owner_count;
-    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone};
+    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone, on_endorsed};
     s->replica = replica_new(&options, s->identity.host, &io);
 }
 
@@ -436,7 +581,7 @@ static RESULT start(struct server *s, struct err *err) {
         TRY(worker_start(i, &s->identity, s->box, &s->workers[i], err));
         s->worker_count++;
     }
-    return OK;
+    return start_endorser(s, err);
 }
 
 /* Ends the threads, askers first: a session thread submits to the attester until it has ended, and
@@ -446,6 +591,8 @@ static void stop(struct server *s) {
     for (unsigned i = 0; i < s->worker_count; i++) {
         worker_stop(s->workers[i]);
     }
+    endorse_source_close(s->source);
+    s->source = NULL;
     attester_free(s->identity.attester);
     s->identity.attester = NULL;
     snp_cache_free(s->identity.cache);

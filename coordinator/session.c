@@ -46,8 +46,8 @@ static const struct session_request *find_request(const struct session *s, uint8
 
 /* --- Answers */
 
-static void send_message(struct session *s, uint8_t type, const struct wire_type *wire_type,
-                         const void *message) {
+void session_send(struct session *s, uint8_t type, const struct wire_type *wire_type,
+                  const void *message) {
     if (!s->is_closed) {
         err_ignore(net_send_message(s->conn, type, s->request_id, wire_type, message, NULL),
                    "a connection that cannot be written to closes by itself");
@@ -61,7 +61,7 @@ static void finish(struct session *s) {
 
 void session_reply(struct session *s, uint8_t type, const struct wire_type *wire_type,
                    const void *message) {
-    send_message(s, type, wire_type, message);
+    session_send(s, type, wire_type, message);
     finish(s);
 }
 
@@ -165,34 +165,14 @@ void session_attest(struct session *s) {
     }
 }
 
-/* --- The peer's evidence */
+/* --- The request's own part of judging a peer */
 
-static void ask_evidence(struct session *s) {
-    struct attest_request request;
-    attest_verifier_begin(&s->verifier, worker_identity(s->worker)->host, &request);
-    s->phase = SESSION_AWAIT_EVIDENCE;
-    send_message(s, API_ATTEST_REQUEST, &attest_request_type, &request);
+struct result session_policy_of(struct session *s, struct attest_policy *policy, struct err *err) {
+    return find_request(s, s->request_type)->policy(s, policy, err);
 }
 
-static void judge_evidence(struct session *s, struct span evidence) {
-    const struct session_request *request = find_request(s, s->request_type);
-    struct attest_channel channel = attest_channel_of_tls(net_conn_tls(s->conn));
-    struct attest_policy policy;
-    struct err err;
-    s->phase = SESSION_BUSY;
-    attest_peer_deinit(&s->peer);
-    s->peer = (struct attest_peer){0};
-    if (!session_try(s, request->policy(s, &policy, &err), &err)) {
-        return;
-    }
-    struct result r =
-        attest_verifier_finish(&s->verifier, &channel, evidence, &policy, &s->peer, &err);
-    if (!is_ok(r)) {
-        session_fail_verdict(s, &err, &s->peer.verdict);
-        return;
-    }
-    s->is_peer_known = true;
-    request->serve(s);
+void session_serve(struct session *s) {
+    find_request(s, s->request_type)->serve(s);
 }
 
 /* --- Connection */
@@ -218,7 +198,7 @@ static void start_request(struct session *s, const struct frame *frame) {
     if (request->policy == NULL) {
         request->serve(s);
     } else {
-        ask_evidence(s);
+        session_ask_evidence(s);
     }
 }
 
@@ -231,7 +211,7 @@ static void on_frame(struct net_conn *conn, void *data, const struct frame *fram
         return;
     case SESSION_AWAIT_EVIDENCE:
         if (frame->type == API_EVIDENCE) {
-            judge_evidence(s, frame->body);
+            session_take_evidence(s, frame->body);
             return;
         }
         break;
@@ -257,6 +237,7 @@ static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     attest_peer_deinit(&s->peer);
     manifest_deinit(&s->candidate);
     buf_deinit(&s->request);
+    buf_deinit(&s->evidence);
     mem_free(s);
 }
 

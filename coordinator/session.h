@@ -37,6 +37,8 @@ struct session {
     struct buf request;          /* body of the request that is served */
     struct attest_request asked; /* by the peer */
     struct attest_verifier verifier;
+    struct buf evidence;     /* the peer's, completed where it lacked certificates */
+    unsigned completions;    /* of it, so far */
     struct attest_peer peer; /* the peer's evidence, once accepted */
     bool is_peer_known;
     struct manifest candidate; /* FOUND_PREPARE: what the peer was judged by */
@@ -55,6 +57,24 @@ void session_fail_verdict(struct session *s, const struct err *err, const struct
 bool session_try(struct session *s, struct result r, const struct err *err);
 /* Turns a failed reply of the core thread into *err; OK when it did not fail. */
 RESULT session_check(const struct letter *reply, struct err *err);
+
+/* A frame of the request that is served. */
+void session_send(struct session *s, uint8_t type, const struct wire_type *wire_type,
+                  const void *message);
+/* What the request's peer is judged by; the request's work. */
+RESULT session_policy_of(struct session *s, struct attest_policy *policy, struct err *err);
+void session_serve(struct session *s);
+
+/* --- session_evidence.c */
+
+void session_ask_evidence(struct session *s);
+/* Judges it, now or when what it lacks is here; then serves the request, or fails it. */
+void session_take_evidence(struct session *s, struct span evidence);
+void session_judge(struct session *s);
+/* Appends a document of the peer's, with the certificates that proved its session where the
+ * document has none: what is kept in the log is judged again when AMD cannot be asked. */
+RESULT session_complete_document(const struct session *s, struct span document, struct buf *out,
+                                 struct err *err);
 
 /* The handlers: each answers exactly once, now or later. The request is in s->request. */
 void session_attest(struct session *s);  /* API_ATTEST_REQUEST */

@@ -154,12 +154,15 @@ static RESULT check_document(struct session *s, struct span document,
 static RESULT make_admit(struct session *s, struct buf *entry, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
+    AUTO(buf_deinit)
+    struct buf document = {0};
     struct api_join join;
     struct attest_policy policy;
     const struct view *v = worker_view(s->worker);
     TRY(wire_decode(&api_join_type, buf_span(&s->request), &arena, &join, err));
     TRY(session_join_policy(s, &policy, err));
-    TRY(check_document(s, join.evidence, v->cluster, &policy, err));
+    TRY(session_complete_document(s, join.evidence, &document, err));
+    TRY(check_document(s, buf_span(&document), v->cluster, &policy, err));
     char none[] = "";
     struct entry_admit e = {
         .member = {.id = s->peer.statement.replica.replica_id,
@@ -167,7 +170,7 @@ static RESULT make_admit(struct session *s, struct buf *entry, struct err *err) 
                    .address = join.address,
                    .user_address = none,
                    .spki = s->peer.statement.replica.public_key,
-                   .evidence = join.evidence},
+                   .evidence = buf_span(&document)},
         .time = worker_now(s->worker),
     };
     memcpy(e.member.host_data, s->peer.host_data, sizeof e.member.host_data);

@@ -8,12 +8,16 @@
 #include "attest/session.h"
 #include "coordinator/joiner.h"
 #include "coordinator/session.h"
+#include "coordinator/supplement.h"
 #include "lib/base/log.h"
+
+#define LEARNED 64 /* certificates remembered as known; another costs a letter */
 
 struct op {
     struct op *next;
     uint64_t ticket;
-    void *owner; /* NULL: nobody waits any more */
+    void *owner;      /* NULL: nobody waits any more */
+    bool is_evidence; /* the reply is this replica's own */
     op_cb done;
 };
 
@@ -25,6 +29,10 @@ struct worker {
     struct mailbox *box;  /* of this worker */
     struct mailbox *core; /* of the core thread */
     struct view *view;
+    struct lists *lists;
+    struct supplement supplement;
+    struct entry_endorsement learned[LEARNED]; /* given to the core thread, a ring */
+    size_t learned_at;
     struct ca_mesh mesh;
     uint64_t mesh_generation; /* of `mesh`; 0 = none loaded */
     struct net_listener *user;
@@ -46,6 +54,10 @@ uv_loop_t *worker_loop(struct worker *w) {
 
 struct view *worker_view(struct worker *w) {
     return w->view;
+}
+
+struct lists *worker_lists(const struct worker *w) {
+    return w->lists;
 }
 
 int64_t worker_now(const struct worker *w) {
@@ -131,7 +143,39 @@ struct result worker_ask(struct worker *w, enum core_letter kind, struct span by
     return OK;
 }
 
+void worker_learn(struct worker *w, const struct entry_collateral *c) {
+    for (size_t i = 0; i < LEARNED; i++) {
+        if (entry_endorsement_same(&w->learned[i], &c->key)) {
+            return;
+        }
+    }
+    struct letter *l = letter_new(CORE_LEARN, 0);
+    entry_encode(ENTRY_COLLATERAL, c, &l->bytes);
+    if (mailbox_post(w->core, l)) { /* else another time */
+        w->learned[w->learned_at] = c->key;
+        w->learned_at = (w->learned_at + 1) % LEARNED;
+    }
+}
+
 /* --- Attesting */
+
+static void finish_evidence(struct worker *w, struct letter *l) {
+    finish_op(w, l);
+    letter_free(l);
+}
+
+/* Takes the letter over when it is this replica's evidence. */
+static bool supplement(struct worker *w, struct letter *l) {
+    const struct op *op = w->ops;
+    while (op != NULL && op->ticket != l->ticket) {
+        op = op->next;
+    }
+    if (op == NULL || !op->is_evidence || l->code != ERR_OK) {
+        return false;
+    }
+    supplement_start(&w->supplement, l);
+    return true;
+}
 
 /* What the attester's thread needs to answer this worker. */
 struct attest_job {
@@ -176,6 +220,7 @@ struct result worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZ
     CHECK(op != NULL);
     struct attest_job *job = mem_zalloc(sizeof *job);
     job->worker = w;
+    op->is_evidence = true;
     job->ticket = op->ticket;
     job->kind = kind;
     buf_append_span(&job->statement, statement);
@@ -243,12 +288,16 @@ struct result worker_document(struct worker *w, const uint8_t nonce[ATTEST_NONCE
 void worker_attest_policy(const struct worker *w, const struct manifest *manifest,
                           enum attest_kind kind, enum policy_role role, struct attest_policy *out) {
     const struct config *config = w->identity->config;
+    size_t list_count = 0;
+    const struct span *lists = lists_spans(w->lists, &list_count);
     *out = (struct attest_policy){
         .kinds = ATTEST_KIND_BIT(kind),
         .manifest = manifest,
         .role = role,
         .extra_roots = config->permitted_roots,
         .extra_root_count = config->permitted_root_count,
+        .crls = lists,
+        .crl_count = list_count,
         .at = worker_now(w),
         .cache = w->identity->cache,
     };
@@ -314,7 +363,15 @@ static void on_letter(void *data, struct letter *l) {
     struct worker *w = data;
     switch ((enum worker_letter)l->kind) {
     case WORKER_REPLY:
+        if (supplement(w, l)) {
+            return;
+        }
         finish_op(w, l);
+        break;
+    case WORKER_LISTS:
+        lists_unref(w->lists);
+        w->lists = l->lists;
+        l->lists = NULL;
         break;
     case WORKER_VIEW:
         take_view(w, l);
@@ -362,6 +419,7 @@ struct result worker_start(unsigned index, const struct server_identity *identit
     w->identity = identity;
     w->index = index;
     w->core = core;
+    supplement_init(&w->supplement, w, finish_evidence);
     CHECK(uv_loop_init(&w->loop) == 0);
     w->box = mailbox_open(&w->loop, LIMIT_PENDING_REQUESTS, on_letter, w);
     struct result r = listen_on(w, identity->config->user_port, false, &w->user, err);
@@ -384,5 +442,8 @@ void worker_stop(struct worker *w) {
     uv_thread_join(&w->thread);
     view_unref(w->view);
     w->view = NULL;
+    lists_unref(w->lists);
+    w->lists = NULL;
+    supplement_deinit(&w->supplement);
     ca_mesh_deinit(&w->mesh);
 }

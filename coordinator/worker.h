@@ -13,6 +13,7 @@
 #include "attest/attester.h"
 #include "attest/leaf.h"
 #include "coordinator/config.h"
+#include "coordinator/lists.h"
 #include "coordinator/mailbox.h"
 #include "coordinator/view.h"
 #include "lib/base/host.h"
@@ -21,22 +22,28 @@
 
 /* Letters to the core thread; `bytes` as said. */
 enum core_letter {
-    CORE_PROPOSE,  /* an entry */
-    CORE_ADMIT,    /* an ADMIT entry */
-    CORE_ISSUE,    /* an ISSUE entry with one request */
-    CORE_CONFIRM,  /* nothing */
-    CORE_POSITION, /* nothing: where this replica stands, without asking a quorum */
-    CORE_STATUS,   /* nothing */
-    CORE_PREPARE,  /* nothing */
-    CORE_FOUND,    /* a FOUND entry */
-    CORE_JOIN,     /* generation u64be, head[32], struct api_join_reply */
-    CORE_JUDGED,   /* id u64be: this member's evidence holds (code OK) or not (text says why) */
+    CORE_PROPOSE,      /* an entry */
+    CORE_ADMIT,        /* an ADMIT entry */
+    CORE_ISSUE,        /* an ISSUE entry with one request */
+    CORE_CONFIRM,      /* nothing */
+    CORE_POSITION,     /* nothing: where this replica stands, without asking a quorum */
+    CORE_STATUS,       /* nothing */
+    CORE_PREPARE,      /* nothing */
+    CORE_FOUND,        /* a FOUND entry */
+    CORE_JOIN,         /* generation u64be, head[32], struct api_join_reply */
+    CORE_JUDGED,       /* id u64be: this member's evidence holds (code OK) or not (text says why) */
+    CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; the reply's bytes are a
+                          COLLATERAL entry with the certificate, or empty for a list */
+    CORE_LEARN,        /* a COLLATERAL entry: a certificate that proved a peer; no reply */
+    CORE_FETCHED,      /* the same, of AMD's key service (endorse_source.h) */
+    CORE_FETCH_FAILED, /* struct entry_endorsement; code, text, retry_ms */
 };
 
 /* Letters to a worker. */
 enum worker_letter {
     WORKER_REPLY, /* to the op `ticket` */
     WORKER_VIEW,
+    WORKER_LISTS,
     WORKER_JUDGE, /* id u64be, evidence document of an admitted member */
     WORKER_STOP,
 };
@@ -72,7 +79,8 @@ void worker_post(struct worker *w, struct letter *l);
 
 const struct server_identity *worker_identity(const struct worker *w);
 uv_loop_t *worker_loop(struct worker *w);
-struct view *worker_view(struct worker *w); /* borrowed; NULL before founding */
+struct view *worker_view(struct worker *w);         /* borrowed; NULL before founding */
+struct lists *worker_lists(const struct worker *w); /* borrowed; NULL = none yet */
 /* The mesh CA of the view: loaded once a generation. */
 RESULT worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err);
 
@@ -80,9 +88,12 @@ RESULT worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err
  * cancels. BUSY when the core thread is overloaded or LIMIT_PENDING_REQUESTS ops wait. */
 RESULT worker_ask(struct worker *w, enum core_letter kind, struct span bytes, void *owner,
                   op_cb done, struct err *err);
-/* Attests one leaf; the reply's bytes are the encoded evidence message. */
+/* Attests one leaf; the reply's bytes are the encoded evidence message, with what this replica's
+ * host did not hand out (supplement.h). */
 RESULT worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE], enum attest_kind kind,
                      struct span statement, void *owner, op_cb done, struct err *err);
+/* Gives the cluster a certificate that proved a peer; what was given before costs nothing. */
+void worker_learn(struct worker *w, const struct entry_collateral *c);
 /* Drops the answers of all ops of this owner. */
 void worker_cancel(struct worker *w, const void *owner);
 

@@ -24,6 +24,7 @@
 static const char usage[] =
     "usage: " PROGRAM " init DIR [--product Milan|Genoa|Turin] [--measurement HEX96]\n"
     "       " PROGRAM " serve DIR --socket S [--report-latency MS] [--busy-rate PERCENT]\n"
+    "                            [--certificates table|none]\n"
     "       " PROGRAM " launch --socket S --pod FILE [--name N] -- PROGRAM [ARGUMENT]...\n"
     "\n"
     "Plays an AMD SEV-SNP machine with a root of its own. Its reports are genuine in format and\n"
@@ -39,6 +40,8 @@ static const char usage[] =
     "  --measurement HEX96  launch digest of every pod (random)\n"
     "  --report-latency MS  time that the security processor takes for one report (0)\n"
     "  --busy-rate PERCENT  part of the report requests that is answered busy (0)\n"
+    "  --certificates C     what the host hands out beside a report: its certificate table, or\n"
+    "                       none (table); DIR has them for a key service of your own\n"
     "  --name N             metadata.name of the workload when FILE has several\n"
     "\n"
     "example:\n"
@@ -53,17 +56,23 @@ struct options {
     const char *name;
     const char *latency;
     const char *busy;
+    const char *certificates;
     char **rest; /* what stands behind the options, NULL-terminated */
 };
 
 static RESULT parse(int argc, char **argv, struct options *out, struct err *err) {
-    const char **const targets[] = {&out->product, &out->measurement, &out->socket, &out->pod,
-                                    &out->name,    &out->latency,     &out->busy};
-    static const struct option table[] = {
-        {"product", required_argument, NULL, 0},   {"measurement", required_argument, NULL, 0},
-        {"socket", required_argument, NULL, 0},    {"pod", required_argument, NULL, 0},
-        {"name", required_argument, NULL, 0},      {"report-latency", required_argument, NULL, 0},
-        {"busy-rate", required_argument, NULL, 0}, {NULL, 0, NULL, 0}};
+    const char **const targets[] = {&out->product, &out->measurement, &out->socket,
+                                    &out->pod,     &out->name,        &out->latency,
+                                    &out->busy,    &out->certificates};
+    static const struct option table[] = {{"product", required_argument, NULL, 0},
+                                          {"measurement", required_argument, NULL, 0},
+                                          {"socket", required_argument, NULL, 0},
+                                          {"pod", required_argument, NULL, 0},
+                                          {"name", required_argument, NULL, 0},
+                                          {"report-latency", required_argument, NULL, 0},
+                                          {"busy-rate", required_argument, NULL, 0},
+                                          {"certificates", required_argument, NULL, 0},
+                                          {NULL, 0, NULL, 0}};
     int index = 0;
     opterr = 0;
     for (int c = getopt_long(argc, argv, "", table, &index); c != -1;
@@ -111,6 +120,7 @@ static RESULT run_init(const struct options *o, struct err *err) {
     TRY(reject(o->name, "name", err));
     TRY(reject(o->latency, "report-latency", err));
     TRY(reject(o->busy, "busy-rate", err));
+    TRY(reject(o->certificates, "certificates", err));
     if (o->product != NULL) {
         TRY(machine_product_parse(o->product, &product, err));
     }
@@ -147,6 +157,10 @@ static RESULT run_serve(const struct options *o, struct err *err) {
     TRY(parse_number(o->latency, "report-latency", PODSERVER_LATENCY_MAX_MS, &options.latency_ms,
                      err));
     TRY(parse_number(o->busy, "busy-rate", 100, &options.busy_percent, err));
+    ENSURE(o->certificates == NULL || strcmp(o->certificates, "table") == 0 ||
+               strcmp(o->certificates, "none") == 0,
+           err, USAGE, "--certificates %.40s: want table or none", o->certificates);
+    options.no_certificates = o->certificates != NULL && strcmp(o->certificates, "none") == 0;
     TRY(make_absolute(o->socket, socket, err));
     options.socket = socket;
     TRY(machine_load(o->rest[0], &machine, err));
@@ -160,6 +174,7 @@ static RESULT run_launch(const struct options *o, struct err *err) {
     TRY(reject(o->measurement, "measurement", err));
     TRY(reject(o->latency, "report-latency", err));
     TRY(reject(o->busy, "busy-rate", err));
+    TRY(reject(o->certificates, "certificates", err));
     ENSURE(o->socket != NULL && o->pod != NULL, err, USAGE,
            "launch wants --socket S and --pod FILE; see --help");
     ENSURE(o->rest[0] != NULL, err, USAGE, "launch wants -- PROGRAM; see --help");

@@ -45,6 +45,9 @@ struct server {
     uv_pipe_t listener;
     uv_signal_t terminate;
     uv_signal_t interrupt;
+    uv_signal_t throttle; /* SIGUSR1: everything is answered busy from now on */
+    uv_signal_t relent;   /* SIGUSR2: as the options say again */
+    bool is_throttled;
     uv_timer_t processor;
     const struct machine *machine;
     const struct podserver_options *options;
@@ -197,7 +200,7 @@ static void on_processed(uv_timer_t *timer) {
 }
 
 static bool is_throttled(const struct server *server) {
-    return server->queue_count == PODSERVER_QUEUE_MAX ||
+    return server->is_throttled || server->queue_count == PODSERVER_QUEUE_MAX ||
            host_random_below(&host_system, 100) < server->options->busy_percent;
 }
 
@@ -346,10 +349,27 @@ static void on_signal(uv_signal_t *handle, int number) {
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->terminate, NULL);
     uv_close((uv_handle_t *)&server->interrupt, NULL);
+    uv_close((uv_handle_t *)&server->throttle, NULL);
+    uv_close((uv_handle_t *)&server->relent, NULL);
     uv_close((uv_handle_t *)&server->processor, NULL);
     for (size_t i = 0; i < server->link_count; i++) {
         close_link(server->links[i]);
     }
+}
+
+static void on_throttle(uv_signal_t *handle, int number) {
+    struct server *server = handle->data;
+    server->is_throttled = number == SIGUSR1;
+    log_info("signal %d: %s", number, server->is_throttled ? "always busy" : "busy as configured");
+}
+
+static void open_throttle(struct server *server) {
+    server->throttle.data = server;
+    server->relent.data = server;
+    CHECK(uv_signal_init(&server->loop, &server->throttle) == 0);
+    CHECK(uv_signal_init(&server->loop, &server->relent) == 0);
+    CHECK(uv_signal_start(&server->throttle, on_throttle, SIGUSR1) == 0);
+    CHECK(uv_signal_start(&server->relent, on_throttle, SIGUSR2) == 0);
 }
 
 static RESULT open_handles(struct server *server, struct err *err) {
@@ -365,6 +385,7 @@ static RESULT open_handles(struct server *server, struct err *err) {
     CHECK(uv_signal_init(&server->loop, &server->interrupt) == 0);
     CHECK(uv_signal_start(&server->terminate, on_signal, SIGTERM) == 0);
     CHECK(uv_signal_start(&server->interrupt, on_signal, SIGINT) == 0);
+    open_throttle(server);
     int rc = uv_pipe_bind(&server->listener, server->options->socket);
     rc = rc != 0 ? rc : uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
     ENSURE(rc == 0, err, CONFIG, "%s: cannot listen: %s", server->options->socket, uv_strerror(rc));
@@ -397,7 +418,9 @@ struct result podserver_run(const struct machine *machine, const struct podserve
     struct server *server = mem_zalloc(sizeof *server);
     server->machine = machine;
     server->options = options;
-    machine_certtable(machine, &server->certtable);
+    if (!options->no_certificates) {
+        machine_certtable(machine, &server->certtable);
+    }
     struct result r = serve(server, err);
     buf_deinit(&server->certtable);
     mem_free(server);

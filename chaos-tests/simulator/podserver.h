@@ -34,6 +34,7 @@ struct podserver_options {
     const char *socket;    /* path of the control socket */
     uint64_t latency_ms;   /* of one report, 0..PODSERVER_LATENCY_MAX_MS */
     uint64_t busy_percent; /* 0..100 of the requests are answered busy */
+    bool no_certificates;  /* the host hands out an empty certificate table */
 };
 
 /* Serves until a signal. Prints "listening on SOCKET" on stdout once connections are taken. CONFIG

@@ -36,6 +36,8 @@
 #define LIMIT_TSM_TEXT 64     /* one text attribute of configfs-tsm */
 #define LIMIT_TSM_ENTRIES 256 /* of configfs-tsm that are looked at to clean up */
 
+#define LIMIT_PATH 1023 /* of a file that a setting names */
+
 /* AMD's key service (docs of its address, budget and cache: attest/endorse) */
 #define LIMIT_KDS_MS 10000           /* one request, whole */
 #define LIMIT_KDS_CONNECT_MS 5000    /* of it to connect, TLS included */
@@ -130,6 +132,7 @@
 #define LIMIT_KDS_LEASE_S 60       /* then another replica may ask for the same key */
 
 /* Sessions of unauthenticated peers */
+#define LIMIT_ENDORSE_MS 4000 /* a peer without a certificate waits for one; the search goes on */
 #define LIMIT_CONNECTIONS 1024
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000

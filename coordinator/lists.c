@@ -1,0 +1,82 @@
+/* Lists: see lists.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/lists.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+struct lists {
+    atomic_uint refs;
+    struct core_crl rows[LIMIT_COLLATERAL_CRLS]; /* DER in `bytes` */
+    struct span spans[LIMIT_COLLATERAL_CRLS];
+    size_t count;
+    struct arena arena;
+};
+
+static struct core_crl *find(struct lists *l, const struct core_crl *row) {
+    for (size_t i = 0; i < l->count; i++) {
+        if (entry_endorsement_same(&l->rows[i].key, &row->key) &&
+            memcmp(l->rows[i].anchor, row->anchor, sizeof row->anchor) == 0) {
+            return &l->rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void add(struct lists *l, const struct core_crl *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct core_crl *old = find(l, &rows[i]);
+        if (old != NULL && rows[i].number > old->number) {
+            *old = rows[i];
+        } else if (old == NULL && l->count < LIMIT_COLLATERAL_CRLS) {
+            l->rows[l->count++] = rows[i];
+        }
+    }
+}
+
+struct lists *lists_new(const struct core_crl *first, size_t first_count,
+                        const struct core_crl *second, size_t second_count) {
+    struct lists *l = mem_zalloc(sizeof *l);
+    atomic_init(&l->refs, 1);
+    add(l, first, first_count);
+    add(l, second, second_count);
+    for (size_t i = 0; i < l->count; i++) {
+        struct span der = l->rows[i].der;
+        const char *copy = arena_strndup(&l->arena, (const char *)der.data, der.size);
+        l->rows[i].der = span_of(copy, der.size);
+        l->spans[i] = l->rows[i].der;
+    }
+    return l;
+}
+
+struct lists *lists_ref(struct lists *l) {
+    atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    return l;
+}
+
+void lists_unref(struct lists *l) {
+    if (l != NULL && atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1) {
+        arena_deinit(&l->arena);
+        mem_free(l);
+    }
+}
+
+bool lists_same(const struct lists *a, const struct lists *b) {
+    size_t count = a == NULL ? 0 : a->count;
+    bool is_same = count == (b == NULL ? 0 : b->count);
+    for (size_t i = 0; is_same && i < count; i++) {
+        is_same = span_equal(a->spans[i], b->spans[i]);
+    }
+    return is_same;
+}
+
+const struct span *lists_spans(const struct lists *l, size_t *count) {
+    *count = l == NULL ? 0 : l->count;
+    return l == NULL ? NULL : l->spans;
+}
+
+const struct core_crl *lists_rows(const struct lists *l, size_t *count) {
+    *count = l == NULL ? 0 : l->count;
+    return l == NULL ? NULL : l->rows;
+}

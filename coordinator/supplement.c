@@ -1,0 +1,138 @@
+/* Supplement: see supplement.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/supplement.h"
+
+#include <string.h>
+
+#include "attest/snp_product.h"
+#include "coordinator/completion.h"
+#include "coordinator/worker.h"
+#include "lib/base/log.h"
+
+#define AGAIN_LEAST_MS 1000 /* after a question that was not answered */
+
+/* One letter that waits for the endorser. */
+struct waiting {
+    struct supplement *supplement;
+    struct letter *letter;
+};
+
+void supplement_init(struct supplement *s, struct worker *w,
+                     void (*done)(struct worker *w, struct letter *l)) {
+    *s = (struct supplement){.worker = w, .done = done};
+}
+
+void supplement_deinit(struct supplement *s) {
+    buf_deinit(&s->bytes);
+    arena_deinit(&s->arena);
+    *s = (struct supplement){0};
+}
+
+/* --- Filling */
+
+/* The newest list of the root that this evidence hangs from: AMD's, unless it brings another. */
+static struct span find_list(const struct supplement *s, struct completion *c) {
+    size_t count = 0;
+    const struct core_crl *rows = lists_rows(worker_lists(s->worker), &count);
+    struct span list = {0};
+    if (count == 0 || c->has_crl) {
+        return list;
+    }
+    completion_authorities(c);
+    const uint8_t *anchor = snp_product_root((enum snp_product)c->list.product);
+    struct span root_der = !c->has_vek && s->is_known ? s->vek.root : c->root;
+    struct snp_cert root = {0};
+    if (root_der.size > 0 && is_ok(snp_cert_parse(root_der, "ARK", &root, NULL, NULL))) {
+        anchor = root.spki_digest;
+    }
+    for (size_t i = 0; anchor != NULL && i < count; i++) {
+        if (entry_endorsement_same(&rows[i].key, &c->list) &&
+            memcmp(rows[i].anchor, anchor, sizeof rows[i].anchor) == 0) {
+            list = rows[i].der;
+        }
+    }
+    snp_cert_deinit(&root);
+    return list;
+}
+
+static void fill(struct supplement *s, struct letter *l) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct completion c;
+    struct buf completed = {0};
+    if (is_ok(completion_read(buf_span(&l->bytes), &arena, &c, NULL))) {
+        bool lacks_vek = !c.has_vek && s->is_known && c.key_count > 0 &&
+                         entry_endorsement_same(&c.keys[0], &s->vek.key);
+        struct span list = find_list(s, &c);
+        if ((lacks_vek || list.size > 0) &&
+            is_ok(completion_fill(buf_span(&l->bytes), lacks_vek ? &s->vek : NULL, list, &completed,
+                                  NULL))) {
+            buf_clear(&l->bytes);
+            buf_append_span(&l->bytes, buf_span(&completed));
+        }
+    }
+    buf_deinit(&completed);
+    s->done(s->worker, l);
+}
+
+/* --- Asking */
+
+static void keep(struct supplement *s, struct span entry_bytes) {
+    struct entry entry;
+    arena_deinit(&s->arena);
+    s->arena = (struct arena){0};
+    buf_clear(&s->bytes);
+    buf_append_span(&s->bytes, entry_bytes);
+    s->is_known = is_ok(entry_decode(buf_span(&s->bytes), &s->arena, &entry, NULL)) &&
+                  entry.type == ENTRY_COLLATERAL;
+    if (s->is_known) {
+        s->vek = (struct core_vek){entry.collateral.key, entry.collateral.der,
+                                   entry.collateral.authority, entry.collateral.root};
+    }
+}
+
+static void rest(struct supplement *s, const char *why, uint64_t ms) {
+    ms = ms < AGAIN_LEAST_MS ? AGAIN_LEAST_MS : ms;
+    s->not_before = host_monotonic_ms(worker_identity(s->worker)->host) + ms;
+    log_warn("this replica's evidence goes out without its certificate: %s", why);
+}
+
+static void on_endorsed(void *owner, const struct letter *reply) {
+    struct waiting *waiting = owner;
+    struct supplement *s = waiting->supplement;
+    struct letter *l = waiting->letter;
+    mem_free(waiting);
+    if (reply->code == ERR_OK) {
+        keep(s, buf_span(&reply->bytes));
+    } else {
+        rest(s, reply->text == NULL ? err_text(reply->code) : reply->text, reply->retry_ms);
+    }
+    fill(s, l);
+}
+
+static bool must_ask(const struct supplement *s, const struct completion *c) {
+    bool is_mine =
+        s->is_known && c->key_count > 0 && entry_endorsement_same(&c->keys[0], &s->vek.key);
+    return !c->has_vek && c->key_count > 0 && !is_mine &&
+           host_monotonic_ms(worker_identity(s->worker)->host) >= s->not_before;
+}
+
+void supplement_start(struct supplement *s, struct letter *l) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct completion c;
+    struct err err;
+    if (!is_ok(completion_read(buf_span(&l->bytes), &arena, &c, NULL)) || !must_ask(s, &c)) {
+        fill(s, l);
+        return;
+    }
+    struct waiting *waiting = mem_alloc(sizeof *waiting);
+    *waiting = (struct waiting){s, l};
+    struct span keys = span_of(c.keys, c.key_count * sizeof c.keys[0]);
+    if (!is_ok(worker_ask(s->worker, CORE_ENDORSE, keys, waiting, on_endorsed, &err))) {
+        mem_free(waiting);
+        rest(s, err.text, 0);
+        fill(s, l);
+    }
+}
