@@ -40,6 +40,7 @@ if(NOT RAFT_FOUND OR RAFT_VERSION VERSION_GREATER_EQUAL 0.23)
     "0.15.0 diverges; run scripts/deps, which takes it from bookworm-backports.")
 endif()
 pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET GLOBAL cmocka)
+pkg_check_modules(FUSE3 QUIET IMPORTED_TARGET GLOBAL fuse3) # tests alone
 
 # contrast_library(name SOURCES a.c b.c [LINK lib ...])
 function(contrast_library name)
