@@ -332,6 +332,18 @@ class Serving(Case):
                  "sys.stdout.buffer.write(s.recv(8))\n"
         self.assertEqual(self.launch(sys.executable, "-c", script).stdout, b"SNPA\0\0\0\1")
 
+    def test_throttled_between_two_signals(self):
+        server = self.serve()
+        script = "import os,socket,sys\n" \
+                 "s = socket.socket(socket.AF_UNIX); s.connect(os.environ['CONTRAST_SNP_SOCKET'])\n" \
+                 "s.sendall(b'SNPR' + bytes([0,0,0,1]) + bytes(64))\n" \
+                 "sys.stdout.buffer.write(s.recv(8, socket.MSG_WAITALL))\n"
+        for number, word, answer in ((signal.SIGUSR1, "always busy", b"SNPA\0\0\0\1"),
+                                     (signal.SIGUSR2, "busy as configured", b"SNPA\0\0\0\0")):
+            server.process.send_signal(number)
+            self.assertTrue(any(word in line for line in server.process.stderr))
+            self.assertEqual(self.launch(sys.executable, "-c", script).stdout, answer)
+
     def test_latency_does_not_block_other_sockets(self):
         server = self.serve("--report-latency", "60000")
         pod = subprocess.Popen(
