@@ -233,8 +233,9 @@ class Product:
         references = json.loads((self.machine / "reference-values.json").read_text())
         policies = {hashlib.sha256(POLICY).hexdigest(): {"SANs": ["web"], "Role": "coordinator"}}
         manifest = self.root / "manifest.json"
+        chip = "11" * 8 + ("00" if self.product == "Turin" else "11") * 56
         for change, code in ({}, 0), ({"TrustedMeasurement": "cd" * 48}, 3), \
-                ({"SimulatedRoots": []}, 3), ({"AllowedChipIDs": ["11" * 64]}, 3):
+                ({"SimulatedRoots": []}, 3), ({"AllowedChipIDs": [chip]}, 3):
             with self.subTest(change):
                 manifest.write_text(json.dumps(
                     {"Policies": policies, "ReferenceValues": {"snp": [references[0] | change]}}))
