@@ -19,7 +19,8 @@ RESULT cmd_generate(struct cli *cli, int argc, char **argv, struct err *err);
     "class, computes each pod's policy and writes manifest.json. Edits in place, comments "        \
     "stay.\n\n"                                                                                    \
     "  --reference-values FILE      JSON list of SEV-SNP reference values, repeatable (default:\n" \
-    "                               those of the existing manifest)\n"                             \
+    "                               those of the existing manifest); or an IGVM file, whose\n"     \
+    "                               digest completes each set without TrustedMeasurement\n"        \
     "  -m, --manifest FILE          default manifest.json in the workspace\n"                      \
     "  --output-file FILE           write all YAML there and leave PATH as it is\n"                \
     "  --add-owner-key FILE         PEM of a workload owner's key, repeatable (default:\n"         \
@@ -31,6 +32,7 @@ RESULT cmd_generate(struct cli *cli, int argc, char **argv, struct err *err);
     "                               version does not know it: spec.containers[].envFrom\n\n"       \
     "Examples:\n"                                                                                  \
     "  contrast generate --reference-values milan.json deployment/\n"                              \
+    "  contrast generate --reference-values pod-vm.igvm --reference-values milan.json web.yaml\n"  \
     "  contrast generate --output-file out.yaml web.yaml coordinator.yaml\n"
 #define CMD_GENERATE_INITIALIZER "ghcr.io/contrast-ha/initializer:" CONTRAST_VERSION
 

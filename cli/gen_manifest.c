@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/gen_references.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
 #include "lib/crypto/key.h"
@@ -85,30 +86,11 @@ RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *e
 
 /* --- Reference values */
 
-static RESULT read_references(json_t *list, const char *path, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf text = {0};
-    TRY(file_read(path, LIMIT_MANIFEST, &text, err));
-    json_error_t e;
-    json_t *items = json_loadb((const char *)text.data, text.size,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
-    ENSURE(items != NULL, err, INVALID, "%s:%d:%d: %s", path, e.line, e.column, e.text);
-    bool is_list = json_is_array(items) && json_array_size(items) > 0;
-    if (is_list) {
-        json_array_extend(list, items);
-    }
-    json_decref(items);
-    ENSURE(is_list, err, INVALID, "%s: must be a JSON list of SEV-SNP reference values", path);
-    return OK;
-}
-
 RESULT gen_manifest_read_references(struct gen_manifest *m, const struct cli_list *paths,
                                     struct err *err) {
     if (paths->count > 0) {
         json_array_clear(m->references);
-    }
-    for (size_t i = 0; i < paths->count; i++) {
-        TRY(read_references(m->references, paths->items[i], err));
+        TRY(gen_references_read(m->references, paths, err));
     }
     ENSURE(json_array_size(m->references) > 0, err, USAGE,
            "no reference values: name a file of them with --reference-values");

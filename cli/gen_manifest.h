@@ -22,7 +22,7 @@ void gen_manifest_deinit(struct gen_manifest *m);
 
 /* Keeps reference values and keys of the manifest at `path`, if there is one. It must be valid. */
 RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *err);
-/* Reference values from files, in place of what was kept. */
+/* Reference values from files (gen_references.h), in place of what was kept. */
 RESULT gen_manifest_read_references(struct gen_manifest *m, const struct cli_list *paths,
                                     struct err *err);
 /* Adds the keys in `paths`; none given and none kept: that of `fallback`, which is made (put into

@@ -192,11 +192,12 @@ RESULT igvm_check_id_block(const struct igvm_measurement *m, struct err *err) {
     char theirs[2 * LAUNCH_DIGEST_SIZE + 1];
     hex_encode(SPAN(m->digest.value), ours);
     hex_encode(SPAN(m->id_block.block.launch_digest), theirs);
-    ENSURE(
-        strcmp(ours, theirs) == 0, err, DIFFERS,
-        "the file's ID block was made for the launch digest %s, and the file measures to %s: the "
-        "security processor will refuse to start it",
-        theirs, ours);
+    bool is_other = memcmp(m->other_digest.value, m->id_block.block.launch_digest,
+                           sizeof m->other_digest.value) == 0;
+    ENSURE(strcmp(ours, theirs) == 0, err, DIFFERS,
+           "the file's ID block was made for the launch digest %s%s, and the file measures to %s: "
+           "the security processor will refuse to start it",
+           theirs, is_other ? " (by igvmmeasure's rules)" : "", ours);
     return OK;
 }
 
