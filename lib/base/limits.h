@@ -29,7 +29,7 @@
 #define LIMIT_SNP_CACHE 512      /* proven chains in memory, about 10 KB each */
 #define LIMIT_SNP_AUTHORITIES 16 /* pairs of ASK or ASVK and ARK in memory */
 #define LIMIT_SNP_TABLES 32      /* of hot keys, 0.43 MB each: 14 MB */
-#define LIMIT_ISSUER_MS 60000 /* silence of a host in the middle of a report */
+#define LIMIT_ISSUER_MS 60000    /* silence of a host in the middle of a report */
 #define LIMIT_ATTEST_WAIT_MS                                                                       \
     20000                     /* on a report: then who asked for it hears that the host is silent */
 #define LIMIT_ISSUER_TRIES 5  /* of one report, when others interfere with it */
