@@ -1,8 +1,8 @@
 /* contrast evidence: see cmd_evidence.h.
  *
  * Files are PEM or DER by their first bytes; a PEM file may hold several certificates, as AMD's key
- * service serves them. Nothing is fetched: what is missing is named with the address to get it
- * from.
+ * service serves them. Without --vek the certificate comes from the workspace or from AMD's key
+ * service (endorsements.h).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_evidence.h"
@@ -12,6 +12,7 @@
 #include "attest/snp_certtable.h"
 #include "attest/snp_print.h"
 #include "attest/snp_verify.h"
+#include "cli/endorsements.h"
 #include "lib/base/file.h"
 #include "lib/base/host.h"
 #include "lib/base/limits.h"
@@ -25,7 +26,8 @@ const char CMD_EVIDENCE_VERIFY_HELP[] =
     "Usage: contrast evidence verify --report FILE [OPTION]...\n\n"
     "Judges one SEV-SNP attestation report.\n\n"
     "  --report FILE      the report, 1184 bytes (- for standard input)\n"
-    "  --vek FILE         certificate of the signing key: VCEK or VLEK (DER or PEM)\n"
+    "  --vek FILE         certificate of the signing key: VCEK or VLEK (DER or PEM). Without it:\n"
+    "                     from endorsements/ in the workspace, else from AMD's key service\n"
     "  --chain FILE       ASK or ASVK, and ARK (DER or PEM bundle); may be repeated\n"
     "  --crl FILE         AMD's revocation list of the product (DER or PEM)\n"
     "  --at UNIX          judge at this time, in seconds since 1970 (default now)\n"
@@ -36,7 +38,11 @@ const char CMD_EVIDENCE_VERIFY_HELP[] =
     "Examples:\n"
     "  contrast evidence verify --report report.bin --vek vcek.der --chain cert_chain.pem\n"
     "  contrast evidence verify --report report.bin --vek vcek.der --chain cert_chain.pem \\\n"
-    "      --manifest manifest.json --output json\n";
+    "      --manifest manifest.json --output json\n"
+    "  CONTRAST_KDS_URL=off contrast evidence verify --report report.bin\n\n"
+    "Environment: CONTRAST_KDS_URL is the key service's address (default\n"
+    "https://kdsintf.amd.com; off = never asked), CONTRAST_KDS_CA_FILE a PEM file of the\n"
+    "authorities that alone vouch for it. https_proxy and no_proxy are heeded.\n";
 
 const char CMD_EVIDENCE_SHOW_HELP[] =
     "Usage: contrast evidence show FILE\n\n"
@@ -222,8 +228,15 @@ static struct result judge(struct cli *cli, struct request *q, struct err *err) 
                                   .at = q->at};
     struct snp_report report;
     struct verdict verdict;
-    struct result r = snp_verify(&evidence, &options, &report, &verdict, err);
-    print_verdict(cli, &verdict, &report);
+    struct endorsements own = {0};
+    struct result r = endorsements_complete(cli, &options, &evidence, &own, &report, &verdict, err);
+    if (is_ok(r)) {
+        r = snp_verify(&evidence, &options, &report, &verdict, err);
+    }
+    if (r.code != ERR_CONFIG) {
+        print_verdict(cli, &verdict, &report);
+    }
+    endorsements_deinit(&own);
     return r;
 }
 

@@ -61,13 +61,23 @@ static struct result check_base(const char *base, struct err *err) {
     return OK;
 }
 
+/* Without the slashes at its end; at most BASE_MAX. */
+static size_t trimmed_size(const char *base) {
+    size_t size = strnlen(base, BASE_MAX);
+    while (size > 0 && base[size - 1] == '/') {
+        size--;
+    }
+    return size;
+}
+
 void kds_vek_url(const char *base, const struct snp_endorsement_key *key, char out[LIMIT_KDS_URL]) {
     struct snp_report report = {0};
     char amd[LIMIT_KDS_URL - BASE_MAX];
     memcpy(report.chip_id, key->chip_id, sizeof report.chip_id);
     memcpy(report.reported_tcb, key->tcb, sizeof report.reported_tcb);
     snp_kds_vcek_url(key->product, &report, amd, sizeof amd);
-    snprintf(out, LIMIT_KDS_URL, "%.*s%s", BASE_MAX, base == NULL ? SNP_KDS_BASE : base,
+    const char *start = base == NULL ? SNP_KDS_BASE : base;
+    snprintf(out, LIMIT_KDS_URL, "%.*s%s", (int)trimmed_size(start), start,
              amd + strlen(SNP_KDS_BASE));
 }
 
@@ -82,13 +92,9 @@ static void product_url(const struct kds *k, enum snp_product product, enum snp_
 
 static struct kds *kds_new(const struct kds_config *config, struct kds_http *http) {
     const char *base = config->base == NULL ? SNP_KDS_BASE : config->base;
-    size_t size = strlen(base);
-    while (base[size - 1] == '/') {
-        size--;
-    }
     struct kds *k = mem_zalloc(sizeof *k);
     k->http = http;
-    k->base = mem_strndup(base, size);
+    k->base = mem_strndup(base, trimmed_size(base));
     k->host = config->host == NULL ? &host_system : config->host;
     k->extra_root_count = config->extra_root_count;
     if (config->extra_root_count > 0) {

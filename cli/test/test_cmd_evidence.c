@@ -244,6 +244,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s PROGRAM\n", argv[0]);
         return 2;
     }
+    setenv("CONTRAST_KDS_URL", "off", 1);
     program = argv[1];
     return cmocka_run_group_tests(tests, make_files, drop_files);
 }
