@@ -29,6 +29,10 @@
  * verifications save. */
 #define HOTKEY_AFTER 6
 
+/* Bits of the tables' windows. One more each saves 5 % of a verification, for twice the memory. */
+#define HOTKEY_WINDOW_GENERATOR 7
+#define HOTKEY_WINDOW_KEY 5
+
 struct hotkey_pool; /* counted */
 
 struct hotkey_pool *hotkey_pool_new(void);

@@ -9,6 +9,8 @@ import argparse
 import os
 import sys
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../attest/bench"))
+
 from cluster import Cluster, Failed
 from figures import FIGURES, OWN_CLUSTER, as_json
 
