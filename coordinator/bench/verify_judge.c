@@ -38,7 +38,7 @@ static RESULT judge_report(struct verify_judge *j, const struct evidence *e, int
         evidence.chain[i] = chain[i].der;
     }
     struct snp_options options = {
-        .extra_roots = j->roots, .extra_root_count = j->root_count, .at = at};
+        .extra_roots = j->roots, .extra_root_count = j->root_count, .at = at, .cache = j->cache};
     struct snp_report report;
     struct verdict verdict;
     return snp_verify(&evidence, &options, &report, &verdict, err);

@@ -21,6 +21,7 @@
 struct verify_judge {
     const uint8_t (*roots)[32]; /* SPKI digests of simulated roots; borrowed */
     size_t root_count;
+    struct snp_cache *cache;                    /* of proven chains; NULL = none; borrowed */
     uint8_t known[VERIFY_REPORTS][SHA384_SIZE]; /* of reports that hold; a ring */
     size_t known_count;
     size_t next;              /* of the ring */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attest/client/client.h"
+#include "attest/snp_cache.h"
 #include "lib/base/mem.h"
 #include "lib/crypto/cert.h"
 
@@ -267,12 +268,15 @@ struct result verify_load_run(const struct verify_load_config *config,
     l->result = out;
     out->judge.roots = config->roots;
     out->judge.root_count = config->root_count;
+    out->judge.cache = snp_cache_new();
     open_loop(l);
     struct result r = make_tls(l, err);
     if (is_ok(r)) {
         work(l);
     }
     close_loop(l);
+    snp_cache_free(out->judge.cache);
+    out->judge.cache = NULL;
     mem_free(l);
     return r;
 }
