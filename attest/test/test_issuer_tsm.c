@@ -439,10 +439,13 @@ static void test_entries_in_use_are_left_alone(void **state) {
     char path[512];
     open_issuer(w);
     expect_report(w);
+    issuer_evidence_deinit(&w->evidence);
+    w->evidence = (struct issuer_evidence){0};
     make_entry(w->seen->name, path);
     struct issuer *second = NULL;
     assert_true(is_ok(issuer_open(w->spec, &second, &w->err)));
     assert_true(is_there(path));
+    assert_true(is_ok(issuer_report(second, w->data, &w->evidence, &w->err)));
     issuer_close(second);
     assert_int_equal(rmdir(path), 0);
 }
