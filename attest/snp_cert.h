@@ -40,7 +40,8 @@ struct snp_vek {
     struct snp_tcb tcb;
     uint8_t hwid[64]; /* VCEK: 64 bytes, on Turin 8 */
     size_t hwid_size;
-    char csp_id[128]; /* VLEK: the cloud's name; else empty */
+    char csp_id[128];      /* VLEK: the cloud's name; else empty */
+    char product_name[32]; /* "Milan-B0": the stepping says nothing about the silicon */
 };
 
 void snp_cert_deinit(struct snp_cert *c); /* accepts zeroed */

@@ -4,6 +4,7 @@
 #include "attest/snp_certtable.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/limits.h"
@@ -118,20 +119,58 @@ static RESULT read_entry(struct span bytes, size_t index, size_t header_size,
     return OK;
 }
 
-struct result snp_certtable_parse(struct span bytes, struct snp_certtable *out, struct err *err) {
-    struct snp_certtable table = {0};
+/* Checks every entry and fills *table; *count is the number of entries. */
+static struct result read_all(struct span bytes, struct snp_certtable *table, size_t *count,
+                              struct err *err) {
     ENSURE(bytes.size <= LIMIT_SNP_CERTTABLE, err, TOO_LARGE,
            "certificate table: %zu bytes, limit %d", bytes.size, LIMIT_SNP_CERTTABLE);
-    size_t count = 0;
+    *count = 0;
     if (bytes.size > 0) {
-        TRY(count_entries(bytes, &count, err));
+        TRY(count_entries(bytes, count, err));
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < *count; i++) {
         TRY(check_unique(bytes, i, err));
-        TRY(read_entry(bytes, i, (count + 1) * ENTRY_SIZE, &table, err));
+        TRY(read_entry(bytes, i, (*count + 1) * ENTRY_SIZE, table, err));
     }
+    return OK;
+}
+
+struct result snp_certtable_parse(struct span bytes, struct snp_certtable *out, struct err *err) {
+    struct snp_certtable table = {0};
+    size_t count = 0;
+    TRY(read_all(bytes, &table, &count, err));
     *out = table;
     return OK;
+}
+
+/* 8-4-4-4-12 digits; the bytes stand in the order of the text. */
+static void format_guid(const uint8_t guid[GUID_SIZE], char out[37]) {
+    char hex[2 * GUID_SIZE + 1];
+    hex_encode(span_of(guid, GUID_SIZE), hex);
+    snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+struct result snp_certtable_list(struct span bytes, struct snp_certtable_entry *out, size_t *count,
+                                 struct err *err) {
+    struct snp_certtable table = {0};
+    size_t found = 0;
+    TRY(read_all(bytes, &table, &found, err));
+    for (size_t i = 0; i < found; i++) {
+        const uint8_t *entry = bytes.data + i * ENTRY_SIZE;
+        const struct known *k = find(entry);
+        size_t offset = load_u32le(entry + GUID_SIZE);
+        out[i] = (struct snp_certtable_entry){
+            .name = k != NULL ? k->name : NULL,
+            .offset = offset,
+            .content = span_of(bytes.data + offset, load_u32le(entry + GUID_SIZE + 4))};
+        format_guid(entry, out[i].guid);
+    }
+    *count = found;
+    return OK;
+}
+
+bool snp_certtable_is_table(struct span bytes) {
+    return bytes.size >= ENTRY_SIZE && find(bytes.data) != NULL;
 }
 
 void snp_certtable_encode(const struct snp_certtable *table, struct buf *out) {

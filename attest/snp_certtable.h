@@ -32,6 +32,22 @@ struct snp_certtable {
  * LIMIT_SNP_CERTTABLE_ENTRIES; LIMIT_CERT for each certificate, LIMIT_CRL for the CRL. */
 RESULT snp_certtable_parse(struct span bytes, struct snp_certtable *out, struct err *err);
 
+/* One entry as it stands in the table. */
+struct snp_certtable_entry {
+    char guid[37];       /* text form, lower case */
+    const char *name;    /* "VCEK", "VLEK", "ASK", "ARK", "CRL"; NULL = another's */
+    size_t offset;       /* from the table's start */
+    struct span content; /* borrowed */
+};
+
+/* The entries of a table that snp_certtable_parse takes, in their order; the same errors. `out` has
+ * room for LIMIT_SNP_CERTTABLE_ENTRIES. */
+RESULT snp_certtable_list(struct span bytes, struct snp_certtable_entry *out, size_t *count,
+                          struct err *err);
+
+/* True when the first entry is of a kind that AMD defines: a table, good or damaged. */
+bool snp_certtable_is_table(struct span bytes);
+
 /* Appends a table of the members that are not empty; each must be under its limit (CHECK). */
 void snp_certtable_encode(const struct snp_certtable *table, struct buf *out);
 

@@ -10,8 +10,11 @@
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
+#include "attest/snp_roots.h"
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
 
@@ -112,15 +115,40 @@ static json_t *firmware_to_json(const struct snp_firmware *f) {
     return json_string(text);
 }
 
+static const char *signing_key_name(enum snp_signing_key key) {
+    switch (key) {
+    case SNP_KEY_VCEK:
+        return "VCEK";
+    case SNP_KEY_VLEK:
+        return "VLEK";
+    case SNP_KEY_NONE:
+        return "none";
+    }
+    return "reserved";
+}
+
 static json_t *key_info_to_json(const struct snp_report *report) {
-    bool vlek = snp_report_signing_key(report) == SNP_KEY_VLEK;
     return json_pack("{s:b,s:b,s:s}", "AUTHOR_KEY_EN", (int)(report->key_info & 1), "MASK_CHIP_KEY",
-                     (int)(report->key_info >> 1 & 1), "SIGNING_KEY", vlek ? "VLEK" : "VCEK");
+                     (int)(report->key_info >> 1 & 1), "SIGNING_KEY",
+                     signing_key_name(snp_report_signing_key(report)));
+}
+
+/* Only the certificate tells: TCBs are shown all the same, their layout is one for both. */
+static void put_product(json_t *object, const struct snp_report *report) {
+    enum snp_product product = snp_product_of_report(report);
+    put(object, "product", json_string(snp_product_line(product)));
+    if (report->version == 2 && product == SNP_PRODUCT_UNKNOWN) {
+        put(object, "note",
+            json_string("version 2 does not tell Milan from Genoa: the issuer of the VCEK does; "
+                        "the TCBs are written alike on both"));
+    } else if (product == SNP_PRODUCT_UNKNOWN) {
+        put(object, "note", json_string("a processor whose root and TCB layout are not known"));
+    }
 }
 
 static void put_head(json_t *object, const struct snp_report *report) {
     put_number(object, "VERSION", report->version);
-    put(object, "product", json_string(snp_product_line(snp_product_of_report(report))));
+    put_product(object, report);
     put_number(object, "GUEST_SVN", report->guest_svn);
     put(object, "POLICY", policy_to_json(report->policy));
     put_hex(object, "FAMILY_ID", SPAN(report->family_id));
@@ -174,13 +202,6 @@ static void print_scalar(const json_t *value, struct buf *out) {
     }
 }
 
-static void print_list(const json_t *list, struct buf *out) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        buf_append_str(out, i == 0 ? "" : ", ");
-        print_scalar(json_array_get(list, i), out);
-    }
-}
-
 static void print_object(json_t *object, struct buf *out) {
     const char *name = NULL;
     json_t *value = NULL;
@@ -190,6 +211,21 @@ static void print_object(json_t *object, struct buf *out) {
         print_scalar(value, out);
         separator = ", ";
     }
+}
+
+/* Scalars on one line, objects on a line each. */
+static void print_list(const json_t *list, struct buf *out) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *item = json_array_get(list, i);
+        bool nested = json_is_object(item);
+        buf_append_str(out, i == 0 ? "" : nested ? "\n                   " : ", ");
+        if (nested) {
+            print_object(item, out);
+        } else {
+            print_scalar(item, out);
+        }
+    }
+    buf_append_str(out, json_array_size(list) == 0 ? "none" : "");
 }
 
 void snp_print_text(json_t *object, struct buf *out) {
@@ -241,18 +277,67 @@ static json_t *serial_to_json(const ASN1_INTEGER *serial) {
     return text;
 }
 
+static json_t *extension_to_json(X509_EXTENSION *extension) {
+    char oid[80];
+    const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(extension);
+    json_t *object = json_object();
+    OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(extension), 1);
+    put(object, "oid", json_string(oid));
+    put(object, "critical", json_boolean(X509_EXTENSION_get_critical(extension)));
+    put_hex(object, "value",
+            span_of(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)));
+    return object;
+}
+
+/* Of a leaf that is not as AMD makes them: whoever looks for the reason sees the bytes. */
+static json_t *extensions_to_json(const X509 *x509) {
+    json_t *list = json_array();
+    for (int i = 0; i < X509_get_ext_count(x509); i++) {
+        json_array_append_new(list, extension_to_json(X509_get_ext(x509, i)));
+    }
+    return list;
+}
+
+static json_t *key_to_json(X509 *x509) {
+    char text[64] = "unreadable";
+    char group[32] = "";
+    const EVP_PKEY *key = X509_get0_pubkey(x509);
+    if (key != NULL && EVP_PKEY_is_a(key, "EC") &&
+        EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1) {
+        snprintf(text, sizeof text, "EC %s", group);
+    } else if (key != NULL) {
+        const char *type = EVP_PKEY_get0_type_name(key);
+        snprintf(text, sizeof text, "%s %d", type != NULL ? type : "?", EVP_PKEY_get_bits(key));
+    }
+    ERR_clear_error();
+    return json_string(text);
+}
+
+/* True when these are the very bytes of one of AMD's authorities. */
+static bool is_built_in(const struct snp_cert *cert) {
+    unsigned char *der = NULL;
+    int n = i2d_X509(cert->x509, &der);
+    struct span own = snp_roots_der(cert->product, cert->kind);
+    bool same = n > 0 && own.size > 0 && span_equal(span_of(der, (size_t)n), own);
+    OPENSSL_free(der);
+    return same;
+}
+
 static void put_claims(json_t *object, const struct snp_cert *cert) {
     bool leaf = cert->kind == SNP_CERT_VCEK || cert->kind == SNP_CERT_VLEK;
     enum snp_signing_key kind = cert->kind == SNP_CERT_VLEK ? SNP_KEY_VLEK : SNP_KEY_VCEK;
     struct snp_vek vek = {0};
     struct err err = {0};
     if (!leaf) {
+        put(object, "builtIn", json_boolean(is_built_in(cert)));
         return;
     }
     if (!is_ok(snp_vek_parse(cert, kind, cert->product, &vek, NULL, &err))) {
         put(object, "profile", json_string(err.text));
+        put(object, "extensions", extensions_to_json(cert->x509));
         return;
     }
+    put(object, "productName", json_string(vek.product_name));
     put(object, "TCB", tcb_components(cert->product, &vek.tcb));
     if (kind == SNP_KEY_VLEK) {
         put(object, "cspID", json_string(vek.csp_id));
@@ -272,6 +357,7 @@ json_t *snp_cert_to_json(const struct snp_cert *cert) {
     put(object, "serialNumber", serial_to_json(X509_get0_serialNumber(cert->x509)));
     put(object, "notBefore", time_to_json(X509_get0_notBefore(cert->x509)));
     put(object, "notAfter", time_to_json(X509_get0_notAfter(cert->x509)));
+    put(object, "publicKey", key_to_json(cert->x509));
     put_hex(object, "spkiSHA256", SPAN(cert->spki_digest));
     if (X509_digest(cert->x509, EVP_sha256(), fingerprint, &size) == 1) {
         put_hex(object, "SHA256", SPAN(fingerprint));
@@ -305,6 +391,9 @@ struct result snp_crl_to_json(struct span der, json_t **out, struct err *err) {
     put(object, "thisUpdate", time_to_json(X509_CRL_get0_lastUpdate(crl)));
     const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
     put(object, "nextUpdate", next != NULL ? time_to_json(next) : json_null());
+    ASN1_INTEGER *number = X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL);
+    put(object, "CRLNumber", number != NULL ? serial_to_json(number) : json_null());
+    ASN1_INTEGER_free(number);
     put(object, "revoked", revoked_to_json(crl));
     X509_CRL_free(crl);
     *out = object;

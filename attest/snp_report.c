@@ -231,7 +231,7 @@ static struct snp_firmware firmware_at(const uint8_t *p) {
     X(r, OFFSET_R)                                                                                 \
     X(s, OFFSET_S)
 
-static void read_fields(const uint8_t *p, struct snp_report *out) {
+void snp_report_load(const uint8_t p[SNP_REPORT_SIZE], struct snp_report *out) {
     out->version = load_u32le(p);
     out->guest_svn = load_u32le(p + 0x004);
     out->policy = load_u64le(p + 0x008);
@@ -261,7 +261,7 @@ struct result snp_report_parse(struct span bytes, struct snp_report *out, struct
             verdict_add_check(verdict, x.check, true);
         }
     }
-    read_fields(bytes.data, out);
+    snp_report_load(bytes.data, out);
     return OK;
 }
 

@@ -84,6 +84,9 @@ struct snp_report {
 RESULT snp_report_parse(struct span bytes, struct snp_report *out, struct verdict *verdict,
                         struct err *err);
 
+/* Reads the fields and judges nothing: for showing a report that parse refuses. */
+void snp_report_load(const uint8_t bytes[SNP_REPORT_SIZE], struct snp_report *out);
+
 /* Writes the report as firmware does; r and s as they are (zero before signing). What parse accepts
  * comes back byte for byte. */
 void snp_report_encode(const struct snp_report *report, uint8_t out[SNP_REPORT_SIZE]);

@@ -205,7 +205,9 @@ static struct result check_product(struct profile *p) {
     struct span name = ia5(p->values[SLOT_PRODUCT]);
     const uint8_t *dash = name.data != NULL ? memchr(name.data, '-', name.size) : NULL;
     size_t size = dash != NULL ? (size_t)(dash - name.data) : name.size;
-    if (name.data != NULL && snp_product_from_line((const char *)name.data, size) == p->product) {
+    if (name.data != NULL && name.size < sizeof p->out->product_name &&
+        snp_product_from_line((const char *)name.data, size) == p->product) {
+        memcpy(p->out->product_name, name.data, name.size);
         return OK;
     }
     char actual[40];

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "attest/snp_certtable.h"
+#include "lib/base/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,6 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct snp_certtable table = {0};
     if (!is_ok(snp_certtable_parse(span_of(data, size), &table, NULL))) {
         return 0;
+    }
+    struct snp_certtable_entry entries[LIMIT_SNP_CERTTABLE_ENTRIES];
+    size_t count = 0;
+    CHECK(is_ok(snp_certtable_list(span_of(data, size), entries, &count, NULL)));
+    for (size_t i = 0; i < count; i++) {
+        check_inside(entries[i].content, data, size);
     }
     check_inside(table.vcek, data, size);
     check_inside(table.vlek, data, size);

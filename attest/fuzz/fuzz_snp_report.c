@@ -12,6 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err err;
     uint8_t again[SNP_REPORT_SIZE];
     verdict_init(&verdict);
+    if (size == SNP_REPORT_SIZE) { /* whatever it holds can be shown */
+        snp_report_load(data, &report);
+        json_t *shown = snp_report_to_json(&report);
+        CHECK(shown != NULL);
+        json_decref(shown);
+    }
     if (!is_ok(snp_report_parse(span_of(data, size), &report, &verdict, &err))) {
         CHECK(verdict.kind == VERDICT_DENIED && verdict.code[0] != '\0');
         return 0;

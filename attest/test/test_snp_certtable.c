@@ -157,6 +157,31 @@ static void test_too_many_entries(void **state) {
     assert_true(is_ok(snp_certtable_parse(SPAN(bytes), &got, NULL)));
 }
 
+static void test_entries_are_listed(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf bytes = make_good();
+    struct snp_certtable_entry entries[LIMIT_SNP_CERTTABLE_ENTRIES];
+    size_t count = 0;
+    memset(bytes.data + 24, 0xEE, 16); /* the ASK's GUID becomes another's */
+    assert_true(snp_certtable_is_table(buf_span(&bytes)));
+    assert_true(is_ok(snp_certtable_list(buf_span(&bytes), entries, &count, NULL)));
+    assert_int_equal(count, 3);
+    assert_string_equal(entries[0].name, "VCEK");
+    assert_string_equal(entries[0].guid, "63da758d-e664-4564-adc5-f4b93be8accd");
+    assert_int_equal(entries[0].offset, 4 * ENTRY);
+    assert_true(span_equal(entries[0].content, span_str("vcek bytes")));
+    assert_null(entries[1].name);
+    assert_string_equal(entries[1].guid, "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee");
+    assert_string_equal(entries[2].name, "ARK");
+    bytes.size--;
+    assert_int_equal(snp_certtable_list(buf_span(&bytes), entries, &count, NULL).code,
+                     ERR_MALFORMED);
+    assert_true(snp_certtable_is_table(buf_span(&bytes))); /* damaged, but a table */
+    bytes.data[0] ^= 1;
+    assert_false(snp_certtable_is_table(buf_span(&bytes)));
+}
+
 static void test_table_of_a_real_host(void **state) {
     (void)state;
     const char *root = getenv("CONTRAST_TESTDATA");
@@ -192,6 +217,7 @@ int main(void) {
         cmocka_unit_test(test_unknown_guid_is_skipped_but_bounded),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_too_many_entries),
+        cmocka_unit_test(test_entries_are_listed),
         cmocka_unit_test(test_table_of_a_real_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
