@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The table of verdict codes against the sources and the tests.
+"""The tables that users read against the sources and the tests: verdict codes, manifest fields.
 
     check_codes.py [ROOT]     exit 0: they agree; 1: what does not, one line each
 
 docs/verdicts.md has a row for each check: | check | code | AMD | field | what to do | tests |. It
 must name every code that attest/ can give, none that no source can, only checks that stand in the
 sources, and for each code tests that exist, one of them in a file that names the code.
+docs/manifest.md must name every field that the manifest reader knows.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -14,11 +15,14 @@ import re
 import sys
 
 TABLE = "docs/verdicts.md"
+MANUAL = "docs/manifest.md"
+READERS = os.path.join("lib", "manifest")
 VERIFIER = "attest" + os.sep
 FOLDERS = ("attest", "cli", "coordinator", "initializer", "lib")
 CODE = re.compile(r'"((?:SNP|ATTEST|POLICY)-[A-Z0-9]+(?:-[A-Z0-9]+)*)"')
 TEXT = re.compile(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"')
 ROW = re.compile(r"^\| *`([a-z0-9-]+)` *\| *`((?:SNP|ATTEST|POLICY)-[A-Z0-9-]+)` *\|")
+FIELD = re.compile(r'\{"([A-Za-z0-9]+)", (?:true|false), \w+\}')
 NAMED = re.compile(r"`([a-z0-9_]+): ([a-z0-9_]+)`")
 
 
@@ -74,10 +78,20 @@ def check_row(number, line, row, texts, tests):
         yield f"{where}: none of the files of its tests names this code"
 
 
+def check_fields(root):
+    """Yields each field of the manifest that its manual leaves out."""
+    manual = read(os.path.join(root, MANUAL))
+    for path in c_files(root):
+        if os.path.dirname(path) == READERS:
+            for field in FIELD.findall(read(os.path.join(root, path))):
+                if not re.search(rf"\b{field}\b", manual):
+                    yield f"{MANUAL}: no word about the field {field} ({path})"
+
+
 def main(args):
     root = args[0] if args else "."
     codes, texts, tests = load(root)
-    problems, seen = [], set()
+    problems, seen = list(check_fields(root)), set()
     for number, line in enumerate(read(os.path.join(root, TABLE)).split("\n"), 1):
         row = ROW.match(line)
         if row is None:
