@@ -22,7 +22,9 @@
 #define LIMIT_STATEMENT 2048
 #define LIMIT_EVIDENCE (32 * 1024) /* all of it, without the CRL */
 #define LIMIT_SNP_REPORT 1184
-#define LIMIT_EVIDENCE_CHAIN 3      /* certificates beside the VEK */
+#define LIMIT_EVIDENCE_CHAIN 3           /* certificates beside the VEK */
+#define LIMIT_EVIDENCE_FILE (128 * 1024) /* a file that is handed to `contrast evidence` */
+#define LIMIT_EVIDENCE_PARTS 15     /* certificates, and as many lists, in such files together */
 #define LIMIT_ATTEST_RETRY_MS 10000 /* a throttling host is asked again for so long */
 #define LIMIT_SNP_CERTTABLE 16384   /* what the kernel takes from a host */
 #define LIMIT_SNP_CERTTABLE_ENTRIES 32
