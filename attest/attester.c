@@ -150,7 +150,6 @@ static RESULT take_call(struct attester *a, struct issuer_evidence *out, struct 
 static RESULT ask_source(struct attester *a, const uint8_t report_data[ISSUER_DATA_SIZE],
                          struct issuer_evidence *out, struct err *err) {
     struct timespec until = after_ms(a->patience.answer_ms);
-    struct result r = OK;
     pthread_mutex_lock(&a->mutex);
     memcpy(a->call.report_data, report_data, ISSUER_DATA_SIZE);
     a->call.state = CALL_ASKED;
@@ -159,7 +158,7 @@ static RESULT ask_source(struct attester *a, const uint8_t report_data[ISSUER_DA
         a->is_overdue = pthread_cond_timedwait(&a->changed, &a->mutex, &until) != 0 &&
                         a->call.state != CALL_MADE;
     }
-    r = a->is_overdue ? fail_overdue(a, err) : take_call(a, out, err);
+    struct result r = a->is_overdue ? fail_overdue(a, err) : take_call(a, out, err);
     pthread_mutex_unlock(&a->mutex);
     return r;
 }

@@ -71,6 +71,10 @@ static int tear_down(void **state) {
     return 0;
 }
 
+static void set_text(char out[TSM_FUSE_TEXT], const char *text) {
+    snprintf(out, TSM_FUSE_TEXT, "%s", text);
+}
+
 static void open_issuer(struct tsm_world *w) {
     struct result r = issuer_open(w->spec, &w->issuer, &w->err);
     if (!is_ok(r)) {
@@ -185,7 +189,7 @@ static void test_a_kernel_without_privlevel(void **state) {
 
 static void test_a_guest_below_vmpl_0(void **state) {
     struct tsm_world *w = *state;
-    strcpy(w->script->floor, "2");
+    set_text(w->script->floor, "2");
     open_issuer(w);
     assert_non_null(strstr(w->warnings, "below VMPL 0"));
     assert_non_null(strstr(w->warnings, "must say so"));
@@ -198,7 +202,7 @@ static void test_impossible_floors(void **state) {
         "4", "-1", "x", "0x0", " 0", "1 2", "99999999999999999999999999999999"};
     for (size_t i = 0; i < sizeof floors / sizeof floors[0]; i++) {
         struct tsm_world *w = *state;
-        strcpy(w->script->floor, floors[i]);
+        set_text(w->script->floor, floors[i]);
         expect_closed(w, ERR_MALFORMED, "privlevel_floor: want 0 to 3, got");
     }
 }
@@ -271,10 +275,10 @@ static void test_generations_that_are_no_numbers(void **state) {
     struct tsm_world *w = *state;
     open_issuer(w);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        strcpy(w->script->generation, texts[i]);
+        set_text(w->script->generation, texts[i]);
         expect_error(w, ERR_MALFORMED, "generation: want a decimal number");
     }
-    strcpy(w->script->generation, "7\n"); /* it never counts */
+    set_text(w->script->generation, "7\n"); /* it never counts */
     expect_error(w, ERR_BUSY, "generation went from 7 to 7, our own writes are 2");
 }
 
@@ -328,11 +332,11 @@ static void test_lost_for_ever(void **state) {
 
 static void test_other_providers(void **state) {
     struct tsm_world *w = *state;
-    strcpy(w->script->provider, "tdx_guest");
+    set_text(w->script->provider, "tdx_guest");
     expect_closed(w, ERR_UNAVAILABLE, "the provider is 'tdx_guest', want 'sev_guest'");
-    strcpy(w->script->provider, "sev_guest2");
+    set_text(w->script->provider, "sev_guest2");
     expect_closed(w, ERR_UNAVAILABLE, "the provider is 'sev_guest2'");
-    strcpy(w->script->provider, "sev");
+    set_text(w->script->provider, "sev");
     expect_closed(w, ERR_UNAVAILABLE, "the provider is 'sev'");
     w->script->provider_error = EIO;
     expect_closed(w, ERR_UNAVAILABLE, "provider: Input/output error");
@@ -354,7 +358,7 @@ static void test_automatic_choice(void **state) {
     expect_report(w);
     issuer_close(w->issuer);
     w->issuer = NULL;
-    strcpy(w->script->provider, "tdx_guest");
+    set_text(w->script->provider, "tdx_guest");
     assert_true(is_ok(issuer_open_first(specs, 2, &w->issuer, &w->err)));
     assert_non_null(strstr(w->warnings, "attestation reports come from sev-guest:/dev/null"));
     assert_int_equal(issuer_open_first(specs, 1, &w->issuer, &w->err).code, ERR_UNAVAILABLE);
