@@ -38,7 +38,7 @@ struct source {
 
 static void object(struct source *s, const char *why) {
     if (s->why[0] == '\0') {
-        snprintf(s->why, sizeof s->why, "%s", why);
+        snprintf(s->why, sizeof s->why, "%.300s", why);
     }
 }
 
