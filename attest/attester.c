@@ -163,6 +163,15 @@ static RESULT ask_source(struct attester *a, const uint8_t report_data[ISSUER_DA
     return r;
 }
 
+static RESULT give_up(const struct attester *a, struct err *err) {
+    struct err why = *err;
+    struct result r =
+        err_set(err, ERR_BUSY, "%s; it was asked again for %" PRIu64 " ms, try again in as much",
+                why.text, a->patience.busy_ms);
+    err_advise(err, a->patience.busy_ms);
+    return r;
+}
+
 /* One report, asking a throttling host again for a bounded time. */
 static RESULT make_report(struct attester *a, const uint8_t report_data[ISSUER_DATA_SIZE],
                           struct issuer_evidence *out, struct err *err) {
@@ -173,8 +182,7 @@ static RESULT make_report(struct attester *a, const uint8_t report_data[ISSUER_D
             return r;
         }
         if (host_monotonic_ms(a->host) >= give_up_ms) {
-            err_advise(err, a->patience.busy_ms);
-            return r;
+            return give_up(a, err);
         }
         pause_ms = pause_ms > PAUSE_MOST_MS ? PAUSE_MOST_MS : pause_ms;
         if (!pause_for(a, pause_ms / 2 + host_random_below(a->host, pause_ms + 1))) {
