@@ -211,7 +211,12 @@ static RESULT check_report(struct subject *s, struct err *err) {
         .at = policy->at,
         .cache = policy->cache,
     };
-    struct result r = snp_verify(&evidence, &options, &s->peer->report, &s->peer->verdict, err);
+    struct snp_report *report = &s->peer->report;
+    struct result r = OK;
+    if (evidence.vek.size == 0 && policy->endorse != NULL) {
+        r = policy->endorse(policy->endorser, &options, &evidence, report, &s->peer->verdict, err);
+    }
+    r = is_ok(r) ? snp_verify(&evidence, &options, report, &s->peer->verdict, err) : r;
     memcpy(s->peer->host_data, s->peer->report.host_data, sizeof s->peer->host_data);
     return r;
 }

@@ -18,6 +18,7 @@
 #define CONTRAST_SESSION_H
 
 #include "attest/attester.h"
+#include "attest/snp_verify.h"
 #include "attest/statement.h"
 
 /* --- Messages (docs/wire.md) */
@@ -95,6 +96,14 @@ struct attest_policy {
     int64_t at; /* unix seconds */
 
     struct snp_cache *cache; /* of proven chains, thread-safe (snp_cache.h); NULL = none */
+
+    /* For evidence without the certificate of its signing key: may set evidence->vek, to bytes that
+     * last until the verifier is done. Its failure, with the report and the verdict that it
+     * filled, is the verifier's. NULL: what is missing is named. May take its time. */
+    RESULT(*endorse)
+    (void *data, const struct snp_options *options, struct snp_evidence *evidence,
+     struct snp_report *report, struct verdict *verdict, struct err *err);
+    void *endorser; /* its `data` */
 };
 
 /* What a verifier knows about an accepted peer; after a refusal only report and verdict. */

@@ -13,11 +13,12 @@
 #include "cli/workspace.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 /* One completion. */
 struct work {
-    const struct cli *cli;
+    const char *workspace;
     const struct snp_options *options;
     struct snp_evidence *evidence;
     struct endorsements *own;
@@ -113,7 +114,7 @@ static void search_folder(struct work *w) {
     struct workspace_path folder;
     struct err why = {0};
     const struct import_hooks hooks = {w, on_item, on_skipped};
-    struct result r = workspace_locate(w->cli->workspace, ENDORSEMENTS_FOLDER, &folder, &why);
+    struct result r = workspace_locate(w->workspace, ENDORSEMENTS_FOLDER, &folder, &why);
     if (is_ok(r)) {
         r = import_path(folder.text, &hooks, NULL, &why);
     }
@@ -133,8 +134,8 @@ static struct result write_kept(const struct work *w, const struct snp_endorseme
     hex_encode(SPAN(key->tcb), tcb);
     snprintf(name, sizeof name, ENDORSEMENTS_FOLDER "/%s-%s-%s.der", snp_product_line(key->product),
              chip, tcb);
-    TRY(workspace_locate(w->cli->workspace, ENDORSEMENTS_FOLDER, &folder, err));
-    TRY(workspace_locate(w->cli->workspace, name, &path, err));
+    TRY(workspace_locate(w->workspace, ENDORSEMENTS_FOLDER, &folder, err));
+    TRY(workspace_locate(w->workspace, name, &path, err));
     TRY(file_mkdirs(folder.text, 0755, err));
     return file_write(path.text, buf_span(&w->own->vek), 0644, err);
 }
@@ -183,8 +184,9 @@ static struct result lack(struct work *w, const struct snp_endorsement_key *key,
     kds_vek_url(base, key, url);
     size_t skip = strncmp(why->text, url, strlen(url)) == 0 ? strlen(url) + 2 : 0;
     snprintf(remedy, sizeof remedy,
-             "%s; or pass it with --vek or put it into %.60s/" ENDORSEMENTS_FOLDER "/, from %.300s",
-             advice_of(why->code), w->cli->workspace, url);
+             "%s; or put it into %.60s/" ENDORSEMENTS_FOLDER
+             "/ (evidence verify: --vek), from %.300s",
+             advice_of(why->code), w->workspace, url);
     const struct verdict_rule rule = {"endorsement", code_of(why->code), "VCEK", remedy};
     struct result r =
         verdict_lack(w->verdict, w->err, &rule,
@@ -234,7 +236,7 @@ static struct result ask_service(struct work *w) {
     return r;
 }
 
-struct result endorsements_complete(const struct cli *cli, const struct snp_options *options,
+struct result endorsements_complete(const char *workspace, const struct snp_options *options,
                                     struct snp_evidence *evidence, struct endorsements *own,
                                     struct snp_report *report, struct verdict *verdict,
                                     struct err *err) {
@@ -242,7 +244,7 @@ struct result endorsements_complete(const struct cli *cli, const struct snp_opti
         return OK;
     }
     TRY(snp_verify_before_endorsement(evidence->report, options, report, verdict, err));
-    struct work w = {.cli = cli,
+    struct work w = {.workspace = workspace,
                      .options = options,
                      .evidence = evidence,
                      .own = own,

@@ -14,7 +14,7 @@
 #define CONTRAST_ENDORSEMENTS_H
 
 #include "attest/snp_verify.h"
-#include "cli/cli.h"
+#include "lib/base/bytes.h"
 
 #define ENDORSEMENTS_FOLDER "endorsements" /* in the workspace */
 
@@ -33,7 +33,7 @@ void endorsements_deinit(struct endorsements *e);
  *   UNVERIFIABLE  SNP-KDS-BUSY (err's advice says until when), SNP-KDS-UNAVAILABLE,
  *                 SNP-KDS-UNKNOWN-CHIP, SNP-KDS-ANSWER (a false or foreign answer)
  *   CONFIG        an environment variable, without a verdict (its code is empty) */
-RESULT endorsements_complete(const struct cli *cli, const struct snp_options *options,
+RESULT endorsements_complete(const char *workspace, const struct snp_options *options,
                              struct snp_evidence *evidence, struct endorsements *own,
                              struct snp_report *report, struct verdict *verdict, struct err *err);
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "cli/endorsements.h"
 #include "lib/base/file.h"
 
 #define POSITION_FILE_MAX 4096
@@ -86,7 +87,7 @@ static RESULT load(const char *workspace, const char *given, bool is_needed, str
 
 struct result trust_load(const char *workspace, const char *given, bool is_needed,
                          struct trust *out, struct err *err) {
-    struct trust t = {0};
+    struct trust t = {.workspace = workspace};
     struct result r = load(workspace, given, is_needed, &t, err);
     if (is_ok(r)) {
         *out = t;
@@ -152,11 +153,24 @@ static RESULT compare(const struct trust *t, const struct remote *r, struct err 
                : OK;
 }
 
+/* What a replica's host did not hand out, and what the replica does not have yet. */
+struct endorser {
+    const char *workspace;
+    struct endorsements own;
+};
+
+static RESULT endorse(void *data, const struct snp_options *options, struct snp_evidence *evidence,
+                      struct snp_report *report, struct verdict *verdict, struct err *err) {
+    struct endorser *e = data;
+    return endorsements_complete(e->workspace, options, evidence, &e->own, report, verdict, err);
+}
+
 static RESULT judge(const struct trust *t, struct dial *d, enum trust_by by, struct remote *r,
                     struct err *err) {
     r->history = dial_history(d);
     const struct manifest *own = t->has_own ? &t->own : t->has_pinned ? &t->pinned : NULL;
     bool is_by_own = by == TRUST_BY_OWN || r->history->generation == 0;
+    struct endorser endorser = {.workspace = t->workspace};
     struct client_trust how = {
         .manifest = is_by_own ? own : NULL,
         .owner_digests = (const uint8_t(*)[32])t->owners,
@@ -164,8 +178,12 @@ static RESULT judge(const struct trust *t, struct dial *d, enum trust_by by, str
         .permitted_roots = (const uint8_t(*)[32])t->roots,
         .permitted_root_count = t->root_count,
         .at = host_unix_s(&host_system),
+        .endorse = endorse,
+        .endorser = &endorser,
     };
-    TRY(client_judge(dial_client(d), &how, &r->verdict, err));
+    struct result judged = client_judge(dial_client(d), &how, &r->verdict, err);
+    endorsements_deinit(&endorser.own);
+    TRY(judged);
     TRY(fill_heads(r, err));
     fill_position(r);
     return compare(t, r, err);

@@ -27,6 +27,7 @@ struct trust {
     size_t owner_count;
     uint8_t (*roots)[32];
     size_t root_count;
+    const char *workspace; /* borrowed from trust_load: endorsements/ is there */
     struct arena arena;
 };
 void trust_deinit(struct trust *t); /* accepts zeroed */

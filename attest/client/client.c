@@ -308,7 +308,11 @@ struct result client_judge(struct client *c, const struct client_trust *trust,
         .role = ROLE_COORDINATOR,
         .extra_roots = trust->permitted_roots,
         .extra_root_count = trust->permitted_root_count,
+        .crls = trust->crls,
+        .crl_count = trust->crl_count,
         .at = trust->at,
+        .endorse = trust->endorse,
+        .endorser = trust->endorser,
     };
     struct attest_channel channel = client_channel(c);
     TRY(err_wrap(attest_verifier_finish(&c->verifier, &channel, buf_span(&c->evidence), &policy,

@@ -88,8 +88,15 @@ struct client_trust {
     size_t owner_count;
     const uint8_t (*permitted_roots)[32]; /* simulated roots that may be trusted at all */
     size_t permitted_root_count;
+    const struct span *crls; /* own revocation lists (DER), besides the evidence's */
+    size_t crl_count;
     bool must_have_manifest; /* a server without one is NOT_FOUNDED */
     int64_t at;              /* unix seconds */
+    /* Gets what the server's host did not hand out; as in struct attest_policy. */
+    RESULT (*endorse)
+    (void *data, const struct snp_options *options, struct snp_evidence *evidence,
+     struct snp_report *report, struct verdict *verdict, struct err *err);
+    void *endorser;
 };
 
 /* The outcome. Zeroed is valid; deinit in every case. */

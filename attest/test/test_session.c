@@ -257,6 +257,58 @@ static void test_replica_is_accepted(void **state) {
     assert_memory_equal(w->peer.spki_sha384, spki, 48);
 }
 
+/* Who was asked for what the host did not hand out. */
+struct endorser {
+    struct world *w;
+    unsigned asked;
+    bool fails;
+};
+
+static struct result endorse(void *data, const struct snp_options *options,
+                             struct snp_evidence *evidence, struct snp_report *report,
+                             struct verdict *verdict, struct err *err) {
+    struct endorser *e = data;
+    const struct verdict_rule rule = {"endorsement", "SNP-KDS-BUSY", "VCEK", "wait"};
+    assert_ptr_equal(options->references, &e->w->machine.reference);
+    assert_non_null(options->report_data);
+    e->asked++;
+    if (e->fails) {
+        verdict_init(verdict);
+        assert_true(is_ok(snp_report_parse(evidence->report, report, NULL, NULL)));
+        return verdict_lack(verdict, err, &rule, "a certificate", "none");
+    }
+    evidence->vek = buf_span(&e->w->machine.vcek);
+    return OK;
+}
+
+static void test_a_missing_certificate_is_asked_for(void **state) {
+    struct world *w = *state;
+    struct endorser endorser = {.w = w};
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    answer_as_replica(w);
+    w->policy.endorse = endorse;
+    w->policy.endorser = &endorser;
+    assert_accepted(w, &w->direct.client_channel);
+    assert_int_equal(endorser.asked, 0); /* the evidence has it */
+    struct evidence e = open_evidence(w, &arena);
+    e.vek = (struct span){0};
+    seal_evidence(w, &e);
+    ask_same_again(w);
+    assert_accepted(w, &w->direct.client_channel);
+    assert_int_equal(endorser.asked, 1);
+    endorser.fails = true;
+    ask_same_again(w);
+    if (finish(w) != ERR_UNVERIFIABLE) {
+        fail_msg("%s", w->err.text);
+    }
+    assert_string_equal(w->peer.verdict.code, "SNP-KDS-BUSY");
+    w->policy.endorse = NULL;
+    ask_same_again(w);
+    assert_int_equal(finish(w), ERR_UNVERIFIABLE);
+    assert_string_equal(w->peer.verdict.code, "SNP-VEK-MISSING");
+}
+
 /* The other direction: the server verifies a workload that came as a client. */
 static void test_workload_is_accepted_as_a_client(void **state) {
     struct world *w = *state;
@@ -716,6 +768,7 @@ static void write_corpus(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(test_replica_is_accepted),
+        T(test_a_missing_certificate_is_asked_for),
         T(test_workload_is_accepted_as_a_client),
         T(test_every_size_of_batch_is_accepted),
         T(test_document_is_accepted_as_a_document),
