@@ -274,7 +274,8 @@ static struct result conclude(struct cli *cli, const struct request *q,
     struct snp_report report;
     struct verdict verdict;
     struct endorsements own = {0};
-    struct result r = endorsements_complete(cli->workspace, options, evidence, &own, &report, &verdict, err);
+    struct result r =
+        endorsements_complete(cli->workspace, options, evidence, &own, &report, &verdict, err);
     if (is_ok(r)) {
         r = snp_verify(evidence, options, &report, &verdict, err);
     }
