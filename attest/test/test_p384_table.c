@@ -338,6 +338,13 @@ static bool subject_beyond_order(struct subject *subject, BN_ULONG offset, struc
     return found;
 }
 
+static void add_order(uint8_t scalar[48]) {
+    BIGNUM *k = BN_lebin2bn(scalar, 48, NULL);
+    assert_int_equal(BN_add(k, k, order), 1);
+    assert_int_equal(BN_bn2lebinpad(k, scalar, 48), 48);
+    BN_free(k);
+}
+
 static void test_x_beyond_order(void **state) {
     (void)state;
     unsigned found = 0;
@@ -348,6 +355,14 @@ static void test_x_beyond_order(void **state) {
             found++;
             agree(&subject, &t, true);
             t.r[0] ^= 1;
+            agree(&subject, &t, false);
+            t.r[0] ^= 1;
+            add_order(t.r); /* the same numbers modulo n, and no signature */
+            agree(&subject, &t, false);
+            t.r[0] = (uint8_t)offset;
+            memset(t.r + 1, 0, sizeof t.r - 1);
+            agree(&subject, &t, true);
+            add_order(t.s);
             agree(&subject, &t, false);
             subject_deinit(&subject);
         }

@@ -50,19 +50,33 @@ static void test_a_list_outlives_the_memo(void **state) {
     X509_CRL_free(crl);
 }
 
+static void fill(struct snp_crl_memo *m) {
+    snp_crl_memo_init(m);
+    for (uint8_t i = 0; i < SNP_CRL_MEMO_SIZE; i++) {
+        keep(m, i);
+    }
+}
+
 static void test_the_longest_unused_goes_first(void **state) {
     (void)state;
     struct snp_crl_memo m;
-    snp_crl_memo_init(&m);
-    for (uint8_t i = 0; i < SNP_CRL_MEMO_SIZE; i++) {
-        keep(&m, i);
-    }
-    assert_true(knows(&m, 0));
-    keep(&m, 0); /* known: takes no other place */
+    fill(&m);
+    assert_true(knows(&m, 0)); /* a use */
     keep(&m, 100);
     assert_true(knows(&m, 0));
     assert_false(knows(&m, 1));
     for (uint8_t i = 2; i < SNP_CRL_MEMO_SIZE; i++) {
+        assert_true(knows(&m, i));
+    }
+    snp_crl_memo_deinit(&m);
+}
+
+static void test_a_known_list_takes_no_other_place(void **state) {
+    (void)state;
+    struct snp_crl_memo m;
+    fill(&m);
+    keep(&m, 3);
+    for (uint8_t i = 0; i < SNP_CRL_MEMO_SIZE; i++) {
         assert_true(knows(&m, i));
     }
     snp_crl_memo_deinit(&m);
@@ -79,6 +93,7 @@ int main(void) {
         cmocka_unit_test(test_the_same_bytes_are_found),
         cmocka_unit_test(test_a_list_outlives_the_memo),
         cmocka_unit_test(test_the_longest_unused_goes_first),
+        cmocka_unit_test(test_a_known_list_takes_no_other_place),
         cmocka_unit_test(test_without_a_memo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
