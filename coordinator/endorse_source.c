@@ -142,7 +142,7 @@ static struct result take_item(void *data, const struct import_item *item, struc
     struct endorse_source *s = data;
     struct entry_collateral c;
     struct err why;
-    struct result r = OK;
+    struct result r;
     (void)err;
     if (item->is_crl) {
         r = prove_list(s, item->product, SNP_KEY_VCEK, item->der, &c, &why);

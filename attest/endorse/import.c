@@ -293,7 +293,7 @@ struct result import_path(const char *path, const struct import_hooks *hooks,
                           struct import_counts *counts, struct err *err) {
     struct work w = {.hooks = hooks};
     struct stat st;
-    struct result r = OK;
+    struct result r;
     if (stat(path, &st) != 0) {
         r = err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path, strerror(errno));
     } else if (S_ISDIR(st.st_mode)) {

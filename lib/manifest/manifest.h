@@ -49,6 +49,8 @@ struct snp_firmware {
     uint8_t major;
 };
 
+/* In the order of the checks, not of alignment: there are at most LIMIT_REFERENCE_VALUES.
+ * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct snp_reference {
     enum snp_product product;
     uint8_t measurement[48];
