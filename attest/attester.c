@@ -166,7 +166,7 @@ static RESULT ask_source(struct attester *a, const uint8_t report_data[ISSUER_DA
 static RESULT give_up(const struct attester *a, struct err *err) {
     struct err why = *err;
     struct result r =
-        err_set(err, ERR_BUSY, "%s; it was asked again for %" PRIu64 " ms, try again in as much",
+        err_set(err, ERR_BUSY, "%s; it was asked again for %" PRIu64 " ms, try again later",
                 why.text, a->patience.busy_ms);
     err_advise(err, a->patience.busy_ms);
     return r;
