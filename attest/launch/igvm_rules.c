@@ -160,8 +160,8 @@ static RESULT check_area(struct igvm_rules *rules, const struct igvm_headers *al
     uint32_t file_offset = load_u32le(h->content + 12);
     ENSURE(size > 0 && size % LAUNCH_PAGE_SIZE == 0, err, MALFORMED,
            "number_of_bytes 0x%" PRIx64 " is no number of whole pages", size);
-    ENSURE(size / LAUNCH_PAGE_SIZE <= LIMIT_IGVM_PAGES, err, MALFORMED,
-           "number_of_bytes 0x%" PRIx64 ": the limit is %d pages", size, LIMIT_IGVM_PAGES);
+    ENSURE(size / LAUNCH_PAGE_SIZE <= LIMIT_IGVM_AREA_PAGES, err, MALFORMED,
+           "number_of_bytes 0x%" PRIx64 ": the limit is %d pages", size, LIMIT_IGVM_AREA_PAGES);
     ENSURE(igvm_rules_area_size(rules, index) == 0, err, MALFORMED,
            "parameter_area_index %u is declared already", index);
     ENSURE(rules->area_count < LIMIT_IGVM_PARAMETER_AREAS, err, MALFORMED,

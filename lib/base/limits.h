@@ -61,8 +61,8 @@
 /* Launch images (attest/launch) */
 #define LIMIT_IGVM_HEADERS (64 * 1024 * 1024) /* variable headers of a file: 2 million pages */
 #define LIMIT_IGVM_PAGES 4194304              /* that one launch measures: 16 GiB */
-#define LIMIT_IGVM_PLATFORMS 32               /* a mask has so many bits */
 #define LIMIT_IGVM_PARAMETER_AREAS 256        /* declared in one file */
+#define LIMIT_IGVM_AREA_PAGES 4096            /* of one parameter area: 16 MiB */
 #define LIMIT_OVMF (64 * 1024 * 1024)         /* a firmware image or an SVSM */
 #define LIMIT_OVMF_SECTIONS 64                /* of its SEV metadata */
 #define LIMIT_OVMF_SECTION_PAGES 65536        /* all sections together: 256 MiB */
