@@ -73,6 +73,9 @@ static void use_own_machine(struct bench_sample *s) {
     s->evidence.chain_count = 2;
     s->options.extra_roots = (const uint8_t(*)[32])s->machine.root_digest;
     s->options.extra_root_count = 1;
+    const struct snp_fixture_list list = {.this_update = SNP_FIXTURE_NOW - 1,
+                                          .next_update = SNP_FIXTURE_NOW + 1};
+    snp_fixture_make_list(&s->machine, &list, &s->crl);
 }
 
 size_t bench_sample_load(const char *folder, struct bench_sample out[BENCH_SAMPLES]) {

@@ -28,6 +28,7 @@
 #include "lib/crypto/digest.h"
 
 #define PROGRAM "bench-attest"
+#define MS_MAX 10000
 
 static const char usage[] =
     "Usage: " PROGRAM " [--data FOLDER] [--ms N]\n"
@@ -343,42 +344,54 @@ static bool print_rounds(const char *folder, int64_t least_ns) {
 
 /* ---- command line ---- */
 
-static int refuse(const char *what) {
-    fprintf(stderr, PROGRAM ": %s; see --help\n", what);
-    return 2;
+struct options {
+    const char *folder;
+    uint64_t ms;
+    bool wants_help;
+};
+
+static RESULT parse_ms(const char *text, uint64_t *out, struct err *err) {
+    char *end = NULL;
+    unsigned long long value = strtoull(text, &end, 10);
+    ENSURE(text[0] >= '0' && text[0] <= '9' && *end == '\0' && value >= 1 && value <= MS_MAX, err,
+           USAGE, "--ms: want a number from 1 to %d, got '%.40s'", MS_MAX, text);
+    *out = value;
+    return OK;
 }
 
-int main(int argc, char **argv) {
+static RESULT parse_options(int argc, char **argv, struct options *o, struct err *err) {
     static const struct option table[] = {{"data", required_argument, NULL, 'd'},
                                           {"ms", required_argument, NULL, 'm'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     const char *set = getenv("CONTRAST_TESTDATA");
-    const char *folder = set != NULL ? set : "../shared/testdata";
-    long ms = 20;
-    char *end = NULL;
+    *o = (struct options){.folder = set != NULL ? set : "../shared/testdata", .ms = 20};
     opterr = 0;
     for (int c = getopt_long(argc, argv, "h", table, NULL); c != -1;
          c = getopt_long(argc, argv, "h", table, NULL)) {
-        switch (c) {
-        case 'd':
-            folder = optarg;
-            break;
-        case 'm':
-            ms = strtol(optarg, &end, 10);
-            if (*end != '\0' || ms < 1 || ms > 10000) {
-                return refuse("--ms: want a number from 1 to 10000");
-            }
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default:
-            return refuse("an option is unknown or lacks its value");
+        ENSURE(c != '?', err, USAGE, "'%.80s' is unknown or lacks its value; see --help",
+               argv[optind - 1]);
+        if (c == 'm') {
+            TRY(parse_ms(optarg, &o->ms, err));
         }
+        o->folder = c == 'd' ? optarg : o->folder;
+        o->wants_help = o->wants_help || c == 'h';
     }
-    if (optind != argc) {
-        return refuse("want no argument");
+    ENSURE(optind == argc, err, USAGE, "'%.80s' is one argument too many; see --help",
+           argv[optind]);
+    return OK;
+}
+
+int main(int argc, char **argv) {
+    struct options o;
+    struct err err = {0};
+    if (!is_ok(parse_options(argc, argv, &o, &err))) {
+        fprintf(stderr, PROGRAM ": %s\n", err.text);
+        return 2;
     }
-    return print_rounds(folder, (int64_t)ms * 1000000) ? 0 : 1;
+    if (o.wants_help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    return print_rounds(o.folder, (int64_t)o.ms * 1000000) ? 0 : 1;
 }
