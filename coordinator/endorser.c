@@ -252,13 +252,15 @@ static void fail_job(struct endorser *e, struct job *j, enum err_code code, cons
     }
     j->failures++;
     backoff = backoff > LIMIT_KDS_BACKOFF_MAX_MS ? LIMIT_KDS_BACKOFF_MAX_MS : backoff;
-    /* The service answered, and will say the same soon. */
-    bool is_final = code == ERR_NOT_FOUND || code == ERR_DENIED || code == ERR_MALFORMED;
+    /* The service answered, and will say the same soon; a list it should always have. */
+    bool is_final = (code == ERR_NOT_FOUND && !entry_endorsement_is_list(&j->key)) ||
+                    code == ERR_DENIED || code == ERR_MALFORMED;
     backoff = is_final ? ENDORSER_UNKNOWN_MS : backoff;
     uint64_t wait = jittered(e, backoff) + backoff / 2;
     char name[120];
     endorser_name(&j->key, name, sizeof name);
-    log_warn("endorsements: %s: %s: %s", name, err_name(code), why == NULL ? "" : why);
+    log_at(j->failures == 1 ? LOG_WARN : LOG_INFO, "endorsements: %s: %s: %s", name, err_name(code),
+           why == NULL ? "" : why);
     rest(e, j, code, why, wait > retry_ms ? wait : retry_ms);
 }
 

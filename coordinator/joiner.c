@@ -139,15 +139,9 @@ static void on_document(void *owner, const struct letter *reply) {
 }
 
 static RESULT judge(struct joiner *j, struct err *err) {
-    const struct config *config = self(j)->config;
-    struct client_trust trust = {
-        .owner_digests = config->owner_digests,
-        .owner_count = config->owner_count,
-        .permitted_roots = config->permitted_roots,
-        .permitted_root_count = config->permitted_root_count,
-        .must_have_manifest = true,
-        .at = worker_now(j->worker),
-    };
+    struct client_trust trust;
+    worker_client_trust(j->worker, NULL, &trust);
+    trust.must_have_manifest = true;
     struct client_verdict verdict = {0};
     struct result r = client_judge(j->client, &trust, &verdict, err);
     j->generation = client_history(j->client)->generation;

@@ -40,15 +40,8 @@ static void give_up(void *data, const struct err *why) {
 }
 
 static RESULT offer(struct passer *p, struct err *err) {
-    const struct config *config = worker_identity(p->worker)->config;
-    struct client_trust trust = {
-        .manifest = &p->manifest,
-        .owner_digests = config->owner_digests,
-        .owner_count = config->owner_count,
-        .permitted_roots = config->permitted_roots,
-        .permitted_root_count = config->permitted_root_count,
-        .at = worker_now(p->worker),
-    };
+    struct client_trust trust;
+    worker_client_trust(p->worker, &p->manifest, &trust);
     struct client_verdict verdict = {0};
     struct result r = client_judge(p->client, &trust, &verdict, err);
     client_verdict_deinit(&verdict);

@@ -261,15 +261,8 @@ static void on_peer_open(struct client *client, void *data) {
         return;
     }
     struct session *s = f->session;
-    const struct config *config = worker_identity(s->worker)->config;
-    struct client_trust trust = {
-        .manifest = &f->manifest,
-        .owner_digests = config->owner_digests,
-        .owner_count = config->owner_count,
-        .permitted_roots = config->permitted_roots,
-        .permitted_root_count = config->permitted_root_count,
-        .at = worker_now(s->worker),
-    };
+    struct client_trust trust;
+    worker_client_trust(s->worker, &f->manifest, &trust);
     struct client_verdict verdict = {0};
     struct err err;
     struct result r = OK;

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 
 #define AGAIN_LEAST_MS 1000 /* after a question that was not answered */
+#define LIST_AGAIN_MS 10000 /* between two questions for a list */
 
 /* One letter that waits for the endorser. */
 struct waiting {
@@ -56,6 +57,24 @@ static struct span find_list(const struct supplement *s, struct completion *c) {
     return list;
 }
 
+static void ignore(void *owner, const struct letter *reply) {
+    (void)owner; /* lists come to the worker by themselves */
+    (void)reply;
+}
+
+static void look_for_list(struct supplement *s, const struct completion *c) {
+    const struct view *v = worker_view(s->worker);
+    uint64_t now = host_monotonic_ms(worker_identity(s->worker)->host);
+    if ((v != NULL && v->is_founded) || c->has_crl || now < s->list_not_before ||
+        c->list.product == SNP_PRODUCT_UNKNOWN) {
+        return;
+    }
+    s->list_not_before = now + LIST_AGAIN_MS;
+    err_ignore(
+        worker_ask(s->worker, CORE_ENDORSE, span_of(&c->list, sizeof c->list), s, ignore, NULL),
+        "looked for again");
+}
+
 static void fill(struct supplement *s, struct letter *l) {
     AUTO(arena_deinit)
     struct arena arena = {0};
@@ -65,6 +84,9 @@ static void fill(struct supplement *s, struct letter *l) {
         bool lacks_vek = !c.has_vek && s->is_known && c.key_count > 0 &&
                          entry_endorsement_same(&c.keys[0], &s->vek.key);
         struct span list = find_list(s, &c);
+        if (list.size == 0) {
+            look_for_list(s, &c);
+        }
         if ((lacks_vek || list.size > 0) &&
             is_ok(completion_fill(buf_span(&l->bytes), lacks_vek ? &s->vek : NULL, list, &completed,
                                   NULL))) {

@@ -5,7 +5,8 @@
  * A host that gives no certificates must not keep others from verifying this replica, and a client
  * that demands a revocation list gets the newest one along. Attestation is served in every state:
  * without a certificate in time the evidence goes out as it is, and for a while nobody waits for
- * one again.
+ * one again. Before founding nobody knows what the first manifest will demand: a list is looked
+ * for, and evidence does not wait for it.
  *
  * One per session thread, used on it.
  *
@@ -21,11 +22,12 @@ struct worker;
 /* Zeroed is valid. */
 struct supplement {
     struct worker *worker;
-    struct core_vek vek; /* of this machine; spans into `bytes` */
-    struct buf bytes;    /* the entry that brought it */
-    struct arena arena;  /* of `vek` */
-    uint64_t not_before; /* monotonic ms: no question to the endorser before */
-    bool is_known;       /* vek */
+    struct core_vek vek;      /* of this machine; spans into `bytes` */
+    struct buf bytes;         /* the entry that brought it */
+    struct arena arena;       /* of `vek` */
+    uint64_t not_before;      /* monotonic ms: no question to the endorser before */
+    uint64_t list_not_before; /* the same for a list */
+    bool is_known;            /* vek */
     /* Takes the letter over: its evidence is what it will be. */
     void (*done)(struct worker *w, struct letter *l);
 };

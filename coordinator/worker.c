@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "attest/client/client.h"
 #include "attest/session.h"
 #include "coordinator/joiner.h"
 #include "coordinator/session.h"
@@ -300,6 +301,23 @@ void worker_attest_policy(const struct worker *w, const struct manifest *manifes
         .crl_count = list_count,
         .at = worker_now(w),
         .cache = w->identity->cache,
+    };
+}
+
+void worker_client_trust(const struct worker *w, const struct manifest *manifest,
+                         struct client_trust *out) {
+    const struct config *config = w->identity->config;
+    size_t list_count = 0;
+    const struct span *lists = lists_spans(w->lists, &list_count);
+    *out = (struct client_trust){
+        .manifest = manifest,
+        .owner_digests = config->owner_digests,
+        .owner_count = config->owner_count,
+        .permitted_roots = config->permitted_roots,
+        .permitted_root_count = config->permitted_root_count,
+        .crls = lists,
+        .crl_count = list_count,
+        .at = worker_now(w),
     };
 }
 

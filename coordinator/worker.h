@@ -110,6 +110,11 @@ RESULT worker_document(struct worker *w, const uint8_t nonce[ATTEST_NONCE_SIZE],
 struct attest_policy;
 void worker_attest_policy(const struct worker *w, const struct manifest *manifest,
                           enum attest_kind kind, enum policy_role role, struct attest_policy *out);
+/* What a server is trusted by that this replica connects to: `manifest` as in struct client_trust.
+ */
+struct client_trust;
+void worker_client_trust(const struct worker *w, const struct manifest *manifest,
+                         struct client_trust *out);
 int64_t worker_now(const struct worker *w); /* unix seconds to judge certificates at */
 
 #endif

@@ -242,6 +242,7 @@ class Cluster:
             "CONTRAST_PERMITTED_ROOTS": ",".join(
                 manifest["ReferenceValues"]["snp"][0]["SimulatedRoots"]),
             "CONTRAST_SESSION_THREADS": "2",
+            "CONTRAST_KDS_URL": "off",
         }
         self.replicas = {}
         self.others = []
