@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,6 +19,8 @@
 #include "attest/test/snp_fixture.h"
 
 static struct snp_fixture machine;
+static bool is_vlek;   /* the report is a provider's */
+static char field[64]; /* of the last verdict */
 
 /* How a certificate is signed again. */
 struct scheme {
@@ -74,16 +77,24 @@ static void expect(const struct buf *vek, const struct buf *ask, const struct bu
     struct verdict verdict;
     struct err err = {0};
     snp_fixture_fill(&machine, zero, zero, &report);
+    if (is_vlek) {
+        report.key_info = SNP_KEY_VLEK << 2;
+        memset(report.chip_id, 0, sizeof report.chip_id);
+    }
     snp_fixture_sign(&machine, &report, bytes);
     struct snp_evidence evidence = {.report = SPAN(bytes),
                                     .vek = buf_span(vek),
                                     .chain = {buf_span(ask), buf_span(ark)},
                                     .chain_count = 2};
-    struct snp_options options = {
-        .references = &machine.reference, .reference_count = 1, .at = SNP_FIXTURE_NOW};
+    struct snp_options options = {.references = &machine.reference,
+                                  .reference_count = is_vlek ? 0 : 1,
+                                  .extra_roots = (const uint8_t(*)[32])machine.root_digest,
+                                  .extra_root_count = 1,
+                                  .at = SNP_FIXTURE_NOW};
     bool good = is_ok(snp_verify(&evidence, &options, &report, &verdict, &err));
     assert_string_equal(verdict.code, code);
     assert_int_equal(good, code[0] == '\0');
+    snprintf(field, sizeof field, "%s", verdict.field);
 }
 
 static void test_signing_again_is_accepted(void **state) {
@@ -228,6 +239,259 @@ static void test_leaf_with_each_extension_missing_or_critical(void **state) {
     }
 }
 
+/* ---- what the extensions hold ---- */
+
+static void set_amd_extension(X509 *x509, const char *arc, const void *value, size_t size) {
+    char oid[64];
+    snprintf(oid, sizeof oid, "1.3.6.1.4.1.3704.1.%s", arc);
+    ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
+    ASN1_OCTET_STRING *bytes = ASN1_OCTET_STRING_new();
+    int at = X509_get_ext_by_OBJ(x509, object, -1);
+    if (at >= 0) {
+        X509_EXTENSION_free(X509_delete_ext(x509, at));
+    }
+    assert_int_equal(ASN1_OCTET_STRING_set(bytes, value, (int)size), 1);
+    X509_EXTENSION *e = X509_EXTENSION_create_by_OBJ(NULL, object, 0, bytes);
+    assert_int_equal(X509_add_ext(x509, e, -1), 1);
+    X509_EXTENSION_free(e);
+    ASN1_OCTET_STRING_free(bytes);
+    ASN1_OBJECT_free(object);
+}
+
+static void drop_amd_extension(X509 *x509, const char *arc) {
+    char oid[64];
+    snprintf(oid, sizeof oid, "1.3.6.1.4.1.3704.1.%s", arc);
+    ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
+    X509_EXTENSION_free(X509_delete_ext(x509, X509_get_ext_by_OBJ(x509, object, -1)));
+    ASN1_OBJECT_free(object);
+}
+
+struct extension_row {
+    const char *code;
+    const char *field;
+    const char *arc;
+    const char *value;
+    size_t size;
+};
+
+static const struct extension_row VCEK_ROWS[] = {
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\x02\x02\x01\xdb", 4},     /* 475 */
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\x02\x02\x00\x5b", 4},     /* not minimal */
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\x02\x01\xdb", 3},         /* negative */
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\x04\x01\xdb", 3},         /* OCTET STRING */
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\x02\x02\x00\xdb\x00", 5}, /* a byte behind */
+    {"SNP-VEK-SPL", "VCEK.ucodeSPL", "3.8", "\xdb", 1},
+    {"SNP-VEK-SPL", "VCEK.blSPL", "3.1", "\x02\x81\x01\x04", 4}, /* BER length */
+    {"SNP-VEK-SPL", "VCEK.spl4", "3.4", "\x02\x01\x01", 3},
+    {"SNP-VEK-SPL", "VCEK.spl7", "3.7", "\x02\x01\x01", 3},
+    {"SNP-VEK-SPL", "VCEK.structVersion", "1", "\x02\x01\x01", 3}, /* Turin's */
+    {"SNP-VEK-PRODUCT", "VCEK.productName", "2", "\x16\x05Genoa", 7},
+    {"SNP-VEK-PRODUCT", "VCEK.productName", "2", "\x16\x06Milano", 8},
+    {"SNP-VEK-PRODUCT", "VCEK.productName", "2", "\x0c\x05Milan", 7}, /* UTF8String */
+    {"SNP-VEK-PRODUCT", "VCEK.productName", "2", "\x16\x05Milan!", 8},
+    {"SNP-VEK-PRODUCT", "VCEK.productName", "2", "\x16\x06Milan\x00", 8},
+    {"SNP-VEK-HWID", "VCEK.hwID", "4", "\xc1\xc1\xc1\xc1\xc1\xc1\xc1\xc1", 8},
+    {"SNP-VEK-EXTENSION", "VCEK.extensions", "3.9", "\x02\x01\x01", 3}, /* Turin's */
+    {"SNP-VEK-EXTENSION", "VCEK.extensions", "5",
+     "\x16\x04"
+     "CN=c",
+     6},                                                              /* both ids */
+    {"SNP-VEK-EXTENSION", "VCEK.extensions", "6", "\x02\x01\x00", 3}, /* unknown */
+    {"SNP-VEK-EXTENSION", "VCEK.ucodeSPL", "3.8", "", 0},
+    {"SNP-TCB-CERT", "REPORTED_TCB", "3.8", "\x02\x02\x00\xda", 4}, /* another TCB */
+};
+
+static void test_each_value_of_a_leaf(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof VCEK_ROWS / sizeof VCEK_ROWS[0]; i++) {
+        struct buf vek = {0};
+        X509 *x509 = parse(&machine.vcek);
+        set_amd_extension(x509, VCEK_ROWS[i].arc, VCEK_ROWS[i].value, VCEK_ROWS[i].size);
+        sign(x509, machine.ask_key, &AMD, &vek);
+        expect(&vek, &machine.ask, &machine.ark, VCEK_ROWS[i].code);
+        assert_string_equal(field, VCEK_ROWS[i].field);
+        buf_deinit(&vek);
+    }
+}
+
+/* 04 40 and 64 bytes: what some readers take, and AMD never issued. */
+static void test_a_wrapped_hwid_is_refused(void **state) {
+    (void)state;
+    struct buf vek = {0};
+    uint8_t wrapped[66] = {0x04, 0x40};
+    memcpy(wrapped + 2, machine.chip_id, 64);
+    X509 *x509 = parse(&machine.vcek);
+    set_amd_extension(x509, "4", wrapped, sizeof wrapped);
+    sign(x509, machine.ask_key, &AMD, &vek);
+    expect(&vek, &machine.ask, &machine.ark, "SNP-VEK-HWID");
+    buf_deinit(&vek);
+}
+
+static void test_each_value_of_a_providers_leaf(void **state) {
+    (void)state;
+    static const struct extension_row rows[] = {
+        {"SNP-VEK-CSPID", "VLEK.cspID", "5",
+         "\x0c\x04"
+         "CN=c",
+         6}, /* UTF8String */
+        {"SNP-VEK-CSPID", "VLEK.cspID", "5",
+         "\x16\x05"
+         "CN=c",
+         6}, /* past the end */
+        {"SNP-VEK-CSPID", "VLEK.cspID", "5",
+         "\x16\x04"
+         "CN\n1",
+         6},
+        {"SNP-VEK-CSPID", "VLEK.cspID", "5", "\x16\x00", 2},
+        {"SNP-VEK-EXTENSION", "VLEK.extensions", "4", "\xc1", 1}, /* a chip's */
+        {"SNP-VEK-EXTENSION", "VLEK.cspID", NULL, "5", 0},        /* dropped */
+    };
+    is_vlek = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf vek = {0};
+        X509 *x509 = parse(&machine.vlek);
+        if (rows[i].arc != NULL) {
+            set_amd_extension(x509, rows[i].arc, rows[i].value, rows[i].size);
+        } else {
+            drop_amd_extension(x509, rows[i].value);
+        }
+        sign(x509, machine.asvk_key, &AMD, &vek);
+        expect(&vek, &machine.asvk, &machine.ark, rows[i].code);
+        assert_string_equal(field, rows[i].field);
+        buf_deinit(&vek);
+    }
+    expect(&machine.vlek, &machine.asvk, &machine.ark, "");
+    is_vlek = false;
+}
+
+/* ---- name, version, key, issuer ---- */
+
+static void set_part(X509_NAME *name, int index, const char *value) {
+    X509_NAME_ENTRY *entry = X509_NAME_delete_entry(name, index);
+    assert_int_equal(X509_NAME_ENTRY_set_data(entry, MBSTRING_ASC, (const uint8_t *)value, -1), 1);
+    assert_int_equal(X509_NAME_add_entry(name, entry, index, 0), 1);
+    X509_NAME_ENTRY_free(entry);
+}
+
+static void test_another_subject_is_refused(void **state) {
+    (void)state;
+    for (int i = 0; i < 7; i++) { /* each part changed, and one more */
+        struct buf vek = {0};
+        X509 *x509 = parse(&machine.vcek);
+        X509_NAME *name = X509_get_subject_name(x509);
+        if (i < 6) {
+            set_part(name, i, "XX");
+        } else {
+            assert_int_equal(X509_NAME_add_entry_by_txt(name, "OU", MBSTRING_ASC,
+                                                        (const uint8_t *)"Engineering", -1, -1, 0),
+                             1);
+        }
+        sign(x509, machine.ask_key, &AMD, &vek);
+        expect(&vek, &machine.ask, &machine.ark, i == 5 ? "SNP-VEK-KIND" : "SNP-VEK-SUBJECT");
+        buf_deinit(&vek);
+    }
+}
+
+static void test_version_1_is_refused(void **state) {
+    (void)state;
+    struct buf vek = {0};
+    X509 *x509 = parse(&machine.vcek);
+    assert_int_equal(X509_set_version(x509, X509_VERSION_1), 1);
+    sign(x509, machine.ask_key, &AMD, &vek);
+    expect(&vek, &machine.ask, &machine.ark, "SNP-VEK-VERSION");
+    buf_deinit(&vek);
+}
+
+/* P-384 by name with an uncompressed point, and nothing else. */
+static void test_other_keys_are_refused(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct buf vek = {0};
+        X509 *x509 = parse(&machine.vcek);
+        EVP_PKEY *key = i == 0   ? EVP_EC_gen("P-256")
+                        : i == 1 ? EVP_RSA_gen(2048)
+                                 : EVP_EC_gen("P-384");
+        if (i == 2) {
+            assert_int_equal(EVP_PKEY_set_utf8_string_param(key, "encoding", "explicit"), 1);
+        }
+        if (i == 3) {
+            assert_int_equal(EVP_PKEY_set_utf8_string_param(key, "point-format", "compressed"), 1);
+        }
+        assert_int_equal(X509_set_pubkey(x509, key), 1);
+        sign(x509, machine.ask_key, &AMD, &vek);
+        expect(&vek, &machine.ask, &machine.ark, "SNP-VEK-KEY");
+        EVP_PKEY_free(key);
+        buf_deinit(&vek);
+    }
+}
+
+/* Case and spaces would be the same for X509_NAME_cmp. */
+static void test_issuer_is_compared_byte_for_byte(void **state) {
+    (void)state;
+    struct buf vek = {0};
+    X509 *x509 = parse(&machine.vcek);
+    set_part(X509_get_issuer_name(x509), 0, "ENGINEERING");
+    sign(x509, machine.ask_key, &AMD, &vek);
+    expect(&vek, &machine.ask, &machine.ark, "SNP-CERT-ISSUER");
+    buf_deinit(&vek);
+}
+
+/* The name of the authority decides its product: an ASK of Genoa's name is none of Milan's. */
+static void test_issuer_of_another_kind_or_product(void **state) {
+    (void)state;
+    static const struct {
+        const char *cn;
+        const char *code;
+    } rows[] = {{"SEV-VLEK-Milan", "SNP-CERT-ISSUER"},
+                {"SEV-Genoa", "SNP-PRODUCT"},
+                {"ARK-Milan", "SNP-CERT-ISSUER"},
+                {"SEV-Venice", "SNP-PRODUCT"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf vek = {0};
+        X509 *x509 = parse(&machine.vcek);
+        set_part(X509_get_issuer_name(x509), 5, rows[i].cn);
+        sign(x509, machine.ask_key, &AMD, &vek);
+        expect(&vek, &machine.ask, &machine.ark, rows[i].code);
+        buf_deinit(&vek);
+    }
+}
+
+static void set_dates(X509 *x509, int64_t from, int64_t to) {
+    assert_non_null(ASN1_TIME_set(X509_getm_notBefore(x509), (time_t)from));
+    assert_non_null(ASN1_TIME_set(X509_getm_notAfter(x509), (time_t)to));
+}
+
+/* Each of the three certificates, and both ends belong to the time. */
+static void test_dates_of_each_certificate(void **state) {
+    (void)state;
+    static const struct {
+        int64_t from;
+        int64_t to;
+        const char *code;
+    } rows[] = {{SNP_FIXTURE_NOW, SNP_FIXTURE_NOW + 1, ""},
+                {SNP_FIXTURE_NOW - 1, SNP_FIXTURE_NOW, ""},
+                {SNP_FIXTURE_NOW + 1, SNP_FIXTURE_NOW + 2, "SNP-CERT-DATE"},
+                {SNP_FIXTURE_NOW - 2, SNP_FIXTURE_NOW - 1, "SNP-CERT-DATE"}};
+    for (size_t i = 0; i < 4; i++) {
+        struct buf vek = {0};
+        struct buf ask = {0};
+        struct buf ark = {0};
+        X509 *x509[3] = {parse(&machine.vcek), parse(&machine.ask), parse(&machine.ark)};
+        for (size_t k = 0; k < 3; k++) {
+            set_dates(x509[k], rows[i].from, rows[i].to);
+        }
+        sign(x509[0], machine.ask_key, &AMD, &vek);
+        sign(x509[1], machine.ark_key, &AMD, &ask);
+        sign(x509[2], machine.ark_key, &AMD, &ark);
+        expect(&vek, &machine.ask, &machine.ark, rows[i].code);
+        expect(&machine.vcek, &ask, &machine.ark, rows[i].code);
+        expect(&machine.vcek, &machine.ask, &ark, rows[i].code);
+        buf_deinit(&vek);
+        buf_deinit(&ask);
+        buf_deinit(&ark);
+    }
+}
+
 static void test_bytes_behind_are_refused(void **state) {
     (void)state;
     struct buf longer = {0};
@@ -240,6 +504,7 @@ static void test_bytes_behind_are_refused(void **state) {
 static int make_machine(void **state) {
     (void)state;
     snp_fixture_init(&machine, SNP_MILAN);
+    snp_fixture_add_vlek(&machine, "CN=cloud.example");
     return 0;
 }
 
@@ -259,6 +524,15 @@ int main(void) {
         cmocka_unit_test(test_wrong_signers),
         cmocka_unit_test(test_leaf_with_a_second_extension_of_a_kind),
         cmocka_unit_test(test_leaf_with_each_extension_missing_or_critical),
+        cmocka_unit_test(test_each_value_of_a_leaf),
+        cmocka_unit_test(test_a_wrapped_hwid_is_refused),
+        cmocka_unit_test(test_each_value_of_a_providers_leaf),
+        cmocka_unit_test(test_another_subject_is_refused),
+        cmocka_unit_test(test_version_1_is_refused),
+        cmocka_unit_test(test_other_keys_are_refused),
+        cmocka_unit_test(test_issuer_is_compared_byte_for_byte),
+        cmocka_unit_test(test_issuer_of_another_kind_or_product),
+        cmocka_unit_test(test_dates_of_each_certificate),
         cmocka_unit_test(test_bytes_behind_are_refused),
     };
     return cmocka_run_group_tests(tests, make_machine, drop_machine);
