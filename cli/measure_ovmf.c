@@ -23,7 +23,7 @@ const char CMD_MEASURE_OVMF_HELP[] =
     "  --vcpu-family N --vcpu-model N --vcpu-stepping N\n"
     "                       or these three; QEMU needs one of the forms, ec2 and gce none\n"
     "  --vmm qemu|ec2|gce   hypervisor (default qemu)\n"
-    "  --guest-features N   SEV features (default 0x1; Linux before 6.11 also sets 0x20)\n"
+    "  --guest-features N   SEV features (default 0x1; 0x21 where KVM has debug_swap on)\n"
     "  --kernel FILE [--initrd FILE] [--append TEXT]\n"
     "                       what QEMU boots directly; without a kernel: from a disk\n"
     "  --ovmf-hash HEX      digest of the firmware's pages alone, in place of FILE's own pages\n"
