@@ -19,6 +19,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "attest/snp_cache.h"
 #include "attest/snp_certtable.h"
 #include "attest/snp_hcl.h"
 #include "attest/snp_print.h"
@@ -36,6 +37,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static char root[PATH_SIZE];
+static struct snp_cache *cache;
 static char *read_files[FILES_MAX]; /* relative to root */
 static size_t read_count;
 
@@ -143,6 +145,28 @@ static void digest_of(struct span ark, uint8_t out[32]) {
     }
 }
 
+/* One cache for all samples: what came before must not change a verdict. */
+static void judge_again(const struct snp_evidence *evidence, const struct snp_options *options,
+                        const struct verdict *before) {
+    struct snp_options again = *options;
+    struct snp_report report;
+    struct verdict v;
+    again.cache = cache;
+    for (int i = 0; i < 2; i++) {
+        struct result r = snp_verify(evidence, &again, &report, &v, NULL);
+        assert_int_equal(is_ok(r), before->kind == VERDICT_ACCEPTED);
+        assert_int_equal(v.kind, before->kind);
+        assert_string_equal(v.code, before->code);
+        assert_string_equal(v.field, before->field);
+        assert_int_equal(v.simulated, before->simulated);
+        assert_int_equal(v.check_count, before->check_count);
+        for (size_t k = 0; k < v.check_count; k++) {
+            assert_string_equal(v.checks[k].name, before->checks[k].name);
+            assert_int_equal(v.checks[k].ok, before->checks[k].ok);
+        }
+    }
+}
+
 static void judge(const struct sample *s) {
     const char *const names[] = {s->report, s->vek, s->authority, s->ark, s->crl};
     struct buf files[COUNT(names)] = {0};
@@ -168,6 +192,7 @@ static void judge(const struct sample *s) {
     struct result r = snp_verify(&evidence, &options, &report, &verdict, &err);
     print_row(s, &verdict);
     check_verdict(s, r, &verdict, &err);
+    judge_again(&evidence, &options, &verdict);
     for (size_t i = 0; i < COUNT(names); i++) {
         buf_deinit(&files[i]);
     }
@@ -734,11 +759,18 @@ static void test_every_file_was_judged(void **state) {
     assert_true(read_count > 180);
 }
 
-static int drop_names(void **state) {
+static int drop_all(void **state) {
     (void)state;
     for (size_t i = 0; i < read_count; i++) {
         free(read_files[i]);
     }
+    snp_cache_free(cache);
+    return 0;
+}
+
+static int make_cache(void **state) {
+    (void)state;
+    cache = snp_cache_new();
     return 0;
 }
 
@@ -765,5 +797,5 @@ int main(void) {
         printf("the shared test data is not at %s: nothing to do\n", root);
         return ci != NULL && strcmp(ci, "true") == 0 ? 1 : 77;
     }
-    return cmocka_run_group_tests(tests, NULL, drop_names);
+    return cmocka_run_group_tests(tests, make_cache, drop_all);
 }
