@@ -199,7 +199,7 @@ static struct result lack(struct work *w, const struct snp_endorsement_key *key,
 static struct result fetch(struct work *w, struct kds *kds, const char *base) {
     struct err why = {0};
     size_t i = 0;
-    struct result r = OK;
+    struct result r;
     do {
         log_info("asking %s for the certificate of this %s chip", base == NULL ? "AMD" : base,
                  snp_product_line(w->keys[i].product));
