@@ -67,7 +67,7 @@ static void use_own_machine(struct bench_sample *s) {
     buf_append_span(&s->report, buf_span(&issued.report));
     buf_append_span(&s->vek, buf_span(&issued.vek));
     issuer_evidence_deinit(&issued);
-    use(s, "simulated milan", SNP_FIXTURE_NOW);
+    use(s, "simulated", SNP_FIXTURE_NOW);
     s->evidence.chain[0] = buf_span(&s->machine.ask);
     s->evidence.chain[1] = buf_span(&s->machine.ark);
     s->evidence.chain_count = 2;

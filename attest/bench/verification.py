@@ -46,6 +46,7 @@ ROWS = {
 RATIOS = {
     f"hot, times {PEER}": ("go-verify", "hot"),
     f"warm, times {PEER}": ("go-verify", "warm"),
+    f"new-leaf, times {PEER}": ("go-verify", "new-leaf"),
     "warm over bare OpenSSL P-384": ("warm", "ecdsa"),
     "hot over bare table P-384": ("hot", "ecdsa-table"),
     "hot over bare OpenSSL P-384": ("hot", "ecdsa"),
