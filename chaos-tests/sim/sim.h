@@ -35,6 +35,7 @@ struct sim_result {
     uint64_t sets; /* acknowledged */
     uint64_t issues;
     uint64_t confirms;
+    uint64_t endorsements;
     uint64_t crashes;
     uint64_t joins;
     uint64_t cuts;
@@ -93,9 +94,12 @@ struct sim_pod {
     size_t wanted_count;
     uint64_t checked_leaves; /* of its ledger */
     uint64_t checked_records;
+    uint64_t checked_list; /* highest number of its revocation list */
 };
 
-enum sim_op_kind { SIM_BLOB, SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_STATUS, SIM_ADMIT };
+#define SIM_CHIPS 12 /* whose certificates are wanted: fewer than the log keeps */
+
+enum sim_op_kind { SIM_BLOB, SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_STATUS, SIM_ADMIT, SIM_ENDORSE };
 
 struct sim_op {
     struct sim_op *next;
@@ -107,6 +111,9 @@ struct sim_op {
     uint64_t floor_ledger;
     unsigned joiner; /* ADMIT: slot */
     uint64_t joiner_id;
+    uint8_t collateral;           /* ENDORSE: enum entry_collateral_kind */
+    struct entry_endorsement key; /* ENDORSE */
+    uint64_t number;              /* ENDORSE, a list's */
 };
 
 struct sim {
@@ -142,6 +149,11 @@ struct sim {
     size_t issued_count;
     uint64_t issues_unknown; /* requests that may or may not have been applied */
     uint64_t terms[4096];    /* leader of each term */
+    struct entry_endorsement acked_chips[SIM_CHIPS]; /* whose certificates were acknowledged */
+    size_t acked_chip_count;
+    uint64_t acked_list; /* number of the newest list that was acknowledged */
+    uint64_t grants;     /* acknowledged permissions to ask AMD's key service */
+    int64_t first_grant_s;
 };
 
 uint64_t sim_random(struct sim *s);

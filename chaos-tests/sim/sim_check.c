@@ -4,7 +4,8 @@
  *                     and the same
  *   at each reply     nothing acknowledged is missing or came twice: a set's transition stands in
  *                     the one history; no issue index twice, none before its entry was applied; a
- *                     confirmation shows all that was acknowledged before it was asked for
+ *                     confirmation shows all that was acknowledged before it was asked for; no
+ *                     more permissions to ask AMD than the cluster's budget has
  *   at rest           all members are equal, hold everything acknowledged, and take a new command
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -52,6 +53,18 @@ static void check_history(struct sim *s, struct sim_pod *p, const struct core *c
     p->checked_records = count;
 }
 
+/* A list never gives way to an older one. */
+static void check_list(struct sim *s, struct sim_pod *p, const struct core *core) {
+    size_t count = 0;
+    const struct core_crl *lists = core_crls(core, &count);
+    uint64_t number = count == 0 ? 0 : lists[0].number;
+    if (number < p->checked_list) {
+        sim_fail(s, "pod %u: revocation list %llu after %llu", p->slot, (unsigned long long)number,
+                 (unsigned long long)p->checked_list);
+    }
+    p->checked_list = number;
+}
+
 static void check_leader(struct sim *s, const struct sim_pod *p) {
     if (!replica_is_leader(p->replica)) {
         return;
@@ -74,6 +87,7 @@ void sim_check_step(struct sim *s) {
             check_leader(s, p);
             check_ledger(s, p, core);
             check_history(s, p, core);
+            check_list(s, p, core);
         }
     }
 }
@@ -172,6 +186,41 @@ static void check_confirm(struct sim *s, const struct sim_op *op) {
     s->result->confirms++;
 }
 
+/* What was granted and nobody heard of makes the budget smaller, never larger. */
+static void check_grant(struct sim *s, const struct core_result *r) {
+    if (s->grants == 0) {
+        s->first_grant_s = r->time;
+    }
+    s->grants++;
+    uint64_t passed_ms = (uint64_t)(r->time - s->first_grant_s) * 1000;
+    uint64_t most = LIMIT_KDS_BURST + 1 + passed_ms / LIMIT_KDS_PERIOD_MS;
+    if (r->time >= s->first_grant_s && s->grants > most) {
+        sim_fail(s, "%llu requests to AMD's key service were allowed, the budget is %llu",
+                 (unsigned long long)s->grants, (unsigned long long)most);
+    }
+}
+
+static void check_endorsement(struct sim *s, const struct sim_op *op, const struct core_result *r) {
+    const struct core *core = replica_core(s->pods[op->slot].replica);
+    s->result->endorsements++;
+    if (op->collateral == COLLATERAL_CRL) {
+        s->acked_list = op->number > s->acked_list ? op->number : s->acked_list;
+    } else if (op->collateral == COLLATERAL_FETCH) {
+        if (!r->duplicate && !r->already) {
+            check_grant(s, r);
+        }
+    } else if (core_find_vek(core, &op->key) == NULL) {
+        sim_fail(s, "pod %u: an acknowledged certificate is not there", op->slot);
+    } else {
+        size_t i = 0;
+        while (i < s->acked_chip_count && !entry_endorsement_same(&s->acked_chips[i], &op->key)) {
+            i++;
+        }
+        s->acked_chips[i] = op->key;
+        s->acked_chip_count += i == s->acked_chip_count ? 1 : 0;
+    }
+}
+
 void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replica_reply *reply) {
     sim_check_step(s); /* what was applied on the way to this reply is known first */
     if (reply->code != ERR_OK) {
@@ -194,6 +243,9 @@ void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replic
             return;
         }
         check_confirm(s, op);
+        break;
+    case SIM_ENDORSE:
+        check_endorsement(s, op, reply->result);
         break;
     case SIM_BLOB:
     case SIM_ADMIT:
@@ -228,6 +280,22 @@ static void check_durable(struct sim *s, const struct sim_pod *p) {
         sim_fail(s, "pod %u lost what was acknowledged: generation %llu of %llu", p->slot,
                  (unsigned long long)core_generation(core),
                  (unsigned long long)s->acked_generation);
+    }
+}
+
+static void check_endorsements(struct sim *s, const struct sim_pod *p) {
+    const struct core *core = replica_core(p->replica);
+    size_t count = 0;
+    const struct core_crl *lists = core_crls(core, &count);
+    uint64_t number = count == 0 ? 0 : lists[0].number;
+    for (size_t i = 0; i < s->acked_chip_count; i++) {
+        if (core_find_vek(core, &s->acked_chips[i]) == NULL) {
+            sim_fail(s, "pod %u lost a certificate that was acknowledged", p->slot);
+        }
+    }
+    if (number < s->acked_list) {
+        sim_fail(s, "pod %u has revocation list %llu, %llu was acknowledged", p->slot,
+                 (unsigned long long)number, (unsigned long long)s->acked_list);
     }
 }
 
@@ -294,6 +362,7 @@ void sim_check_rest(struct sim *s) {
             return;
         }
         check_durable(s, p);
+        check_endorsements(s, p);
         sim_check_issues(s, replica_core(p->replica));
         check_voters(s, p);
         if (first == NULL) {

@@ -181,6 +181,32 @@ static void ask_issue(struct sim *s, struct sim_op *op) {
     replica_issue(r, op->ticket, op->generation, &request);
 }
 
+static void ask_endorsement(struct sim *s, struct sim_op *op) {
+    struct entry_collateral e = {.time = host_unix_s(&s->pods[op->slot].host)};
+    uint64_t ticket = op->ticket;
+    char text[64];
+    e.kind = (uint8_t)(COLLATERAL_VEK + sim_below(s, 3));
+    e.key.product = SNP_MILAN;
+    if (e.kind == COLLATERAL_CRL) {
+        e.number = sim_below(s, 1000);
+        e.anchor[0] = 1;
+        e.this_update = e.time - 1000;
+        e.next_update = e.time + 1000;
+        snprintf(text, sizeof text, "list %llu", (unsigned long long)e.number);
+        e.der = span_str(text);
+    } else {
+        e.key.chip_id[0] = (uint8_t)(1 + sim_below(s, SIM_CHIPS));
+    }
+    if (e.kind == COLLATERAL_VEK) {
+        snprintf(text, sizeof text, "VCEK, edition %llu", (unsigned long long)sim_below(s, 3));
+        e.der = span_str(text);
+    }
+    op->collateral = e.kind;
+    op->key = e.key;
+    op->number = e.number;
+    propose(s, ticket, op->slot, ENTRY_COLLATERAL, &e);
+}
+
 /* `op` may be gone when these return. */
 void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
     struct sim_op *op = begin(s, kind, slot);
@@ -197,6 +223,9 @@ void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
         break;
     case SIM_STATUS:
         replica_status(r, op->ticket);
+        break;
+    case SIM_ENDORSE:
+        ask_endorsement(s, op);
         break;
     case SIM_BLOB:
     case SIM_ADMIT:
@@ -225,7 +254,8 @@ void sim_op_random(struct sim *s) {
     sim_op_begin(s,
                  dice < 15   ? SIM_SET
                  : dice < 60 ? SIM_ISSUE
-                 : dice < 92 ? SIM_CONFIRM
+                 : dice < 80 ? SIM_CONFIRM
+                 : dice < 92 ? SIM_ENDORSE
                              : SIM_STATUS,
                  slot);
 }

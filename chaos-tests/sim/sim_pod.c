@@ -78,6 +78,7 @@ static void start(struct sim *s, struct sim_pod *p) {
     p->id = replica_id_of(SPAN(p->spki));
     p->checked_leaves = 0;
     p->checked_records = 0;
+    p->checked_list = 0;
     p->wanted_count = 0;
     p->led_term = 0;
     p->join_ms = s->now_ms + sim_below(s, JOIN_PAUSE_MS);

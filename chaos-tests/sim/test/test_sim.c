@@ -35,6 +35,7 @@ static void add(struct sim_result *sum, const struct sim_result *r) {
     sum->sets += r->sets;
     sum->issues += r->issues;
     sum->confirms += r->confirms;
+    sum->endorsements += r->endorsements;
     sum->crashes += r->crashes;
     sum->joins += r->joins;
     sum->cuts += r->cuts;
@@ -43,13 +44,14 @@ static void add(struct sim_result *sum, const struct sim_result *r) {
 }
 
 static void print_sum(const struct sim_result *sum, uint64_t seeds) {
-    print_message("%llu seeds: %llu steps, %llu sets, %llu certificates, %llu confirmations; "
-                  "%llu crashes, %llu joins, %llu cuts, %llu pauses, %llu elections\n",
-                  (unsigned long long)seeds, (unsigned long long)sum->steps,
-                  (unsigned long long)sum->sets, (unsigned long long)sum->issues,
-                  (unsigned long long)sum->confirms, (unsigned long long)sum->crashes,
-                  (unsigned long long)sum->joins, (unsigned long long)sum->cuts,
-                  (unsigned long long)sum->pauses, (unsigned long long)sum->elections);
+    print_message(
+        "%llu seeds: %llu steps, %llu sets, %llu certificates, %llu confirmations, "
+        "%llu endorsements; %llu crashes, %llu joins, %llu cuts, %llu pauses, %llu elections\n",
+        (unsigned long long)seeds, (unsigned long long)sum->steps, (unsigned long long)sum->sets,
+        (unsigned long long)sum->issues, (unsigned long long)sum->confirms,
+        (unsigned long long)sum->endorsements, (unsigned long long)sum->crashes,
+        (unsigned long long)sum->joins, (unsigned long long)sum->cuts,
+        (unsigned long long)sum->pauses, (unsigned long long)sum->elections);
 }
 
 static void test_every_seed_keeps_its_promises(void **state) {
@@ -79,6 +81,7 @@ static void test_runs_are_not_idle(void **state) {
     assert_true(sum.sets > 3 * TWICE);
     assert_true(sum.issues > 10 * TWICE);
     assert_true(sum.confirms > 10 * TWICE);
+    assert_true(sum.endorsements > 5 * TWICE);
     assert_true(sum.crashes >= TWICE);
     assert_true(sum.joins > 2 * TWICE);
     assert_true(sum.cuts > TWICE);
