@@ -5,9 +5,11 @@
  *
  * The cryptography is taken out, so that changed bytes get to the checks behind it and a run costs
  * microseconds: the linker puts the __wrap functions below in place of OpenSSL's verification of
- * certificates and lists and of the report's signature (CMakeLists.txt). Each still refuses some
- * input. With WISH_BOUND the report's REPORT_DATA is first made the one of the leaf. The nonce is
- * zero and the exporter fixed; any root that the evidence brings along is permitted.
+ * certificates and lists, of the report's signature, and of reading a key or a certificate that was
+ * read before (CMakeLists.txt). Each verification still refuses some input. Chains that were
+ * accepted come from a cache, as in a process that judges many reports. With WISH_BOUND the
+ * report's REPORT_DATA is first made the one of the leaf. The nonce is zero and the exporter fixed;
+ * any root that the evidence brings along is permitted.
  *
  * Beyond "no crash": accepted evidence signs this leaf, came from another key than the verifier's
  * own, and is of the wanted role.
@@ -22,6 +24,7 @@
 #include "attest/session.h"
 #include "attest/snp_cache.h"
 #include "lib/base/limits.h"
+#include "lib/crypto/key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed);
@@ -33,6 +36,12 @@ int __wrap_X509_verify(X509 *certificate, EVP_PKEY *key);
 int __wrap_X509_CRL_verify(X509_CRL *list, EVP_PKEY *key);
 bool __wrap_hotkey_verify(struct hotkey_pool *pool, struct hotkey *key, struct span message,
                           const uint8_t r[48], const uint8_t s[48]);
+struct result __wrap_key_from_spki(struct span der, struct key *out, struct err *err);
+struct result __real_key_from_spki(struct span der, struct key *out, struct err *err);
+struct result __wrap_snp_cert_parse(struct span der, const char *label, struct snp_cert *out,
+                                    struct verdict *verdict, struct err *err);
+struct result __real_snp_cert_parse(struct span der, const char *label, struct snp_cert *out,
+                                    struct verdict *verdict, struct err *err);
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define NOW INT64_C(1767225600) /* 2026-01-01 */
@@ -44,7 +53,7 @@ enum wish {
     WISH_DOCUMENT = 1,    /* else a session */
     WISH_MANIFEST = 2,    /* else the cryptographic verdict */
     WISH_REFERENCES = 4,  /* a set with the report's own measurement */
-    WISH_CACHE = 8,       /* chains may come from an earlier input */
+    WISH_NO_CACHE = 8,    /* chains are read again, but by one size in 32 alone: that is slow */
     WISH_WORKLOAD = 16,   /* the policy of the manifest is a workload's */
     WISH_BOUND = 32,      /* REPORT_DATA becomes that of the leaf */
     WISH_REFLECTION = 64, /* the peer has the verifier's key */
@@ -78,6 +87,70 @@ bool __wrap_hotkey_verify(struct hotkey_pool *pool, struct hotkey *key, struct s
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
+/* --- What was read before */
+
+/* Of bytes that seldom change from run to run: what reading them gave. */
+struct memo {
+    uint8_t digest[SHA256_SIZE];
+    bool is_good;
+    struct err err;
+    struct snp_cert cert; /* of a certificate that is good; owned */
+    struct verdict verdict;
+};
+#define MEMO_COUNT 256
+static struct memo certificates[MEMO_COUNT];
+static struct memo keys[MEMO_COUNT];
+
+/* The memo of these bytes; *is_new when it is of no bytes yet. */
+static struct memo *find_memo(struct memo *memos, struct span bytes, bool *is_new) {
+    uint8_t digest[SHA256_SIZE];
+    sha256(bytes, digest);
+    struct memo *memo = &memos[digest[0] % MEMO_COUNT];
+    *is_new = memcmp(memo->digest, digest, sizeof digest) != 0;
+    memcpy(memo->digest, digest, sizeof digest);
+    return memo;
+}
+
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
+/* The statement's reader wants to know whether there is a key, and drops it. */
+struct result __wrap_key_from_spki(struct span der, struct key *out, struct err *err) {
+    bool is_new = false;
+    struct memo *memo = find_memo(keys, der, &is_new);
+    if (is_new) {
+        struct result r = __real_key_from_spki(der, out, &memo->err);
+        memo->is_good = is_ok(r);
+        return memo->is_good ? r : err_set(err, r.code, "%.900s", memo->err.text);
+    }
+    if (!memo->is_good) {
+        return err_set(err, memo->err.code, "%.900s", memo->err.text);
+    }
+    *out = (struct key){0};
+    return OK;
+}
+
+struct result __wrap_snp_cert_parse(struct span der, const char *label, struct snp_cert *out,
+                                    struct verdict *verdict, struct err *err) {
+    bool is_new = false;
+    struct memo *memo = find_memo(certificates, der, &is_new);
+    if (is_new) {
+        snp_cert_deinit(&memo->cert);
+        memo->cert = (struct snp_cert){0};
+        verdict_init(&memo->verdict);
+        memo->is_good =
+            is_ok(__real_snp_cert_parse(der, label, &memo->cert, &memo->verdict, &memo->err));
+    }
+    if (!memo->is_good) {
+        if (verdict != NULL) {
+            *verdict = memo->verdict;
+        }
+        return err_set(err, memo->err.code, "%.900s", memo->err.text);
+    }
+    *out = memo->cert;
+    CHECK(X509_up_ref(out->x509) == 1);
+    return OK;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
 /* --- The connection */
 
 static void zero_exporter(void *data, uint8_t out[32]) {
@@ -106,37 +179,15 @@ static struct attest_channel channel_for(uint8_t *wish) {
 
 /* --- Roots */
 
-/* Digests of certificates that were parsed before: certificates seldom change from run to run. */
-struct memo {
-    uint8_t der[SHA256_SIZE];
-    uint8_t spki[32];
-    bool is_certificate;
-};
-#define MEMO_COUNT 256
-static struct memo memos[MEMO_COUNT];
-
-static const struct memo *look_up(struct span der) {
-    uint8_t digest[SHA256_SIZE];
-    sha256(der, digest);
-    struct memo *memo = &memos[digest[0] % MEMO_COUNT];
-    if (memcmp(memo->der, digest, sizeof digest) != 0) {
-        struct snp_cert cert = {0};
-        memcpy(memo->der, digest, sizeof digest);
-        memo->is_certificate = is_ok(snp_cert_parse(der, "chain", &cert, NULL, NULL));
-        memcpy(memo->spki, cert.spki_digest, sizeof memo->spki);
-        snp_cert_deinit(&cert);
-    }
-    return memo;
-}
-
 static size_t find_roots(const struct evidence *e, uint8_t roots[LIMIT_EVIDENCE_CHAIN][32]) {
     size_t count = 0;
     const struct evidence_certificate *chain = e->chain.items;
     for (size_t i = 0; i < e->chain.count; i++) {
-        const struct memo *memo = look_up(chain[i].der);
-        if (memo->is_certificate) {
-            memcpy(roots[count++], memo->spki, 32);
+        struct snp_cert cert = {0};
+        if (is_ok(snp_cert_parse(chain[i].der, "chain", &cert, NULL, NULL))) {
+            memcpy(roots[count++], cert.spki_digest, 32);
         }
+        snp_cert_deinit(&cert);
     }
     return count;
 }
@@ -204,6 +255,7 @@ static void verify(uint8_t wish, struct span bytes, const struct evidence *e,
 static void judge(uint8_t wish, struct span bytes, const struct evidence *e) {
     static struct snp_cache *cache; /* of all inputs, as a process keeps one */
     cache = cache == NULL ? snp_cache_new() : cache;
+    bool is_cached = (wish & WISH_NO_CACHE) == 0 || bytes.size % 32 != 0;
     uint8_t roots[LIMIT_EVIDENCE_CHAIN][32];
     size_t root_count = find_roots(e, roots);
     struct snp_reference set = {.product = SNP_GENOA,
@@ -230,7 +282,7 @@ static void judge(uint8_t wish, struct span bytes, const struct evidence *e) {
         .extra_roots = (const uint8_t(*)[32])roots,
         .extra_root_count = root_count,
         .at = NOW,
-        .cache = (wish & WISH_CACHE) != 0 ? cache : NULL,
+        .cache = is_cached ? cache : NULL,
     };
     verify(wish, bytes, e, &policy);
 }
