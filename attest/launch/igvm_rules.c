@@ -122,7 +122,8 @@ static RESULT check_platform(struct igvm_rules *rules, const struct igvm_headers
         return OK;
     }
     ENSURE(rules->mask == 0, err, INVALID,
-           "a second SEV-SNP platform, mask 0x%x beside 0x%x: say which one to measure with --mask",
+           "a second SEV-SNP platform, mask 0x%x beside 0x%x: which one is meant must be said "
+           "(contrast measure igvm --mask N)",
            mask, rules->mask);
     rules->mask = mask;
     return OK;
@@ -346,7 +347,7 @@ static RESULT check_section(struct igvm_rules *rules, const struct igvm_header *
                rules->snp_masks == 0
                    ? "no SEV-SNP platform is declared before it: the image is for "
                      "another kind of guest"
-                   : "no SEV-SNP platform has the mask that --mask says");
+                   : "no SEV-SNP platform has the compatibility mask that was asked for");
     }
     if (section == 2 && rules->section < 2) {
         ENSURE(rules->has_policy, err, MALFORMED,
@@ -385,7 +386,7 @@ RESULT igvm_rules_finish(struct igvm_rules *rules, struct err *err) {
     ENSURE(rules->mask != 0, err, INVALID,
            rules->snp_masks == 0
                ? "no SEV-SNP platform is declared: the image is for another kind of guest"
-               : "no SEV-SNP platform has the mask that --mask says");
+               : "no SEV-SNP platform has the compatibility mask that was asked for");
     ENSURE(rules->has_policy, err, MALFORMED, "no GUEST_POLICY for the SEV-SNP platform 0x%x",
            rules->mask);
     return OK;

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define TOTAL_SIZE_AT 16
 #define CHECKSUM_AT 20
-/* Of headers that each ask for 16 GiB, so that an input takes milliseconds. */
+/* Bytes: a header may ask for 4096 pages, and an input shall take milliseconds. */
 #define HEADERS_MAX 4096
 
 static void measure(struct span bytes) {
