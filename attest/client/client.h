@@ -93,7 +93,7 @@ struct client_trust {
     bool must_have_manifest; /* a server without one is NOT_FOUNDED */
     int64_t at;              /* unix seconds */
     /* Gets what the server's host did not hand out; as in struct attest_policy. */
-    RESULT (*endorse)
+    RESULT(*endorse)
     (void *data, const struct snp_options *options, struct snp_evidence *evidence,
      struct snp_report *report, struct verdict *verdict, struct err *err);
     void *endorser;
