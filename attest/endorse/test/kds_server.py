@@ -172,7 +172,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def mode_short_length(self, path, number):
         body = self.content(path)
         self.answer(200, body, length=len(body) - 100)
-        self.close_connection = True
 
     def mode_endless(self, path, number):
         self.send_response(200)

@@ -157,6 +157,20 @@ static void test_troubles(void **state) {
     clock_s = SNP_FIXTURE_NOW;
 }
 
+/* What a liar sent behind its answer is not the next answer. */
+static void test_answers_do_not_mix(void **state) {
+    (void)state;
+    struct kds *k = open_mode("short-length");
+    for (int i = 0; i < 3; i++) {
+        AUTO(buf_deinit)
+        struct buf der = {0};
+        struct err err = {0};
+        assert_int_equal(kds_fetch_vek(k, &machine_key, &der, NULL, &err).code, ERR_DENIED);
+        assert_non_null(strstr(err.text, "SNP-CERT-FORMAT"));
+    }
+    kds_close(k);
+}
+
 static void test_nobody_listens(void **state) {
     (void)state;
     struct kds *k = open_base("http://127.0.0.1:1", 0);
@@ -361,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_a_certificate),
         cmocka_unit_test(test_a_chain),
         cmocka_unit_test(test_troubles),
+        cmocka_unit_test(test_answers_do_not_mix),
         cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_the_certificate_of_another_chip),
         cmocka_unit_test(test_the_certificate_of_another_tcb),
