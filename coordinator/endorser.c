@@ -571,8 +571,9 @@ static void refresh_lists(struct endorser *e, const struct core *core) {
     const struct manifest *m = core_manifest(core);
     for (size_t i = 0; m != NULL && e->has_service && i < m->reference_count; i++) {
         const struct snp_reference *set = &m->references[i];
-        for (uint8_t signing = 0; signing <= (set->csp_id_count > 0 ? 1 : 0); signing++) {
-            struct entry_endorsement key = {.product = (uint8_t)set->product, .signing = signing};
+        for (unsigned signing = 0; signing <= (set->csp_id_count > 0 ? 1U : 0U); signing++) {
+            struct entry_endorsement key = {.product = (uint8_t)set->product,
+                                            .signing = (uint8_t)signing};
             if (set->crl != CRL_OFF && find_job(e, &key) == NULL && is_list_due(e, &key)) {
                 (void)start_job(e, &key);
             }

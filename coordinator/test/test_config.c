@@ -81,6 +81,9 @@ static void test_defaults(void **state) {
     assert_string_equal(c->issuer, "unix:/run/snp.sock");
     assert_true(c->session_threads >= 1 && c->session_threads <= 8);
     assert_int_equal(c->log_level, LOG_INFO);
+    assert_string_equal(c->kds_url, "https://kdsintf.amd.com");
+    assert_string_equal(c->kds_ca_file, "");
+    assert_string_equal(c->endorsements, "");
 }
 
 static void test_every_variable_counts(void **state) {
@@ -92,7 +95,13 @@ static void test_every_variable_counts(void **state) {
     set("CONTRAST_RAFT_PORT", "3");
     set("CONTRAST_SESSION_THREADS", "64");
     set("CONTRAST_LOG_LEVEL", "error");
+    set("CONTRAST_KDS_URL", "off");
+    set("CONTRAST_KDS_CA_FILE", "/etc/ca.pem");
+    set("CONTRAST_ENDORSEMENTS", "/etc/endorsements");
     read_well(c);
+    assert_string_equal(c->kds_url, "off");
+    assert_string_equal(c->kds_ca_file, "/etc/ca.pem");
+    assert_string_equal(c->endorsements, "/etc/endorsements");
     assert_string_equal(c->listen, "127.0.0.1");
     assert_string_equal(c->address, "somewhere:99");
     assert_int_equal(c->user_port, 1);
@@ -189,6 +198,10 @@ static const struct bad_row bad_rows[] = {
     {"CONTRAST_SNP_SOCKET", "snp.sock",
      "CONTRAST_SNP_SOCKET: want the absolute path of the socket that hands out attestation "
      "reports, at most 250 bytes; got 'snp.sock'"},
+    {"CONTRAST_KDS_URL", "ftp://amd",
+     "CONTRAST_KDS_URL: want https://HOST, http://HOST or off, got 'ftp://amd'"},
+    {"CONTRAST_KDS_URL", "kdsintf.amd.com",
+     "CONTRAST_KDS_URL: want https://HOST, http://HOST or off, got 'kdsintf.amd.com'"},
     {"CONTRAST_OWNER_KEY_DIGESTS", NULL,
      "CONTRAST_OWNER_KEY_DIGESTS is not set: run `contrast generate` on the Coordinator's YAML, it "
      "adds the variable"},
@@ -296,6 +309,9 @@ static void test_help_names_every_variable(void **state) {
                                         "CONTRAST_OWNER_KEY_DIGESTS",
                                         "CONTRAST_PERMITTED_ROOTS",
                                         "CONTRAST_LOG_LEVEL",
+                                        "CONTRAST_KDS_URL",
+                                        "CONTRAST_KDS_CA_FILE",
+                                        "CONTRAST_ENDORSEMENTS",
                                         "CONTRAST_SESSION_THREADS"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_non_null(strstr(config_help, names[i]));
