@@ -94,6 +94,19 @@
 #define LIMIT_YAML_NODES 1000000
 #define LIMIT_YAML_ANCHORS 1000 /* in one document */
 
+/* Container image layers (cli/layer) */
+#define LIMIT_LAYER_TAR (UINT64_C(1) << 36)        /* one layer, not compressed: 64 GiB */
+#define LIMIT_LAYER_MEMORY (44 * 1024 * 1024)      /* index of a layer and window of its decoder */
+#define LIMIT_LAYER_WINDOW_LOG 25                  /* zstd: 32 MiB that a frame may look back */
+#define LIMIT_LAYER_RATIO 256                      /* tar bytes for one byte of the blob... */
+#define LIMIT_LAYER_RATIO_FREE (256 * 1024 * 1024) /* ... beyond so many tar bytes */
+#define LIMIT_LAYER_CHUNK (256 * 1024)             /* one buffer between decoder and hash thread */
+#define LIMIT_LAYER_QUEUE 8                        /* such buffers */
+#define LIMIT_LAYER_EXTENSION (1024 * 1024)        /* one long name or pax header of a tar */
+#define LIMIT_LAYER_FILE (1024 * 1024)             /* etc/passwd or etc/group */
+#define LIMIT_LAYER_WARNINGS 256                   /* kept; others are counted */
+#define LIMIT_LAYER_WARNING 1024                   /* bytes of one */
+
 /* Consensus */
 #define LIMIT_ENTRY (1024 * 1024)
 #define LIMIT_VOTERS 5

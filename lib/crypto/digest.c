@@ -8,6 +8,8 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include "lib/base/mem.h"
+
 static void digest_parts(const EVP_MD *md, const struct span *parts, size_t count, uint8_t *out) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CHECK(ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1);
@@ -40,6 +42,33 @@ void sha384(struct span in, uint8_t out[SHA384_SIZE]) {
 
 void sha512(struct span in, uint8_t out[SHA512_SIZE]) {
     sha512_parts(&in, 1, out);
+}
+
+struct sha256_stream {
+    EVP_MD_CTX *ctx; /* owned */
+};
+
+struct sha256_stream *sha256_stream_new(void) {
+    struct sha256_stream *s = mem_alloc(sizeof *s);
+    s->ctx = EVP_MD_CTX_new();
+    CHECK(s->ctx != NULL && EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) == 1);
+    return s;
+}
+
+void sha256_stream_update(struct sha256_stream *s, struct span bytes) {
+    CHECK(EVP_DigestUpdate(s->ctx, bytes.data, bytes.size) == 1);
+}
+
+void sha256_stream_final(struct sha256_stream *s, uint8_t out[SHA256_SIZE]) {
+    CHECK(EVP_DigestFinal_ex(s->ctx, out, NULL) == 1);
+    CHECK(EVP_DigestInit_ex(s->ctx, NULL, NULL) == 1); /* the same algorithm, fetched once */
+}
+
+void sha256_stream_free(struct sha256_stream *s) {
+    if (s != NULL) {
+        EVP_MD_CTX_free(s->ctx);
+        mem_free(s);
+    }
 }
 
 static OSSL_PARAM octets(const char *name, struct span value) {

@@ -20,6 +20,13 @@ void sha256_parts(const struct span *parts, size_t count, uint8_t out[SHA256_SIZ
 void sha384_parts(const struct span *parts, size_t count, uint8_t out[SHA384_SIZE]);
 void sha512_parts(const struct span *parts, size_t count, uint8_t out[SHA512_SIZE]);
 
+/* SHA-256 in pieces, for streams and for many digests in a row: final restarts it. */
+struct sha256_stream;
+struct sha256_stream *sha256_stream_new(void);
+void sha256_stream_update(struct sha256_stream *s, struct span bytes);
+void sha256_stream_final(struct sha256_stream *s, uint8_t out[SHA256_SIZE]);
+void sha256_stream_free(struct sha256_stream *s); /* NULL is accepted */
+
 /* HKDF-SHA-256, RFC 5869; `out_size` bytes. */
 void hkdf_sha256(struct span key, struct span salt, struct span info, uint8_t *out,
                  size_t out_size);

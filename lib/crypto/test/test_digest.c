@@ -57,6 +57,23 @@ static void test_parts_are_their_concatenation(void **state) {
     assert_memory_equal(whole, pieces, SHA256_SIZE);
 }
 
+static void test_stream_starts_again_after_each_digest(void **state) {
+    (void)state;
+    uint8_t whole[SHA256_SIZE], pieces[SHA256_SIZE];
+    struct sha256_stream *s = sha256_stream_new();
+    const char *const texts[] = {"abc", "", "abc"};
+    for (size_t i = 0; i < 3; i++) {
+        sha256(span_str(texts[i]), whole);
+        for (const char *p = texts[i]; *p != '\0'; p++) {
+            sha256_stream_update(s, span_of(p, 1));
+        }
+        sha256_stream_final(s, pieces);
+        assert_memory_equal(whole, pieces, SHA256_SIZE);
+    }
+    sha256_stream_free(s);
+    sha256_stream_free(NULL);
+}
+
 struct hkdf_row {
     const char *key; /* hexadecimal, as the others */
     const char *salt;
@@ -129,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples_of_the_standard),
         cmocka_unit_test(test_parts_are_their_concatenation),
+        cmocka_unit_test(test_stream_starts_again_after_each_digest),
         cmocka_unit_test(test_hkdf_vectors_of_the_rfc),
         cmocka_unit_test(test_hkdf_takes_absent_salt_and_info),
         cmocka_unit_test(test_hkdf_separates_by_info),
