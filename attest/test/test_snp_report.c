@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "attest/snp_print.h"
+#include "attest/snp_product.h"
 #include "attest/snp_report.h"
 
 /* Every byte that a report may set, set; scalars far below n. */
@@ -220,6 +221,69 @@ static void test_load_reads_what_parse_refuses(void **state) {
     assert_int_equal(out.vmpl, 2);
 }
 
+/* Display family and model; the stepping says nothing. */
+static void test_products_by_cpuid(void **state) {
+    (void)state;
+    static const struct {
+        uint8_t family;
+        uint8_t model;
+        enum snp_product product;
+    } rows[] = {
+        {0x19, 0x00, SNP_MILAN},           {0x19, 0x0F, SNP_MILAN},
+        {0x19, 0x10, SNP_GENOA},           {0x19, 0x1F, SNP_GENOA},
+        {0x19, 0x20, SNP_PRODUCT_UNKNOWN}, {0x19, 0x9F, SNP_PRODUCT_UNKNOWN},
+        {0x19, 0xA0, SNP_GENOA},           {0x19, 0xAF, SNP_GENOA},
+        {0x19, 0xB0, SNP_PRODUCT_UNKNOWN}, {0x1A, 0x00, SNP_TURIN},
+        {0x1A, 0x11, SNP_TURIN},           {0x1A, 0x12, SNP_PRODUCT_UNKNOWN},
+        {0x1A, 0x50, SNP_PRODUCT_UNKNOWN}, {0x1A, 0x90, SNP_PRODUCT_UNKNOWN}, /* Venice */
+        {0x1A, 0xC7, SNP_PRODUCT_UNKNOWN}, {0x17, 0x01, SNP_PRODUCT_UNKNOWN},
+        {0x00, 0x00, SNP_PRODUCT_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct snp_report r = sample(3);
+        r.cpuid_family = rows[i].family;
+        r.cpuid_model = rows[i].model;
+        for (unsigned step = 0; step < 16; step++) {
+            r.cpuid_stepping = (uint8_t)step;
+            assert_int_equal(snp_product_of_report(&r), rows[i].product);
+        }
+    }
+}
+
+/* Version 2: eight bytes of CHIP_ID are Turin's, more are Milan's or Genoa's, none say nothing. */
+static void test_products_by_chip_id(void **state) {
+    (void)state;
+    struct snp_report r = sample(2);
+    assert_int_equal(snp_product_of_report(&r), SNP_PRODUCT_UNKNOWN);
+    memset(r.chip_id + 8, 0, sizeof r.chip_id - 8);
+    assert_int_equal(snp_product_of_report(&r), SNP_TURIN);
+    r.chip_id[63] = 1;
+    assert_int_equal(snp_product_of_report(&r), SNP_PRODUCT_UNKNOWN);
+    memset(r.chip_id, 0, sizeof r.chip_id);
+    assert_int_equal(snp_product_of_report(&r), SNP_PRODUCT_UNKNOWN);
+}
+
+/* AMD 57230 table 8: which bytes of a TCB a product uses; the rest must be zero. */
+static void test_reserved_bytes_of_a_tcb(void **state) {
+    (void)state;
+    static const struct {
+        enum snp_product product;
+        const char *used; /* one character a byte */
+    } rows[] = {{SNP_MILAN, "bt....su"}, {SNP_GENOA, "bt....su"}, {SNP_TURIN, "fbts...u"}};
+    for (size_t i = 0; i < 3 * 8; i++) {
+        uint8_t raw[8] = {0};
+        struct snp_tcb tcb = {0};
+        raw[i % 8] = 7;
+        char used = rows[i / 8].used[i % 8];
+        assert_int_equal(is_ok(snp_tcb_decode(rows[i / 8].product, raw, &tcb, NULL)), used != '.');
+        assert_int_equal(tcb.fmc, used == 'f' ? 7 : 0);
+        assert_int_equal(tcb.bootloader, used == 'b' ? 7 : 0);
+        assert_int_equal(tcb.tee, used == 't' ? 7 : 0);
+        assert_int_equal(tcb.snp, used == 's' ? 7 : 0);
+        assert_int_equal(tcb.microcode, used == 'u' ? 7 : 0);
+    }
+}
+
 static void test_print_names_the_fields(void **state) {
     (void)state;
     AUTO(buf_deinit)
@@ -246,6 +310,9 @@ int main(void) {
         cmocka_unit_test(test_scalars_end_at_the_order),
         cmocka_unit_test(test_every_reserved_byte_counts),
         cmocka_unit_test(test_load_reads_what_parse_refuses),
+        cmocka_unit_test(test_products_by_cpuid),
+        cmocka_unit_test(test_products_by_chip_id),
+        cmocka_unit_test(test_reserved_bytes_of_a_tcb),
         cmocka_unit_test(test_print_names_the_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
