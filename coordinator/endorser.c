@@ -259,8 +259,10 @@ static void fail_job(struct endorser *e, struct job *j, enum err_code code, cons
     uint64_t wait = jittered(e, backoff) + backoff / 2;
     char name[120];
     endorser_name(&j->key, name, sizeof name);
-    log_at(j->failures == 1 ? LOG_WARN : LOG_INFO, "endorsements: %s: %s: %s", name, err_name(code),
-           why == NULL ? "" : why);
+    /* Before founding nobody demanded the list yet. */
+    bool is_quiet = entry_endorsement_is_list(&j->key) && e->io.core(e->io.data) == NULL;
+    log_at(j->failures == 1 && !is_quiet ? LOG_WARN : LOG_INFO, "endorsements: %s: %s: %s", name,
+           err_name(code), why == NULL ? "" : why);
     rest(e, j, code, why, wait > retry_ms ? wait : retry_ms);
 }
 
@@ -321,9 +323,31 @@ static void step(struct endorser *e, struct job *j) {
     }
 }
 
+static bool is_wanted(const struct endorser *e, const struct entry_endorsement *key) {
+    for (const struct waiter *w = e->waiters; w != NULL; w = w->next) {
+        if (wants(w, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What failed and nobody waits for gives way: made-up chips must not keep real ones out. */
+static void make_room(struct endorser *e) {
+    for (size_t i = 0; e->job_count == LIMIT_KDS_QUEUE && i < e->job_count; i++) {
+        struct job *j = &e->jobs[i];
+        if (j->phase == JOB_IDLE && j->failures > 0 && !is_wanted(e, &j->key)) {
+            remove_job(e, j);
+        }
+    }
+}
+
 /* NULL: too many. */
 static struct job *start_job(struct endorser *e, const struct entry_endorsement *key) {
     struct job *j = find_job(e, key);
+    if (j == NULL) {
+        make_room(e);
+    }
     if (j == NULL && e->job_count == LIMIT_KDS_QUEUE) {
         return NULL;
     }
@@ -582,11 +606,7 @@ static void refresh_lists(struct endorser *e, const struct core *core) {
 }
 
 static bool is_refresh_over(const struct endorser *e, const struct job *j) {
-    bool is_wanted = false;
-    for (const struct waiter *w = e->waiters; w != NULL; w = w->next) {
-        is_wanted = is_wanted || wants(w, &j->key);
-    }
-    return entry_endorsement_is_list(&j->key) && !is_wanted && !is_list_due(e, &j->key);
+    return entry_endorsement_is_list(&j->key) && !is_wanted(e, &j->key) && !is_list_due(e, &j->key);
 }
 
 static void run_jobs(struct endorser *e) {

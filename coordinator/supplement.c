@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 
 #define AGAIN_LEAST_MS 1000 /* after a question that was not answered */
+#define LIST_MAX (LIMIT_FRAME_BODY_UNAUTHENTICATED - LIMIT_EVIDENCE - 1024) /* sent along */
 #define LIST_AGAIN_MS 10000 /* between two questions for a list */
 
 /* One letter that waits for the endorser. */
@@ -48,7 +49,7 @@ static struct span find_list(const struct supplement *s, struct completion *c) {
         anchor = root.spki_digest;
     }
     for (size_t i = 0; anchor != NULL && i < count; i++) {
-        if (entry_endorsement_same(&rows[i].key, &c->list) &&
+        if (entry_endorsement_same(&rows[i].key, &c->list) && rows[i].der.size <= LIST_MAX &&
             memcmp(rows[i].anchor, anchor, sizeof rows[i].anchor) == 0) {
             list = rows[i].der;
         }

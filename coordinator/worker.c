@@ -12,6 +12,8 @@
 #include "coordinator/supplement.h"
 #include "lib/base/log.h"
 
+_Static_assert(LIMIT_COLLATERAL_CRLS < SNP_CRLS_MAX, "own lists and the evidence's are all judged");
+
 #define LEARNED 64 /* certificates remembered as known; another costs a letter */
 
 struct op {

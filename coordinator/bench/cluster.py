@@ -114,7 +114,8 @@ class Cluster:
         with open(os.path.join(self.app, "manifest.json"), encoding="utf-8") as f:
             manifest = json.load(f)
         roots = manifest["ReferenceValues"]["snp"][0]["SimulatedRoots"]
-        return {"CONTRAST_OWNER_KEY_DIGESTS": ",".join(manifest["WorkloadOwnerKeyDigests"]),
+        return {"CONTRAST_KDS_URL": "off",
+                "CONTRAST_OWNER_KEY_DIGESTS": ",".join(manifest["WorkloadOwnerKeyDigests"]),
                 "CONTRAST_PERMITTED_ROOTS": ",".join(roots)}
 
     # --- Set-up

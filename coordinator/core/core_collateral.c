@@ -158,7 +158,7 @@ static RESULT check_crl(const struct core_crl *row, struct err *err) {
     ENSURE(row->der.size > 0, err, INVALID, "the revocation list is empty");
     ENSURE(!span_is_zero(SPAN(row->anchor)), err, INVALID, "a revocation list without its root");
     TRY(core__check_time(row->this_update, err));
-    ENSURE(row->next_update > row->this_update && row->next_update <= ENTRY_TIME_MAX, err, INVALID,
+    ENSURE(row->next_update >= row->this_update && row->next_update <= ENTRY_TIME_MAX, err, INVALID,
            "the revocation list ends before it begins");
     return OK;
 }

@@ -404,6 +404,22 @@ static void test_a_report_of_two_products_is_served_by_either(void **state) {
     assert_answer(b, 0, 1, ERR_OK, "");
 }
 
+static void test_chips_that_do_not_exist_keep_no_real_one_out(void **state) {
+    struct bench *b = *state;
+    b->is_founded = b->may_propose = false;
+    for (unsigned i = 0; i < LIMIT_KDS_QUEUE; i++) {
+        want(b, 1, 100 + i);
+    }
+    size_t fetches = b->fetches;
+    want(b, 1, 3);
+    assert_int_equal(b->fetches, fetches); /* all are under way */
+    for (unsigned i = 0; i < LIMIT_KDS_QUEUE; i++) {
+        failed(b, 100 + i, ERR_NOT_FOUND, 0);
+    }
+    want(b, 1, 3);
+    assert_int_equal(b->fetches, fetches + 1);
+}
+
 /* --- Lists */
 
 static void demand_lists(struct bench *b) {
@@ -519,6 +535,7 @@ int main(void) {
         T(test_evidence_teaches_once),
         T(test_a_stuck_log_is_offered_the_same_again_later),
         T(test_no_quorum_is_tried_again),
+        T(test_chips_that_do_not_exist_keep_no_real_one_out),
         T(test_a_report_of_two_products_is_served_by_either),
         T(test_lists_that_the_manifest_demands_are_kept_fresh),
         T(test_a_list_about_to_end_is_fetched_sooner),

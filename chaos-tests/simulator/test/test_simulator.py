@@ -333,6 +333,20 @@ class Serving(Case):
                  "sys.stdout.buffer.write(s.recv(8))\n"
         self.assertEqual(self.launch(sys.executable, "-c", script).stdout, b"SNPA\0\0\0\1")
 
+    def test_a_host_that_hands_out_no_certificates(self):
+        script = "import os,socket,sys\n" \
+                 "s = socket.socket(socket.AF_UNIX); s.connect(os.environ['CONTRAST_SNP_SOCKET'])\n" \
+                 "s.sendall(b'SNPR' + bytes([0,0,0,1]) + bytes(64))\n" \
+                 "head = s.recv(12, socket.MSG_WAITALL)\n" \
+                 "s.recv(int.from_bytes(head[8:], 'big'), socket.MSG_WAITALL)\n" \
+                 "print(len(head), int.from_bytes(s.recv(4, socket.MSG_WAITALL), 'big'))\n"
+        for options, is_empty in ((("--certificates", "none"), True),
+                                  (("--certificates", "table"), False), ((), False)):
+            server = self.serve(*options)
+            size = int(self.launch(sys.executable, "-c", script).stdout.split()[1])
+            self.assertEqual(is_empty, size == 0, size)
+            server.stop()
+
     def test_throttled_between_two_signals(self):
         server = self.serve()
         script = "import os,socket,sys\n" \
@@ -450,6 +464,8 @@ class Usage(Case):
         self.expect(2, "0 to 100", "serve", self.machine, "--socket", "s", "--busy-rate", "101")
         self.expect(2, "0 to 60000", "serve", self.machine, "--socket", "s",
                     "--report-latency", "x")
+        self.expect(2, "want table or none", "serve", self.machine, "--socket", "s",
+                    "--certificates", "some")
         self.expect(2, "leave room for pods", "serve",
                     self.machine, "--socket", "/" + "s" * 100)
         self.expect(2, "not the folder of a machine", "serve", self.root, "--socket", "s")

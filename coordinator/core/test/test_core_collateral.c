@@ -338,7 +338,7 @@ static void change_content(struct entry_collateral *e, enum change change) {
     } else if (change == CRL_NO_TIME) {
         e->this_update = 0;
     } else if (change == CRL_REVERSED) {
-        e->next_update = e->this_update;
+        e->next_update = e->this_update - 1;
     } else if (change == TIME_0 || change == TIME_FAR) {
         e->time = change == TIME_0 ? 0 : ENTRY_TIME_MAX + 1;
     }
