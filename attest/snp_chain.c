@@ -77,8 +77,17 @@ static struct result settle_product(const struct work *w) {
                         actual);
 }
 
-/* The certificate of this kind and product at hand, else the built-in one, which then proves the
- * contrary: the leaf is not AMD's; and its bytes. */
+static struct result lack_ca(const struct work *w, enum snp_cert_kind kind) {
+    static const char remedy[] =
+        "the leaf is not AMD's: a simulated machine's needs that machine's ASK and ARK beside it "
+        "(--chain, --trust-root)";
+    const struct verdict_rule rule = {"chain-present", "SNP-CHAIN-MISSING",
+                                      snp_cert_kind_name(kind), remedy};
+    return verdict_lack(w->verdict, w->err, &rule, "the authority that signed the leaf", "none");
+}
+
+/* The certificate of this kind and product at hand, and its bytes; else the built-in one, which
+ * then proves the contrary, unless the leaf may be somebody else's. */
 static struct result find_ca(const struct work *w, enum snp_cert_kind kind, struct snp_cert *out,
                              struct span *der) {
     const struct snp_chain_input *in = w->input;
@@ -94,6 +103,9 @@ static struct result find_ca(const struct work *w, enum snp_cert_kind kind, stru
             return OK;
         }
         snp_cert_deinit(&cert);
+    }
+    if (in->may_be_foreign) {
+        return lack_ca(w, kind);
     }
     *der = snp_roots_der(w->chain->product, kind);
     return snp_cert_parse(*der, snp_cert_kind_name(kind), out, w->verdict, w->err);

@@ -35,6 +35,9 @@ struct snp_chain_input {
     size_t certificate_count;        /* at most SNP_CHAIN_MAX */
     enum snp_signing_key kind;       /* the report's */
     enum snp_product by_report;      /* UNKNOWN: version 2 of Milan or Genoa, the issuer decides */
+    bool may_be_foreign; /* the verifier permits roots that are not AMD's: a leaf that AMD
+                            did not sign, without its authority, lacks a certificate;
+                            otherwise it is false */
 };
 
 struct snp_cache; /* snp_cache.h */

@@ -65,12 +65,21 @@ static struct result settle_product(struct work *w) {
     return verdict_deny(w->verdict, w->err, &rule, "Milan, Genoa or Turin", actual);
 }
 
+static bool permits_foreign_roots(const struct snp_options *o) {
+    bool permits = o->extra_root_count > 0;
+    for (size_t i = 0; !o->only_extra_roots && i < o->reference_count; i++) {
+        permits = permits || o->references[i].simulated_root_count > 0;
+    }
+    return permits;
+}
+
 static struct result establish_chain(struct work *w) {
     const struct snp_chain_input input = {.vek = w->evidence->vek,
                                           .certificates = w->evidence->chain,
                                           .certificate_count = w->evidence->chain_count,
                                           .kind = w->kind,
-                                          .by_report = w->product};
+                                          .by_report = w->product,
+                                          .may_be_foreign = permits_foreign_roots(w->options)};
     TRY(snp_chain_establish(w->options->cache, &input, &w->chain, w->verdict, w->err));
     w->product = w->chain->product;
     return OK;

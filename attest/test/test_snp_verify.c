@@ -457,21 +457,33 @@ static void test_before_the_endorsement(void **state) {
     }
 }
 
-/* AMD's own authorities are there without being sent; they did not sign this leaf. */
+static void expect_lacking(struct trial *t, const char *code, const char *field) {
+    assert_int_equal(run(t).code, ERR_UNVERIFIABLE);
+    assert_int_equal(t->verdict.kind, VERDICT_UNVERIFIABLE);
+    assert_string_equal(t->verdict.code, code);
+    assert_string_equal(t->verdict.field, field);
+}
+
+/* AMD's own authorities are there without being sent, and they did not sign this leaf. Who permits
+ * another root lacks its authorities; who does not, has proof that the leaf is false. */
 static void test_without_its_authorities_a_leaf_is_not_amds(void **state) {
     (void)state;
     struct trial t;
     prepare(&t, &machine);
     sign(&t, &machine);
-    t.evidence.chain_count = 1; /* the ASK, and AMD's ARK */
+    t.evidence.chain_count = 1; /* the ASK */
+    expect_lacking(&t, "SNP-CHAIN-MISSING", "ARK");
+    t.evidence.chain_count = 0;
+    expect_lacking(&t, "SNP-CHAIN-MISSING", "ASK");
+    t.evidence.chain[0] = buf_span(&machine.ark);
+    t.evidence.chain_count = 1;
+    expect_lacking(&t, "SNP-CHAIN-MISSING", "ASK");
+    t.reference.simulated_root_count = 0;
+    t.options.extra_root_count = 0;
     expect_denied(&t, "SNP-CERT-SIGNATURE");
-    assert_string_equal(t.verdict.field, "ASK.signature");
     t.evidence.chain_count = 0;
     expect_denied(&t, "SNP-CERT-SIGNATURE");
     assert_string_equal(t.verdict.field, "VCEK.signature");
-    t.evidence.chain[0] = buf_span(&machine.ark); /* the ARK, and AMD's ASK */
-    t.evidence.chain_count = 1;
-    expect_denied(&t, "SNP-CERT-SIGNATURE");
 }
 
 static void test_chain_of_another_product_is_not_used(void **state) {
@@ -481,7 +493,7 @@ static void test_chain_of_another_product_is_not_used(void **state) {
     sign(&t, &machine);
     t.evidence.chain[0] = buf_span(&other.ask);
     t.evidence.chain[1] = buf_span(&other.ark);
-    expect_denied(&t, "SNP-CERT-SIGNATURE");
+    expect_lacking(&t, "SNP-CHAIN-MISSING", "ASK");
     t.evidence.chain[2] = buf_span(&machine.ark); /* any order, others in between */
     t.evidence.chain[3] = buf_span(&machine.ask);
     t.evidence.chain_count = 4;
@@ -520,7 +532,7 @@ static void test_kinds_are_not_mixed(void **state) {
     expect_denied(&t, "SNP-VEK-KIND");
     t.evidence.vek = buf_span(&machine.vlek);
     t.evidence.chain[0] = buf_span(&machine.ask);
-    expect_denied(&t, "SNP-CERT-SIGNATURE"); /* AMD's ASVK did not sign it */
+    expect_lacking(&t, "SNP-CHAIN-MISSING", "ASVK");
     prepare_vlek(&t, &machine);
     t.report.key_info = SNP_KEY_VCEK << 2;
     sign(&t, &machine);
