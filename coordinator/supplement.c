@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 
 #define AGAIN_LEAST_MS 1000 /* after a question that was not answered */
+#define AGAIN_MOST_MS 5000  /* the cluster may learn it sooner than the service answers */
 #define LIST_MAX (LIMIT_FRAME_BODY_UNAUTHENTICATED - LIMIT_EVIDENCE - 1024) /* sent along */
 #define LIST_AGAIN_MS 10000 /* between two questions for a list */
 
@@ -29,6 +30,21 @@ void supplement_deinit(struct supplement *s) {
     buf_deinit(&s->bytes);
     arena_deinit(&s->arena);
     *s = (struct supplement){0};
+}
+
+void supplement_retry(struct supplement *s) {
+    s->not_before = 0;
+    s->list_not_before = 0;
+}
+
+/* Whether the certificate that is kept here is the one of this report: a version 2 report may be of
+ * two products, and has a key of each. */
+static bool is_mine(const struct supplement *s, const struct completion *c) {
+    bool found = false;
+    for (size_t i = 0; i < c->key_count; i++) {
+        found = found || (s->is_known && entry_endorsement_same(&c->keys[i], &s->vek.key));
+    }
+    return found;
 }
 
 /* --- Filling */
@@ -82,8 +98,7 @@ static void fill(struct supplement *s, struct letter *l) {
     struct completion c;
     struct buf completed = {0};
     if (is_ok(completion_read(buf_span(&l->bytes), &arena, &c, NULL))) {
-        bool lacks_vek = !c.has_vek && s->is_known && c.key_count > 0 &&
-                         entry_endorsement_same(&c.keys[0], &s->vek.key);
+        bool lacks_vek = !c.has_vek && is_mine(s, &c);
         struct span list = find_list(s, &c);
         if (list.size == 0) {
             look_for_list(s, &c);
@@ -117,6 +132,7 @@ static void keep(struct supplement *s, struct span entry_bytes) {
 
 static void rest(struct supplement *s, const char *why, uint64_t ms) {
     ms = ms < AGAIN_LEAST_MS ? AGAIN_LEAST_MS : ms;
+    ms = ms > AGAIN_MOST_MS ? AGAIN_MOST_MS : ms;
     s->not_before = host_monotonic_ms(worker_identity(s->worker)->host) + ms;
     log_warn("this replica's evidence goes out without its certificate: %s", why);
 }
@@ -135,9 +151,7 @@ static void on_endorsed(void *owner, const struct letter *reply) {
 }
 
 static bool must_ask(const struct supplement *s, const struct completion *c) {
-    bool is_mine =
-        s->is_known && c->key_count > 0 && entry_endorsement_same(&c->keys[0], &s->vek.key);
-    return !c->has_vek && c->key_count > 0 && !is_mine &&
+    return !c->has_vek && c->key_count > 0 && !is_mine(s, c) &&
            host_monotonic_ms(worker_identity(s->worker)->host) >= s->not_before;
 }
 

@@ -4,8 +4,8 @@
  *
  * A host that gives no certificates must not keep others from verifying this replica, and a client
  * that demands a revocation list gets the newest one along. Attestation is served in every state:
- * without a certificate in time the evidence goes out as it is, and for a while nobody waits for
- * one again. Before founding nobody knows what the first manifest will demand: a list is looked
+ * without a certificate in time the evidence goes out as it is, and for some seconds nobody waits
+ * for one again. Before founding nobody knows what the first manifest will demand: a list is looked
  * for, and evidence does not wait for it.
  *
  * One per session thread, used on it.
@@ -35,6 +35,9 @@ struct supplement {
 void supplement_init(struct supplement *s, struct worker *w,
                      void (*done)(struct worker *w, struct letter *l));
 void supplement_deinit(struct supplement *s); /* accepts zeroed */
+
+/* The cluster or its state changed: what nobody knew may be known now. The next evidence asks. */
+void supplement_retry(struct supplement *s);
 
 /* Takes over a letter whose bytes are an evidence message; `done` is called once, now or later. */
 void supplement_start(struct supplement *s, struct letter *l);

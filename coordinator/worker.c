@@ -368,6 +368,7 @@ static void take_view(struct worker *w, struct letter *l) {
     view_unref(w->view);
     w->view = l->view;
     l->view = NULL;
+    supplement_retry(&w->supplement);
     if (w->mesh_generation != w->view->generation) { /* the old key goes at once */
         ca_mesh_deinit(&w->mesh);
         w->mesh = (struct ca_mesh){0};
