@@ -5,6 +5,7 @@
 #include "cli/cmd_evidence.h"
 #include "cli/cmd_generate.h"
 #include "cli/cmd_history.h"
+#include "cli/cmd_layer.h"
 #include "cli/cmd_measure.h"
 #include "cli/cmd_policy.h"
 #include "cli/cmd_set.h"
@@ -23,6 +24,8 @@ static const struct cli_command COMMANDS[] = {
     {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
     {"policy hash", cmd_policy_hash, "the hashes of the policies in a file", CMD_POLICY_HASH_HELP},
     {"policy show", cmd_policy_show, "the policies in a file", CMD_POLICY_SHOW_HELP},
+    {"layer hash", cmd_layer_hash, "dm-verity root hash of a container image layer",
+     CMD_LAYER_HASH_HELP},
     {"measure igvm", cmd_measure_igvm, "launch digest of an IGVM file", CMD_MEASURE_IGVM_HELP},
     {"measure ovmf", cmd_measure_ovmf, "launch digest of a firmware image and a kernel",
      CMD_MEASURE_OVMF_HELP},

@@ -34,6 +34,8 @@ pkg_check_modules(YAML REQUIRED IMPORTED_TARGET GLOBAL yaml-0.1)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET GLOBAL jansson>=2.14)
 pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET GLOBAL msgpack)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET GLOBAL libcurl>=7.87)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET GLOBAL zlib)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET GLOBAL libzstd>=1.5)
 pkg_check_modules(RAFT IMPORTED_TARGET GLOBAL raft>=0.22.1)
 if(NOT RAFT_FOUND OR RAFT_VERSION VERSION_GREATER_EQUAL 0.23)
   message(FATAL_ERROR "libraft-dev 0.22.1 is needed (found: '${RAFT_VERSION}'). Debian 12's own "

@@ -62,6 +62,7 @@ struct layer_result {
     uint8_t diff_id[SHA256_SIZE]; /* of the tar, as in rootfs.diff_ids of an image config */
     uint64_t tar_size;
     struct layer_root roots[LAYER_DIALECTS];
+    uint64_t long_links;      /* whose target is not whole in its header */
     struct layer_file passwd; /* etc/passwd */
     struct layer_file group;  /* etc/group */
     struct layer_warning *warnings;

@@ -105,7 +105,31 @@
 #define LIMIT_LAYER_EXTENSION (1024 * 1024)        /* one long name or pax header of a tar */
 #define LIMIT_LAYER_FILE (1024 * 1024)             /* etc/passwd or etc/group */
 #define LIMIT_LAYER_WARNINGS 256                   /* kept; others are counted */
-#define LIMIT_LAYER_WARNING 1024                   /* bytes of one */
+#define LIMIT_LAYER_WARNING 8192                   /* bytes of one */
+
+/* Container registries (cli/registry) */
+#define LIMIT_REGISTRY_DOCUMENT (4 * 1024 * 1024) /* a manifest, an index or a config */
+#define LIMIT_REGISTRY_ITEMS 65536                /* brackets and commas of one JSON document */
+#define LIMIT_REGISTRY_TOKEN (64 * 1024)          /* an answer of a token server or a helper */
+#define LIMIT_REGISTRY_ERROR (16 * 1024)          /* read of the body of a refusal */
+#define LIMIT_REGISTRY_HEADER (64 * 1024)         /* of one answer */
+#define LIMIT_REGISTRY_URL (16 * 1024)            /* signed addresses of blob stores are long */
+#define LIMIT_REGISTRY_REDIRECTS 5
+#define LIMIT_REGISTRY_CHALLENGES 8
+#define LIMIT_REGISTRY_LAYERS 512                   /* of one image */
+#define LIMIT_REGISTRY_NESTING 3                    /* an index in an index in an index */
+#define LIMIT_REGISTRY_BLOB (UINT64_C(1) << 36)     /* one compressed layer: 64 GiB */
+#define LIMIT_REGISTRY_CONFIG_FILE (1024 * 1024)    /* ~/.docker/config.json */
+#define LIMIT_REGISTRY_CACHE_FILE (8 * 1024 * 1024) /* what is kept of one layer */
+#define LIMIT_REGISTRY_CONNECT_MS 15000
+#define LIMIT_REGISTRY_MS 60000        /* one document, whole */
+#define LIMIT_REGISTRY_STALL_BYTES 256 /* a second: what is slower... */
+#define LIMIT_REGISTRY_STALL_S 30      /* ... for so many seconds is cut */
+#define LIMIT_REGISTRY_ATTEMPTS 6      /* in a row that bring nothing */
+#define LIMIT_REGISTRY_RESUMES 64      /* of one layer, however much each brings */
+#define LIMIT_REGISTRY_BACKOFF_MS 500  /* after a first failure; doubles */
+#define LIMIT_REGISTRY_RETRY_MS 120000 /* a Retry-After that we wait for */
+#define LIMIT_REGISTRY_HELPER_MS 30000 /* one run of a credential helper */
 
 /* Consensus */
 #define LIMIT_ENTRY (1024 * 1024)
