@@ -19,6 +19,7 @@
 #define LIMIT_EVIDENCE_PATH 10     /* nodes: log2(1024) */
 #define LIMIT_CERT 4096            /* one DER certificate of an endorsement */
 #define LIMIT_CRL (64 * 1024)
+#define LIMIT_DER_DEPTH 16 /* constructed values in one another; a certificate has 7 */
 #define LIMIT_STATEMENT 2048
 #define LIMIT_EVIDENCE (32 * 1024) /* all of it, without the CRL */
 #define LIMIT_SNP_REPORT 1184
@@ -130,6 +131,16 @@
 #define LIMIT_REGISTRY_BACKOFF_MS 500  /* after a first failure; doubles */
 #define LIMIT_REGISTRY_RETRY_MS 120000 /* a Retry-After that we wait for */
 #define LIMIT_REGISTRY_HELPER_MS 30000 /* one run of a credential helper */
+
+/* Images and policies (cli/policy) */
+#define LIMIT_IMAGE_CONFIG (4 * 1024 * 1024)
+#define LIMIT_IMAGE_STRINGS 4096           /* of one list of a config */
+#define LIMIT_IMAGE_VOLUMES 256            /* of one config */
+#define LIMIT_IMAGE_NAME 255               /* of a user in etc/passwd */
+#define LIMIT_POLICY_LINE 1000             /* bytes; some agents refuse lines over 1024 */
+#define LIMIT_POLICY_NESTING 8             /* of policy_data: agents parse deeper data in 2^depth */
+#define LIMIT_POLICY_ITEMS 100000          /* values in one policy_data */
+#define LIMIT_POD_ANNOTATIONS (256 * 1024) /* keys and values together; Kubernetes' limit */
 
 /* Consensus */
 #define LIMIT_ENTRY (1024 * 1024)
