@@ -170,13 +170,14 @@ static RESULT import_files(struct endorse_source *s, struct err *err) {
     }
     struct import_hooks hooks = {s, take_authority, NULL};
     struct import_counts counts = {0};
-    struct result r = import_path(s->config->endorsements, &hooks, &counts, err);
+    struct err why;
+    struct result r = import_path(s->config->endorsements, &hooks, &counts, &why);
     if (is_ok(r)) {
         hooks = (struct import_hooks){s, take_item, on_skipped};
-        r = import_path(s->config->endorsements, &hooks, &counts, err);
+        r = import_path(s->config->endorsements, &hooks, &counts, &why);
     }
     if (!is_ok(r)) {
-        return err_set(err, ERR_CONFIG, "CONTRAST_ENDORSEMENTS: %.700s", err->text);
+        return err_set(err, ERR_CONFIG, "CONTRAST_ENDORSEMENTS: %.700s", why.text);
     }
     log_info("CONTRAST_ENDORSEMENTS: %zu certificates and lists read, %zu files skipped",
              counts.items, counts.skipped);

@@ -63,8 +63,12 @@ struct lists *worker_lists(const struct worker *w) {
     return w->lists;
 }
 
+/* A list that is newer than the view moved the log's time, and this replica's clock may be behind:
+ * else the list would begin only in the future. */
 int64_t worker_now(const struct worker *w) {
     int64_t now = host_unix_s(w->identity->host);
+    int64_t listed = lists_time(w->lists);
+    now = listed > now ? listed : now;
     return w->view != NULL && w->view->time > now ? w->view->time : now;
 }
 
