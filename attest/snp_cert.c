@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "lib/base/limits.h"
+#include "lib/crypto/der.h"
 #include "lib/crypto/digest.h"
 
 #define CA_KEY_BITS 4096
@@ -112,15 +113,6 @@ static struct result malformed(const char *label, const char *actual, struct ver
     return verdict_deny(v, err, &rule, "one X.509 certificate in DER", actual);
 }
 
-/* The only encoding, and nothing behind it: what we would write is what we read. */
-static bool is_exact(X509 *x509, struct span der) {
-    unsigned char *again = NULL;
-    int n = i2d_X509(x509, &again);
-    bool same = n > 0 && span_equal(span_of(again, (size_t)n), der);
-    OPENSSL_free(again);
-    return same;
-}
-
 static bool digest_spki(X509 *x509, uint8_t out[32]) {
     unsigned char *spki = NULL;
     int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &spki);
@@ -161,7 +153,7 @@ struct result snp_cert_parse(struct span der, const char *label, struct snp_cert
     if (cert.x509 == NULL) {
         return malformed(label, "other bytes", verdict, err);
     }
-    if (!is_exact(cert.x509, der) || !digest_spki(cert.x509, cert.spki_digest)) {
+    if (!der_is_exact(der) || !digest_spki(cert.x509, cert.spki_digest)) {
         snp_cert_deinit(&cert);
         return malformed(label, "bytes behind it or another encoding than DER", verdict, err);
     }
@@ -179,6 +171,13 @@ static bool is_algorithm(const X509_ALGOR *algorithm, int nid) {
     return OBJ_obj2nid(object) == nid;
 }
 
+/* SHA-384 with its parameters NULL or left out (RFC 4055 section 2.1). */
+static bool is_sha384(const X509_ALGOR *algorithm) {
+    int type = V_ASN1_UNDEF;
+    X509_ALGOR_get0(NULL, &type, NULL, algorithm);
+    return is_algorithm(algorithm, NID_sha384) && (type == V_ASN1_NULL || type == V_ASN1_UNDEF);
+}
+
 static bool is_mgf1_sha384(const X509_ALGOR *mask) {
     if (mask == NULL || !is_algorithm(mask, NID_mgf1)) {
         return false;
@@ -191,15 +190,16 @@ static bool is_mgf1_sha384(const X509_ALGOR *mask) {
     }
     const ASN1_STRING *bytes = value;
     const unsigned char *at = ASN1_STRING_get0_data(bytes);
+    const unsigned char *end = at + ASN1_STRING_length(bytes);
     X509_ALGOR *hash = d2i_X509_ALGOR(NULL, &at, ASN1_STRING_length(bytes));
-    bool good = hash != NULL && is_algorithm(hash, NID_sha384);
+    bool good = hash != NULL && at == end && is_sha384(hash);
     X509_ALGOR_free(hash);
     return good;
 }
 
 /* RFC 4055 section 3.1 */
 static bool are_amd_parameters(const RSA_PSS_PARAMS *p) {
-    return p->hashAlgorithm != NULL && is_algorithm(p->hashAlgorithm, NID_sha384) &&
+    return p->hashAlgorithm != NULL && is_sha384(p->hashAlgorithm) &&
            is_mgf1_sha384(p->maskGenAlgorithm) && p->saltLength != NULL &&
            ASN1_INTEGER_get(p->saltLength) == PSS_SALT &&
            (p->trailerField == NULL || ASN1_INTEGER_get(p->trailerField) == 1);
@@ -285,15 +285,35 @@ struct result snp_cert_signed_by(const struct snp_cert *child, const struct snp_
 
 /* ---- CA rules and dates ---- */
 
+/* What would narrow the authority: this reader knows only these two and refuses others that must be
+ * heeded (RFC 5280 section 4.2), name constraints among them. */
+static bool is_narrowed(const X509 *x509) {
+    for (int i = 0; i < X509_get_ext_count(x509); i++) {
+        X509_EXTENSION *e = X509_get_ext(x509, i);
+        int nid = OBJ_obj2nid(X509_EXTENSION_get_object(e));
+        if (X509_EXTENSION_get_critical(e) && nid != NID_basic_constraints &&
+            nid != NID_key_usage) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One authority below a root, none below an authority; -1 is any number. */
+static bool has_depth(const struct snp_cert *ca) {
+    long depth = X509_get_pathlen(ca->x509);
+    return ca->kind == SNP_CERT_ARK ? depth != 0 : depth == 0;
+}
+
 struct result snp_cert_check_ca(const struct snp_cert *ca, struct verdict *verdict,
                                 struct err *err) {
     EVP_PKEY *key = X509_get0_pubkey(ca->x509);
     uint32_t flags = X509_get_extension_flags(ca->x509);
-    bool usable = (flags & (EXFLAG_INVALID | EXFLAG_CRITICAL)) == 0 && (flags & EXFLAG_KUSAGE) != 0;
+    bool usable =
+        (flags & EXFLAG_INVALID) == 0 && (flags & EXFLAG_KUSAGE) != 0 && !is_narrowed(ca->x509);
     bool signs = (X509_get_key_usage(ca->x509) & KU_KEY_CERT_SIGN) != 0;
-    bool depth = ca->kind == SNP_CERT_ARK || X509_get_pathlen(ca->x509) == 0;
     if (key != NULL && EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) == CA_KEY_BITS &&
-        usable && signs && depth && X509_check_ca(ca->x509) == 1) {
+        usable && signs && has_depth(ca) && X509_check_ca(ca->x509) == 1) {
         return OK;
     }
     ERR_clear_error();

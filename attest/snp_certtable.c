@@ -169,8 +169,20 @@ struct result snp_certtable_list(struct span bytes, struct snp_certtable_entry *
     return OK;
 }
 
+static bool is_empty(const struct snp_certtable *table) {
+    bool empty = true;
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        empty = empty && content_of(table, &known[i]).size == 0;
+    }
+    return empty;
+}
+
 bool snp_certtable_is_table(struct span bytes) {
-    return bytes.size >= ENTRY_SIZE && find(bytes.data) != NULL;
+    struct snp_certtable table = {0};
+    if (bytes.size >= ENTRY_SIZE && find(bytes.data) != NULL) {
+        return true;
+    }
+    return is_ok(snp_certtable_parse(bytes, &table, NULL)) && !is_empty(&table);
 }
 
 void snp_certtable_encode(const struct snp_certtable *table, struct buf *out) {

@@ -45,7 +45,8 @@ struct snp_certtable_entry {
 RESULT snp_certtable_list(struct span bytes, struct snp_certtable_entry *out, size_t *count,
                           struct err *err);
 
-/* True when the first entry is of a kind that AMD defines: a table, good or damaged. */
+/* True when the first entry is of a kind that AMD defines, a table, good or damaged; or when that
+ * is a host's own and the whole is a good table that holds a certificate or a list. */
 bool snp_certtable_is_table(struct span bytes);
 
 /* Appends a table of the members that are not empty; each must be under its limit (CHECK). */

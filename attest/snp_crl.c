@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "lib/base/limits.h"
+#include "lib/crypto/der.h"
 
 /* Why a list is not one of this root; the remedy is always the same. */
 struct fault {
@@ -65,15 +66,6 @@ static uint64_t number_of(const X509_CRL *crl) {
     return value;
 }
 
-/* The only encoding: what we would write is what we read. */
-static bool is_exact(X509_CRL *crl, struct span der) {
-    unsigned char *again = NULL;
-    int n = i2d_X509_CRL(crl, &again);
-    bool same = n > 0 && span_equal(span_of(again, (size_t)n), der);
-    OPENSSL_free(again);
-    return same;
-}
-
 static struct snp_crl_facts facts_of(const X509_CRL *crl) {
     return (struct snp_crl_facts){.this_update = unix_of(X509_CRL_get0_lastUpdate(crl)),
                                   .next_update = unix_of(X509_CRL_get0_nextUpdate(crl)),
@@ -110,7 +102,7 @@ static struct fault read_form(struct span der, const struct snp_cert *root, X509
     const unsigned char *p = der.data;
     *crl = der.size > 0 && der.size <= LIMIT_CRL ? d2i_X509_CRL(NULL, &p, (long)der.size) : NULL;
     struct fault fault = {"SNP-CRL-FORMAT", "CRL", "not one X.509 CRL in DER"};
-    if (*crl != NULL && is_exact(*crl, der)) {
+    if (*crl != NULL && der_is_exact(der)) {
         fault = form_of(*crl, root);
     }
     ERR_clear_error();

@@ -121,6 +121,7 @@ static const struct {
     {NID_basic_constraints, "critical,CA:TRUE,pathlen:1"},
     {NID_key_usage, NULL},
     {NID_key_usage, "critical,cRLSign"},
+    {NID_name_constraints, "critical,permitted;DNS:example.org"}, /* would have to be heeded */
 };
 
 static void test_authority_faults(void **state) {
@@ -136,6 +137,23 @@ static void test_authority_faults(void **state) {
         sign(x509, machine.ark_key, &AMD, &ask);
         expect(&machine.vcek, &ask, &machine.ark, "SNP-CERT-CA");
         buf_deinit(&ask);
+    }
+}
+
+/* An ARK with path length 0 may sign leaves, but no ASK. */
+static void test_depth_below_the_root(void **state) {
+    (void)state;
+    static const struct {
+        const char *value;
+        const char *code;
+    } rows[] = {{"critical,CA:TRUE,pathlen:0", "SNP-CERT-CA"}, {"critical,CA:TRUE,pathlen:1", ""}};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf ark = {0};
+        X509 *x509 = parse(&machine.ark);
+        set_extension(x509, NID_basic_constraints, rows[i].value);
+        sign(x509, machine.ark_key, &AMD, &ark);
+        expect(&machine.vcek, &machine.ask, &ark, rows[i].code);
+        buf_deinit(&ark);
     }
 }
 
@@ -501,6 +519,57 @@ static void test_bytes_behind_are_refused(void **state) {
     buf_deinit(&longer);
 }
 
+/* A signature proves nothing about the encoding: what the authority signed may be BER. */
+static void test_signed_bytes_are_der(void **state) {
+    (void)state;
+    static const char *const dates[] = {"2501010000Z", "250101000000+0100"};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf vek = {0};
+        struct buf ask = {0};
+        X509 *leaf = parse(&machine.vcek);
+        X509 *authority = parse(&machine.ask);
+        assert_int_equal(ASN1_STRING_set(X509_getm_notBefore(leaf), dates[i], -1), 1);
+        assert_int_equal(ASN1_STRING_set(X509_getm_notBefore(authority), dates[i], -1), 1);
+        sign(leaf, machine.ask_key, &AMD, &vek);
+        sign(authority, machine.ark_key, &AMD, &ask);
+        expect(&vek, &machine.ask, &machine.ark, "SNP-CERT-FORMAT");
+        expect(&machine.vcek, &ask, &machine.ark, "SNP-CERT-FORMAT");
+        buf_deinit(&vek);
+        buf_deinit(&ask);
+    }
+}
+
+/* RFC 4055 section 2.1: the parameters of SHA-384 are NULL or not there. */
+static void test_parameters_of_the_hash(void **state) {
+    (void)state;
+    static const struct {
+        bool good;
+        uint8_t parameters[2];
+    } rows[] = {{true, {0x05, 0x00}}, {false, {0x04, 0x00}}};
+    static const uint8_t head[] = {0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48,
+                                   0x01, 0x65, 0x03, 0x04, 0x02, 0x02}; /* SHA-384, NULL follows */
+    const X509_ALGOR *own = NULL;
+    X509 *x509 = parse(&machine.vcek);
+    X509_get0_signature(NULL, &own, x509);
+    for (size_t i = 0; i < 2; i++) {
+        unsigned char *der = NULL;
+        int size = i2d_X509_ALGOR(own, &der);
+        assert_true(size > 0);
+        for (size_t at = 0; at + sizeof head + 2 <= (size_t)size; at++) {
+            if (memcmp(der + at, head, sizeof head) == 0) {
+                memcpy(der + at + sizeof head, rows[i].parameters, 2);
+            }
+        }
+        const unsigned char *from = der;
+        X509_ALGOR *other = d2i_X509_ALGOR(NULL, &from, size);
+        assert_non_null(other);
+        assert_int_equal(snp_cert__is_amd_pss(other), rows[i].good);
+        X509_ALGOR_free(other);
+        OPENSSL_free(der);
+    }
+    X509_free(x509);
+}
+
 static int make_machine(void **state) {
     (void)state;
     snp_fixture_init(&machine, SNP_MILAN);
@@ -518,6 +587,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signing_again_is_accepted),
         cmocka_unit_test(test_authority_faults),
+        cmocka_unit_test(test_depth_below_the_root),
         cmocka_unit_test(test_unknown_critical_extension_of_a_ca),
         cmocka_unit_test(test_small_authority_key),
         cmocka_unit_test(test_other_signature_schemes),
@@ -534,6 +604,8 @@ int main(void) {
         cmocka_unit_test(test_issuer_of_another_kind_or_product),
         cmocka_unit_test(test_dates_of_each_certificate),
         cmocka_unit_test(test_bytes_behind_are_refused),
+        cmocka_unit_test(test_signed_bytes_are_der),
+        cmocka_unit_test(test_parameters_of_the_hash),
     };
     return cmocka_run_group_tests(tests, make_machine, drop_machine);
 }

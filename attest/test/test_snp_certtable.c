@@ -174,6 +174,9 @@ static void test_entries_are_listed(void **state) {
     assert_null(entries[1].name);
     assert_string_equal(entries[1].guid, "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee");
     assert_string_equal(entries[2].name, "ARK");
+    bytes.data[0] ^= 1; /* a host's own entry may come first */
+    assert_true(snp_certtable_is_table(buf_span(&bytes)));
+    bytes.data[0] ^= 1;
     bytes.size--;
     assert_int_equal(snp_certtable_list(buf_span(&bytes), entries, &count, NULL).code,
                      ERR_MALFORMED);

@@ -115,6 +115,14 @@ static void make_indirect(X509_CRL *crl) {
     ASN1_ENUMERATED_free(reason);
 }
 
+/* Signed, but not DER (RFC 5280 section 5.1.2.4). */
+static void make_date_of_a_zone(X509_CRL *crl) {
+    ASN1_TIME *date = ASN1_STRING_dup(X509_CRL_get0_lastUpdate(crl));
+    assert_int_equal(ASN1_STRING_set(date, "250101000000+0100", -1), 1);
+    assert_int_equal(X509_CRL_set1_lastUpdate(crl, date), 1);
+    ASN1_STRING_free(date);
+}
+
 static void test_faults(void **state) {
     (void)state;
     const struct {
@@ -133,6 +141,7 @@ static void test_faults(void **state) {
         {"SNP-CRL-FORMAT", "CRL.extensions", {.change = make_partial}},
         {"SNP-CRL-FORMAT", "CRL.extensions", {.revoked = 7, .change = make_indirect}},
         {"SNP-CRL-FORMAT", "CRL.version", {.change = make_version_1}},
+        {"SNP-CRL-FORMAT", "CRL", {.change = make_date_of_a_zone}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct snp_fixture_list list = rows[i].list;
