@@ -115,8 +115,13 @@ static bool is_list_due(const struct endorser *e, const struct entry_endorsement
     int64_t next_update = 0;
     int64_t seen = list_seen(e, key, &next_update);
     int64_t now = now_s(e);
-    bool is_ending = next_update - now < ENDORSER_LAST_S;
-    return seen == 0 || now - seen >= (is_ending ? ENDORSER_LAST_PACE_S : ENDORSER_REFRESH_S);
+    int64_t pace = ENDORSER_REFRESH_S;
+    if (next_update <= now) {
+        pace = ENDORSER_OUT_PACE_S;
+    } else if (next_update - now < ENDORSER_LAST_S) {
+        pace = ENDORSER_LAST_PACE_S;
+    }
+    return seen == 0 || now - seen >= pace;
 }
 
 static void publish(struct endorser *e) {

@@ -1,9 +1,8 @@
 /* Endorser: where a replica gets the certificates and revocation lists that evidence lacks.
  *
- *   want(keys) -> the log's -> own (imported, fetched) -> AMD's key service, within
- * LIMIT_ENDORSE_MS |                                                  FETCH in the log: may we?  ->
- * fetch
- *        '-- answer: the certificate, or why not and when to ask again; the fetch goes on
+ *   want(keys) -> the log's -> own (imported, fetched) -> FETCH in the log: may we? -> AMD
+ *        '-- answer within LIMIT_ENDORSE_MS: the certificate, or why not and when to ask again; the
+ *            fetch goes on
  *   learn(certificate) -> own -> offered to the log -> everyone's
  *
  * One key is fetched by one replica (core_collateral.c); whoever wants it meanwhile waits for the
@@ -12,7 +11,7 @@
  * fetcher's own budget holds then.
  *
  * While the active manifest demands revocation lists, those of its products are fetched anew every
- * ENDORSER_REFRESH_S, and sooner when they are about to run out.
+ * ENDORSER_REFRESH_S, and sooner when they are about to run out or did.
  *
  * Runs on the core thread; no I/O, no public-key work: what comes in was proven by whoever brings
  * it. Everything enters through calls and leaves through struct endorser_io.
@@ -25,10 +24,11 @@
 #include "coordinator/lists.h"
 #include "lib/base/host.h"
 
-#define ENDORSER_REFRESH_S (4 * 3600)   /* a list that is demanded is fetched anew */
-#define ENDORSER_LAST_S (24 * 3600)     /* before it runs out: every ENDORSER_LAST_PACE_S */
-#define ENDORSER_LAST_PACE_S 3600       /* seconds */
-#define ENDORSER_KEYS 2                 /* a version 2 report may be of two products */
+#define ENDORSER_REFRESH_S (4 * 3600) /* a list that is demanded is fetched anew */
+#define ENDORSER_LAST_S (24 * 3600)   /* before it runs out: every ENDORSER_LAST_PACE_S */
+#define ENDORSER_LAST_PACE_S 3600     /* seconds */
+#define ENDORSER_OUT_PACE_S 300       /* after it ran out: nobody is verified without a newer one */
+#define ENDORSER_KEYS 2               /* a version 2 report may be of two products */
 #define ENDORSER_UNKNOWN_MS (5 * 60000) /* the service does not have it: asked again then */
 
 struct endorser_answer {

@@ -1,7 +1,8 @@
 /* Core, endorsements: what the replicas keep for each other of AMD's certificates and lists.
  *
  *   FETCH  -> granted (a token, a lease) | BUSY: the cluster asks too often | EXISTS: another asks
- *   VEK    -> stored under (product, chip, TCB) as the newest row; the oldest row goes
+ *   VEK    -> stored under (product, chip, TCB) as the newest row; for it goes the oldest row of a
+ *             chip that has a newer one, else the oldest
  *   CRL    -> stored when its number is higher; entry time is never below its thisUpdate
  *
  * AMD's key service takes about one request in ten seconds from an address, and a cluster has often
@@ -63,13 +64,36 @@ static void remove_vek(struct core *c, size_t at) {
     memmove(&c->veks[at], &c->veks[at + 1], (c->vek_count - at) * sizeof c->veks[0]);
 }
 
+static bool is_same_chip(const struct core_vek *a, const struct core_vek *b) {
+    return a->key.product == b->key.product &&
+           memcmp(a->key.chip_id, b->key.chip_id, sizeof a->key.chip_id) == 0;
+}
+
+static bool is_superseded(const struct core *c, size_t at) {
+    size_t i = at + 1;
+    while (i < c->vek_count && !is_same_chip(&c->veks[at], &c->veks[i])) {
+        i++;
+    }
+    return i < c->vek_count;
+}
+
+/* The oldest that has a newer one of its chip: that one is behind the firmware. And AMD answers for
+ * any TCB of a genuine chip, so whoever makes up TCBs of one must not push out the others. */
+static void make_room(struct core *c) {
+    size_t at = 0;
+    while (at < c->vek_count && !is_superseded(c, at)) {
+        at++;
+    }
+    remove_vek(c, at < c->vek_count ? at : 0);
+}
+
 /* Copies the row, as the newest. */
 static void add_vek(struct core *c, const struct core_vek *row) {
     if (c->veks == NULL) {
         c->veks = mem_calloc(LIMIT_COLLATERAL_VEKS, sizeof *c->veks);
     }
     if (c->vek_count == LIMIT_COLLATERAL_VEKS) {
-        remove_vek(c, 0);
+        make_room(c);
     }
     c->veks[c->vek_count++] = (struct core_vek){row->key, core__dup(row->der),
                                                 core__dup(row->authority), core__dup(row->root)};

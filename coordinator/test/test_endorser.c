@@ -474,6 +474,23 @@ static void test_a_list_about_to_end_is_fetched_sooner(void **state) {
     assert_int_equal(b->fetches, 2);
 }
 
+/* AMD was late, and nobody can be verified until the next try. */
+static void test_a_list_that_ran_out_is_fetched_again_and_again(void **state) {
+    struct bench *b = *state;
+    demand_lists(b);
+    pass(b, 2000);
+    struct entry_collateral c = world_crl(&b->world, 9, "nine");
+    c.next_update = on_unix(b) + 60;
+    endorser_fetched(b->endorser, &c);
+    pass(b, (ENDORSER_OUT_PACE_S - 10) * UINT64_C(1000));
+    assert_int_equal(b->fetches, 1);
+    pass(b, 20000);
+    assert_int_equal(b->fetches, 2);
+    endorser_fetched(b->endorser, &c);
+    pass(b, (ENDORSER_OUT_PACE_S + 10) * UINT64_C(1000));
+    assert_int_equal(b->fetches, 3);
+}
+
 static void test_a_list_that_is_wanted_is_there_when_the_answer_comes(void **state) {
     struct bench *b = *state;
     want(b, 1, 0);
@@ -539,6 +556,7 @@ int main(void) {
         T(test_a_report_of_two_products_is_served_by_either),
         T(test_lists_that_the_manifest_demands_are_kept_fresh),
         T(test_a_list_about_to_end_is_fetched_sooner),
+        T(test_a_list_that_ran_out_is_fetched_again_and_again),
         T(test_a_list_that_is_wanted_is_there_when_the_answer_comes),
         T(test_lists_of_log_and_files_meet_the_newest_counts),
         T(test_the_status_says_what_lacks),

@@ -121,6 +121,29 @@ static void test_the_oldest_goes_and_what_is_stored_again_is_newest(void **state
     assert_non_null(core_find_vek(w->core, &e.key));
 }
 
+/* AMD answers for any TCB of a genuine chip. */
+static void test_many_tcbs_of_one_chip_push_out_no_other(void **state) {
+    struct world *w = *state;
+    for (unsigned i = 1; i < LIMIT_COLLATERAL_VEKS; i++) {
+        struct entry_collateral e = world_vek(w, i, "");
+        assert_applied(w, &e);
+    }
+    struct entry_collateral e = world_vek(w, 500, "");
+    for (unsigned i = 0; i < 100; i++) {
+        struct entry_collateral other = world_vek(w, 500, "");
+        other.key.tcb[0] = (uint8_t)(e.key.tcb[0] + 1 + i);
+        assert_applied(w, &other);
+        assert_non_null(core_find_vek(w->core, &other.key));
+    }
+    size_t count = 0;
+    (void)core_veks(w->core, &count);
+    assert_int_equal(count, LIMIT_COLLATERAL_VEKS);
+    for (unsigned i = 1; i < LIMIT_COLLATERAL_VEKS; i++) {
+        e = world_vek(w, i, "");
+        assert_true(i == 500 || core_find_vek(w->core, &e.key) != NULL);
+    }
+}
+
 static void test_a_list_gives_way_to_a_higher_number_alone(void **state) {
     struct world *w = *state;
     struct entry_collateral nine = world_crl(w, 9, "nine");
@@ -477,6 +500,7 @@ int main(void) {
         T(test_a_vcek_is_found_under_its_key_alone),
         T(test_the_same_again_is_already_another_edition_replaces),
         T(test_the_oldest_goes_and_what_is_stored_again_is_newest),
+        T(test_many_tcbs_of_one_chip_push_out_no_other),
         T(test_a_list_gives_way_to_a_higher_number_alone),
         T(test_lists_of_other_roots_and_products_stand_beside),
         T(test_time_is_never_below_a_list),
