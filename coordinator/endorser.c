@@ -49,6 +49,7 @@ struct endorser {
     const struct host *host;
     bool has_service;
     struct endorser_store store;
+    bool is_full;            /* of imported certificates, and it was said */
     struct lists *published; /* last */
     struct job jobs[LIMIT_KDS_QUEUE];
     size_t job_count;
@@ -462,12 +463,22 @@ static void keep_list(struct endorser *e, const struct entry_collateral *c) {
     }
 }
 
+static void note_full(struct endorser *e, bool is_kept) {
+    if (!is_kept && !e->is_full) {
+        log_warn(
+            "endorsements: CONTRAST_ENDORSEMENTS has more than %d certificates, others are not "
+            "kept: give this replica those of its own cluster",
+            LIMIT_COLLATERAL_VEKS);
+    }
+    e->is_full = e->is_full || !is_kept;
+}
+
 static void keep(struct endorser *e, const struct entry_collateral *c, bool is_imported) {
     if (c->kind == COLLATERAL_CRL) {
         keep_list(e, c);
     } else {
         struct core_vek vek = {c->key, c->der, c->authority, c->root};
-        endorser_store_put(&e->store, &vek, is_imported);
+        note_full(e, endorser_store_put(&e->store, &vek, is_imported));
     }
 }
 

@@ -61,14 +61,14 @@ static bool make_room(struct endorser_store *s) {
     return s->count < LIMIT_COLLATERAL_VEKS;
 }
 
-void endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bool is_imported) {
+bool endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bool is_imported) {
     size_t old = index_of(s, &vek->key);
     if (old < s->count) {
         is_imported = is_imported || s->rows[old].is_imported;
         endorser_store_remove(s, old);
     }
     if (!make_room(s)) {
-        return;
+        return false;
     }
     if (s->rows == NULL) {
         s->rows = mem_calloc(LIMIT_COLLATERAL_VEKS, sizeof *s->rows);
@@ -77,6 +77,7 @@ void endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bo
         .vek = {vek->key, dup(vek->der), dup(vek->authority), dup(vek->root)},
         .is_imported = is_imported,
     };
+    return true;
 }
 
 const struct core_vek *endorser_store_find(const struct endorser_store *s,

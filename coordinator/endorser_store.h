@@ -27,8 +27,8 @@ struct endorser_store {
 
 void endorser_store_deinit(struct endorser_store *s); /* accepts zeroed */
 
-/* Copies; the same key again replaces. */
-void endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bool is_imported);
+/* Copies; the same key again replaces. False when it is full of imported ones: not kept. */
+bool endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bool is_imported);
 const struct core_vek *endorser_store_find(const struct endorser_store *s,
                                            const struct entry_endorsement *key);
 void endorser_store_remove(struct endorser_store *s, size_t index);

@@ -11,6 +11,7 @@
 
 #include "coordinator/core/test/core_world.h"
 #include "coordinator/endorser.h"
+#include "coordinator/endorser_store.h"
 
 #define ANSWERS 8
 
@@ -420,6 +421,22 @@ static void test_chips_that_do_not_exist_keep_no_real_one_out(void **state) {
     assert_int_equal(b->fetches, fetches + 1);
 }
 
+static void test_files_without_end_are_refused_not_swapped(void **state) {
+    struct bench *b = *state;
+    struct endorser_store store = {0};
+    for (unsigned i = 1; i <= LIMIT_COLLATERAL_VEKS + 1; i++) {
+        struct entry_collateral c = world_vek(&b->world, i, "");
+        struct core_vek vek = {c.key, c.der, c.authority, c.root};
+        assert_int_equal(endorser_store_put(&store, &vek, true), i <= LIMIT_COLLATERAL_VEKS);
+        assert_int_equal(endorser_store_find(&store, &c.key) != NULL, i <= LIMIT_COLLATERAL_VEKS);
+    }
+    struct entry_collateral again = world_vek(&b->world, 1, "again");
+    struct core_vek vek = {again.key, again.der, again.authority, again.root};
+    assert_true(endorser_store_put(&store, &vek, true));
+    assert_true(span_equal(endorser_store_find(&store, &again.key)->der, again.der));
+    endorser_store_deinit(&store);
+}
+
 /* --- Lists */
 
 static void demand_lists(struct bench *b) {
@@ -554,6 +571,7 @@ int main(void) {
         T(test_no_quorum_is_tried_again),
         T(test_chips_that_do_not_exist_keep_no_real_one_out),
         T(test_a_report_of_two_products_is_served_by_either),
+        T(test_files_without_end_are_refused_not_swapped),
         T(test_lists_that_the_manifest_demands_are_kept_fresh),
         T(test_a_list_about_to_end_is_fetched_sooner),
         T(test_a_list_that_ran_out_is_fetched_again_and_again),
