@@ -19,6 +19,7 @@ import time
 
 from attestation import attestation, print_attestation
 from cluster import MESH, REPLICAS, USER, Failed, address, wait_until
+from layers import layers, print_layers
 from measure import cpu_seconds, median, note, summary
 from verification import attest, print_attest
 
@@ -257,7 +258,8 @@ FIGURES = {
 }
 # These found their own, or need none.
 OWN_CLUSTER = {"attestation": (attestation, print_attestation),
-               "attest": (attest, print_attest)}
+               "attest": (attest, print_attest),
+               "layers": (layers, print_layers)}
 
 
 def as_json(results):

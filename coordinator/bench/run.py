@@ -9,7 +9,8 @@ import argparse
 import os
 import sys
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../attest/bench"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.extend(os.path.join(HERE, "../..", folder) for folder in ("attest/bench", "cli/layer/bench"))
 
 from cluster import Cluster, Failed
 from figures import FIGURES, OWN_CLUSTER, as_json
