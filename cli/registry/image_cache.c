@@ -1,0 +1,204 @@
+/* The image cache: see image_cache.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/registry/image_cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/base/limits.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define PATH_SIZE (LIMIT_PATH + 128)
+#define TAG_SIZE (IMAGE_REF_DIGEST_TEXT - 1)
+
+struct image_cache {
+    char root[LIMIT_PATH + 1]; /* DIR/v1 */
+    bool has_warned;           /* of a failing write: once is enough */
+};
+
+/* ---- life ---- */
+
+static RESULT find_folder(const char *folder, char *out, size_t size, struct err *err) {
+    const char *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    int n = -1;
+    if (folder != NULL) {
+        n = snprintf(out, size, "%s/v1", folder);
+    } else if (cache != NULL && cache[0] == '/') {
+        n = snprintf(out, size, "%s/contrast/images/v1", cache);
+    } else if (home != NULL && home[0] == '/') {
+        n = snprintf(out, size, "%s/.cache/contrast/images/v1", home);
+    }
+    ENSURE(n > 0, err, CONFIG,
+           "no folder for the image cache: set HOME or XDG_CACHE_HOME, or run "
+           "without a cache");
+    ENSURE((size_t)n < size, err, CONFIG, "the image cache's path is too long");
+    return OK;
+}
+
+static RESULT check_owner(const char *path, struct err *err) {
+    struct stat st;
+    ENSURE(lstat(path, &st) == 0 && S_ISDIR(st.st_mode), err, CONFIG,
+           "image cache: %s is not a folder", path);
+    ENSURE(st.st_uid == geteuid() && (st.st_mode & 022) == 0, err, CONFIG,
+           "image cache: others own %s or may write to it, and could choose the hashes in your "
+           "policies; chmod go-w or take another folder",
+           path);
+    return OK;
+}
+
+static RESULT make_folder(const char *root, const char *kind, struct err *err) {
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/%s", root, kind);
+    struct result r = file_mkdirs(path, 0700, err);
+    ENSURE(is_ok(r), err, CONFIG, "the image cache cannot be made: %s; run without a cache", path);
+    return check_owner(path, err);
+}
+
+struct result image_cache_open(const char *folder, struct image_cache **out, struct err *err) {
+    struct image_cache c = {0};
+    TRY(find_folder(folder, c.root, sizeof c.root, err));
+    TRY(make_folder(c.root, "documents", err));
+    TRY(make_folder(c.root, "layers", err));
+    TRY(make_folder(c.root, "tags", err));
+    TRY(check_owner(c.root, err));
+    *out = mem_alloc(sizeof c);
+    **out = c;
+    return OK;
+}
+
+void image_cache_close(struct image_cache *c) {
+    mem_free(c);
+}
+
+/* ---- files ---- */
+
+static void path_of(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
+                    char out[PATH_SIZE]) {
+    char hex[2 * SHA256_SIZE + 1];
+    hex_encode(span_of(key, SHA256_SIZE), hex);
+    snprintf(out, PATH_SIZE, "%s/%s/%s", c->root, kind, hex);
+}
+
+static bool read_file(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
+                      size_t limit, struct buf *out) {
+    char path[PATH_SIZE];
+    struct err err = {0};
+    path_of(c, kind, key, path);
+    struct result r = file_read(path, limit, out, &err);
+    if (!is_ok(r) && r.code != ERR_NOT_FOUND) {
+        log_warn("image cache: %s; fetching it again", err.text);
+    }
+    return is_ok(r);
+}
+
+static void write_file(struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
+                       struct span bytes) {
+    char path[PATH_SIZE];
+    struct err err = {0};
+    path_of(c, kind, key, path);
+    if (!is_ok(file_write(path, bytes, 0600, &err)) && !c->has_warned) {
+        log_warn("image cache: nothing is kept: %s", err.text);
+        c->has_warned = true;
+    }
+}
+
+/* What does not prove itself is not looked at twice. */
+static void drop(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
+                 const char *why) {
+    char path[PATH_SIZE];
+    path_of(c, kind, key, path);
+    log_warn("image cache: %s: %s; removed, and fetched again", path, why);
+    if (unlink(path) != 0 && errno != ENOENT) {
+        log_warn("image cache: %s: %s", path, strerror(errno));
+    }
+}
+
+/* ---- documents ---- */
+
+bool image_cache_get_document(struct image_cache *c, const uint8_t digest[SHA256_SIZE],
+                              struct buf *out) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    uint8_t actual[SHA256_SIZE];
+    if (!read_file(c, "documents", digest, LIMIT_REGISTRY_DOCUMENT, &text)) {
+        return false;
+    }
+    sha256(buf_span(&text), actual);
+    if (memcmp(actual, digest, sizeof actual) != 0) {
+        drop(c, "documents", digest, "its content has another digest");
+        return false;
+    }
+    buf_append_span(out, buf_span(&text));
+    return true;
+}
+
+void image_cache_put_document(struct image_cache *c, struct span text) {
+    uint8_t digest[SHA256_SIZE];
+    sha256(text, digest);
+    write_file(c, "documents", digest, text);
+}
+
+/* ---- layers ---- */
+
+bool image_cache_get_layer(struct image_cache *c, const uint8_t diff_id[SHA256_SIZE],
+                           struct layer_result *out) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    struct err err = {0};
+    if (!read_file(c, "layers", diff_id, LIMIT_REGISTRY_CACHE_FILE, &text)) {
+        return false;
+    }
+    if (!is_ok(image_cache_parse(buf_span(&text), diff_id, out, &err))) {
+        drop(c, "layers", diff_id, err.text);
+        return false;
+    }
+    return true;
+}
+
+void image_cache_put_layer(struct image_cache *c, const struct layer_result *layer) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    image_cache_encode(layer, &text);
+    write_file(c, "layers", layer->diff_id, buf_span(&text));
+}
+
+/* ---- tags ---- */
+
+static void tag_key(const struct image_ref *ref, uint8_t out[SHA256_SIZE]) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, "%s/%s:%s", ref->host, ref->name, ref->tag);
+    sha256(buf_span(&text), out);
+}
+
+bool image_cache_get_tag(struct image_cache *c, const struct image_ref *ref,
+                         uint8_t digest[SHA256_SIZE]) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    uint8_t key[SHA256_SIZE];
+    tag_key(ref, key);
+    if (!read_file(c, "tags", key, TAG_SIZE, &text)) {
+        return false;
+    }
+    if (!is_ok(image_ref_digest(buf_span(&text), digest, NULL))) {
+        drop(c, "tags", key, "it holds no digest");
+        return false;
+    }
+    return true;
+}
+
+void image_cache_put_tag(struct image_cache *c, const struct image_ref *ref,
+                         const uint8_t digest[SHA256_SIZE]) {
+    char text[IMAGE_REF_DIGEST_TEXT];
+    uint8_t key[SHA256_SIZE];
+    tag_key(ref, key);
+    write_file(c, "tags", key, span_str(image_ref_digest_text(digest, text)));
+}
