@@ -318,12 +318,20 @@ static struct result check_chip(struct work *w) {
     return OK;
 }
 
+/* What the sets must list: a root that is not AMD's. */
+static const uint8_t *root_to_list(const struct work *w) {
+    const struct snp_options *o = w->options;
+    const uint8_t *digest = w->chain->root.spki_digest;
+    bool is_settled =
+        o->extra_roots_suffice && is_listed(o->extra_roots, o->extra_root_count, digest);
+    return w->simulated && !is_settled ? digest : NULL;
+}
+
 static struct result check_policy(struct work *w) {
     const struct snp_subject subject = {.report = w->report,
                                         .product = w->product,
                                         .tcbs = w->tcbs,
-                                        .simulated_root =
-                                            w->simulated ? w->chain->root.spki_digest : NULL,
+                                        .simulated_root = root_to_list(w),
                                         .claims = &w->chain->claims,
                                         .revocation = w->revocation};
     return snp_policy_check(&subject, w->options, w->verdict, w->err);

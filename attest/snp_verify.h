@@ -34,8 +34,10 @@ struct snp_options {
     size_t reference_count;
     const uint8_t (*extra_roots)[32]; /* SPKI digests of roots that are not AMD's, from the owner's
                                          configuration. With references a root counts only for the
-                                         sets that list it among their simulated roots */
+                                         sets that list it among their simulated roots, unless
+                                         extra_roots_suffice */
     size_t extra_root_count;
+    bool extra_roots_suffice; /* an extra root need not stand in a set: who asks named it by hand */
     bool only_extra_roots; /* a root that a reference set lists must be an extra root, too: the sets
                               may come from the peer */
     const uint8_t *report_data; /* 64 bytes, or NULL = any */

@@ -38,8 +38,9 @@ const char CMD_EVIDENCE_VERIFY_HELP[] =
     "  --at UNIX          judge at this time, in seconds since 1970 (default now)\n"
     "  --manifest FILE    hold it against the reference values of this manifest; without it the\n"
     "                     verdict is cryptographic, and a debuggable guest is still denied\n"
-    "  --trust-root FILE  an additional root (ARK); marks the verdict simulated. With --manifest\n"
-    "                     it counts only for reference values that list it\n\n"
+    "  --trust-root FILE  an additional root (ARK), also where the manifest does not list it "
+    "among\n"
+    "                     its SimulatedRoots; marks the verdict simulated\n\n"
     "Examples:\n"
     "  contrast evidence verify --report report.bin --vek vcek.der\n"
     "  contrast evidence verify --report outblob --vek auxblob --crl milan.crl \\\n"
@@ -298,6 +299,7 @@ static struct result judge(struct cli *cli, struct request *q, struct err *err) 
                                   .reference_count = q->manifest.reference_count,
                                   .extra_roots = (const uint8_t(*)[32])q->roots,
                                   .extra_root_count = q->root_count,
+                                  .extra_roots_suffice = true,
                                   .crls = lists,
                                   .crl_count = q->crl.list_count,
                                   .crl = q->crl.list_count > 0 ? CRL_REQUIRE : CRL_OFF,

@@ -144,6 +144,11 @@ static void test_without_permission_the_root_is_denied(void **state) {
     expect_accepted(&t);
     t.options.reference_count = 1; /* a set that does not list it */
     expect_denied(&t, "SNP-ROOT-SIMULATED");
+    t.options.extra_roots_suffice = true;
+    expect_accepted(&t);
+    assert_true(t.verdict.simulated);
+    t.options.extra_roots = (const uint8_t(*)[32])other.root_digest;
+    expect_denied(&t, "SNP-ROOT");
 }
 
 /* A root listed for another product permits nothing. */

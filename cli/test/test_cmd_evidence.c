@@ -135,7 +135,11 @@ static void test_manifest_judges(void **state) {
     expect("evidence verify " GOOD " --manifest good.json", 0, "ReferenceValues.snp[0]");
     expect("evidence verify " GOOD " --manifest other.json", 3, "SNP-MEASUREMENT");
     expect("evidence verify " GOOD " --manifest report", 2, "report: ");
-    /* the manifest alone permits the root that it lists */
+    /* either of them permits the root: the manifest that lists it, or who names it by hand */
+    expect("evidence verify " GOOD " --manifest genuine.json", 0, "SIMULATED");
+    expect("evidence verify --report report --vek vek.der --chain chain.pem --at 1767225600 "
+           "--manifest genuine.json",
+           3, "SNP-ROOT");
     expect("evidence verify --report report --vek vek.der --chain chain.pem --at 1767225600 "
            "--manifest good.json",
            0, "accepted (SIMULATED");
@@ -284,7 +288,7 @@ static void add_pem(struct buf *pem, const struct buf *der, const char *label) {
     buf_deinit(&text);
 }
 
-static void save_manifest(const char *name, char measurement_digit) {
+static void save_manifest(const char *name, char measurement_digit, bool lists_root) {
     char root[65];
     char measurement[97];
     struct buf text = {0};
@@ -295,9 +299,12 @@ static void save_manifest(const char *name, char measurement_digit) {
                 "{\"Policies\":{\"%064d\":{\"Role\":\"coordinator\"}},\"ReferenceValues\":{\"snp\":"
                 "[{\"ProductName\":\"Milan\",\"TrustedMeasurement\":\"%s\",\"MinimumTCB\":"
                 "{\"BootloaderVersion\":4,\"TEEVersion\":0,\"SNPVersion\":24,"
-                "\"MicrocodeVersion\":219},\"GuestPolicy\":{\"SMT\":true},"
-                "\"SimulatedRoots\":[\"%s\"]}]}}",
-                1, measurement, root);
+                "\"MicrocodeVersion\":219},\"GuestPolicy\":{\"SMT\":true}",
+                1, measurement);
+    if (lists_root) {
+        buf_appendf(&text, ",\"SimulatedRoots\":[\"%s\"]", root);
+    }
+    buf_append_str(&text, "}]}}");
     save(name, buf_span(&text));
     buf_deinit(&text);
 }
@@ -410,8 +417,9 @@ static int make_files(void **state) {
     add_pem(&chain, &machine.ask, "CERTIFICATE");
     add_pem(&chain, &machine.ark, "CERTIFICATE");
     save("chain.pem", buf_span(&chain));
-    save_manifest("good.json", '4');
-    save_manifest("other.json", '5');
+    save_manifest("good.json", '4', true);
+    save_manifest("other.json", '5', true);
+    save_manifest("genuine.json", '4', false);
     save_forms_of_reports();
     save_forms_of_endorsements();
     save_lists();
@@ -421,11 +429,11 @@ static int make_files(void **state) {
 
 static int drop_files(void **state) {
     static const char *const names[] = {
-        "report",       "short",     "debug",       "vek.der",     "ark.der",
-        "chain.pem",    "good.json", "other.json",  "stderr",      "blob",
-        "blob.cut",     "future",    "old",         "hex",         "base64",
-        "bundle.pem",   "table",     "table.cut",   "long.der",    "good.crl",
-        "good.crl.pem", "old.crl",   "foreign.crl", "revoked.crl", "report.empty"};
+        "report",       "short",       "debug",        "vek.der",    "ark.der",     "chain.pem",
+        "good.json",    "other.json",  "stderr",       "blob",       "blob.cut",    "future",
+        "old",          "hex",         "base64",       "bundle.pem", "table",       "table.cut",
+        "long.der",     "good.crl",    "good.crl.pem", "old.crl",    "foreign.crl", "revoked.crl",
+        "report.empty", "genuine.json"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[256];
