@@ -19,6 +19,7 @@
 #include "cli/policy/policy_text.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
 struct options {
@@ -36,6 +37,8 @@ struct options {
 struct run {
     struct options options;
     struct gen_files inputs;
+    struct yaml_file *parsed; /* the inputs, for ConfigMaps and Secrets; owned */
+    size_t parsed_count;
     struct gen_files outputs; /* keys, the combined file, the manifest */
     struct gen_manifest manifest;
     struct buf owners; /* comma separated */
@@ -47,6 +50,10 @@ struct run {
 static void free_run(struct run *run) {
     gen_files_deinit(&run->inputs);
     gen_files_deinit(&run->outputs);
+    for (size_t i = 0; i < run->parsed_count; i++) {
+        yaml_file_deinit(&run->parsed[i]);
+    }
+    mem_free(run->parsed);
     gen_manifest_deinit(&run->manifest);
     buf_deinit(&run->owners);
     buf_deinit(&run->roots);
@@ -146,27 +153,33 @@ static RESULT record(struct run *run, const struct workload *w, struct span poli
     return OK;
 }
 
+static struct policy_inputs inputs_of(const struct run *run) {
+    return (struct policy_inputs){
+        .allowed = {run->options.allowed.items, run->options.allowed.count},
+        .files = run->parsed,
+        .file_count = run->parsed_count,
+    };
+}
+
 /* Over the file as the user wrote it, so that errors and warnings show its own lines. */
 static RESULT inspect_one(struct run *run, const struct workload *w, struct yaml_edits *edits,
                           bool is_check, struct err *err) {
     (void)edits;
     (void)is_check;
-    const struct policy_exceptions allowed = {run->options.allowed.items,
-                                              run->options.allowed.count};
+    const struct policy_inputs inputs = inputs_of(run);
     AUTO(buf_deinit)
     struct buf policy = {0};
-    TRY(policy_text_make(w, &allowed, &policy, err));
+    TRY(policy_text_make(w, &inputs, &policy, err));
     warn_pod(w);
     return OK;
 }
 
 static RESULT annotate_one(struct run *run, const struct workload *w, struct yaml_edits *edits,
                            bool is_check, struct err *err) {
-    const struct policy_exceptions allowed = {run->options.allowed.items,
-                                              run->options.allowed.count};
+    const struct policy_inputs inputs = inputs_of(run);
     AUTO(buf_deinit)
     struct buf policy = {0};
-    TRY(policy_text_make(w, &allowed, &policy, err));
+    TRY(policy_text_make(w, &inputs, &policy, err));
     if (!is_check) {
         TRY(record(run, w, buf_span(&policy), err));
     }
@@ -229,6 +242,16 @@ static RESULT process(struct run *run, struct gen_file *file, struct err *err) {
 
 /* --- The run */
 
+static RESULT parse_inputs(struct run *run, struct err *err) {
+    run->parsed = mem_calloc(run->inputs.count, sizeof *run->parsed);
+    for (size_t i = 0; i < run->inputs.count; i++) {
+        const struct gen_file *file = &run->inputs.items[i];
+        TRY(yaml_parse(file->name, buf_span(&file->before), &run->parsed[i], err));
+        run->parsed_count = i + 1;
+    }
+    return OK;
+}
+
 static RESULT prepare(struct run *run, struct err *err) {
     struct options *o = &run->options;
     struct gen_manifest *m = &run->manifest;
@@ -239,6 +262,7 @@ static RESULT prepare(struct run *run, struct err *err) {
         TRY(gen_files_read(&run->inputs, o->paths.items[i], LIMIT_YAML_FILE, err));
     }
     ENSURE(run->inputs.count > 0, err, NOT_FOUND, "no .yml/.yaml files found");
+    TRY(parse_inputs(run, err));
     struct path owner = in_workspace(o, "workload-owner.pem");
     TRY(gen_manifest_add_owners(m, &o->owner_keys, owner.text, &run->outputs, err));
     gen_manifest_owner_list(m, &run->owners);

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/policy/inject.h"
 
+#include "cli/policy/policy_text.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,7 +290,7 @@ RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_e
                      struct err *err) {
     AUTO(buf_deinit)
     struct buf text = {0};
-    base64_encode(policy, &text);
+    policy_text_encode(w, policy, &text);
     const char *value = buf_cstr(&text);
     if (w->policy != NULL && w->policy->kind == YAML_KIND_SCALAR &&
         strcmp(w->policy->value, value) == 0) {
@@ -298,9 +300,9 @@ RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_e
     const struct yaml_node *metadata = yaml_key(w->pod, "metadata");
     const struct yaml_node *annotations = yaml_key(metadata, "annotations");
     if (!yaml_is_null(annotations)) {
-        return set_pair(edits, annotations, WORKLOAD_POLICY_ANNOTATION, json, err);
+        return set_pair(edits, annotations, w->policy_key, json, err);
     }
-    json = json_pack("{s:o}", WORKLOAD_POLICY_ANNOTATION, json);
+    json = json_pack("{s:o}", w->policy_key, json);
     if (!yaml_is_null(metadata)) {
         return set_pair(edits, metadata, "annotations", json, err);
     }

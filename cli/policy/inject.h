@@ -22,7 +22,7 @@ struct inject_config {
 RESULT inject_pod(const struct workload *w, const struct inject_config *config,
                   struct yaml_edits *edits, struct err *err);
 
-/* Adds the edit of the annotation: `policy` in base64. */
+/* Adds the edit of the annotation w->policy_key: `policy`, a document of policy_text_make. */
 RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,
                      struct err *err);
 

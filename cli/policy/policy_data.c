@@ -1,7 +1,9 @@
-/* Policy data: the tables of known fields and the walk over them.
+/* Policy data: the tables of known fields and the walk over them; then policy_derive.h.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/policy/policy_data.h"
+
+#include "cli/policy/policy_derive.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -10,20 +12,18 @@
 #include "lib/base/limits.h"
 
 #define PATH_SIZE 512
-#define EXPANSION_DEPTH 16 /* variables in variables */
-#define PIECE_SIZE 800     /* bytes of JSON text per line, quotes and indentation apart */
 
 enum field_kind {
     FIELD_IGNORED, /* concerns the host or the scheduler, not what the guest runs */
     FIELD_STRING,
     FIELD_STRINGS,
-    FIELD_EXPANDED,  /* string in which the kubelet expands $(NAME) */
-    FIELD_EXPANDEDS, /* list of those */
     FIELD_INT,
     FIELD_INTS,
     FIELD_BOOL,
     FIELD_OBJECT,
     FIELD_LIST,
+    FIELD_SCALAR,  /* string or number, kept as text */
+    FIELD_SCALARS, /* mapping of any keys to those */
 };
 
 struct table;
@@ -47,10 +47,10 @@ struct table {
     { n, FIELD_STRING, NULL }
 #define STRINGS(n)                                                                                 \
     { n, FIELD_STRINGS, NULL }
-#define EXPANDED(n)                                                                                \
-    { n, FIELD_EXPANDED, NULL }
-#define EXPANDEDS(n)                                                                               \
-    { n, FIELD_EXPANDEDS, NULL }
+#define SCALAR(n)                                                                                  \
+    { n, FIELD_SCALAR, NULL }
+#define SCALARS(n)                                                                                 \
+    { n, FIELD_SCALARS, NULL }
 #define INT(n)                                                                                     \
     { n, FIELD_INT, NULL }
 #define INTS(n)                                                                                    \
@@ -69,7 +69,11 @@ TABLE(resource_ref, STRING("containerName"), STRING("resource"), IGNORED("diviso
 TABLE(key_ref, STRING("name"), STRING("key"), BOOL("optional"));
 TABLE(value_from, OBJECT("fieldRef", field_ref), OBJECT("resourceFieldRef", resource_ref),
       OBJECT("configMapKeyRef", key_ref), OBJECT("secretKeyRef", key_ref));
-TABLE(env, STRING("name"), EXPANDED("value"), OBJECT("valueFrom", value_from));
+TABLE(env, STRING("name"), STRING("value"), OBJECT("valueFrom", value_from));
+TABLE(env_object, STRING("name"), BOOL("optional"));
+TABLE(env_from, STRING("prefix"), OBJECT("configMapRef", env_object),
+      OBJECT("secretRef", env_object));
+TABLE(resources, SCALARS("limits"), IGNORED("requests"), IGNORED("claims"));
 TABLE(mount, STRING("name"), STRING("mountPath"), BOOL("readOnly"), STRING("recursiveReadOnly"),
       STRING("subPath"), STRING("subPathExpr"), STRING("mountPropagation"));
 TABLE(device, STRING("name"), STRING("devicePath"));
@@ -86,14 +90,14 @@ TABLE(container_security, BOOL("allowPrivilegeEscalation"), BOOL("privileged"),
       BOOL("readOnlyRootFilesystem"), INT("runAsUser"), INT("runAsGroup"), BOOL("runAsNonRoot"),
       OBJECT("capabilities", capabilities), STRING("procMount"), OBJECT("seccompProfile", seccomp),
       IGNORED("appArmorProfile"));
-TABLE(container, STRING("name"), STRING("image"), IGNORED("imagePullPolicy"), EXPANDEDS("command"),
-      EXPANDEDS("args"), STRING("workingDir"), LIST("env", env), IGNORED("ports"),
-      LIST("volumeMounts", mount), LIST("volumeDevices", device), OBJECT("livenessProbe", probe),
-      OBJECT("readinessProbe", probe), OBJECT("startupProbe", probe),
-      OBJECT("lifecycle", lifecycle), IGNORED("resources"), IGNORED("resizePolicy"),
-      OBJECT("securityContext", container_security), BOOL("stdin"), BOOL("stdinOnce"), BOOL("tty"),
-      STRING("terminationMessagePath"), IGNORED("terminationMessagePolicy"),
-      STRING("restartPolicy"));
+TABLE(container, STRING("name"), STRING("image"), IGNORED("imagePullPolicy"), STRINGS("command"),
+      STRINGS("args"), STRING("workingDir"), LIST("env", env), LIST("envFrom", env_from),
+      IGNORED("ports"), LIST("volumeMounts", mount), LIST("volumeDevices", device),
+      OBJECT("livenessProbe", probe), OBJECT("readinessProbe", probe),
+      OBJECT("startupProbe", probe), OBJECT("lifecycle", lifecycle), OBJECT("resources", resources),
+      IGNORED("resizePolicy"), OBJECT("securityContext", container_security), BOOL("stdin"),
+      BOOL("stdinOnce"), BOOL("tty"), STRING("terminationMessagePath"),
+      IGNORED("terminationMessagePolicy"), STRING("restartPolicy"));
 
 /* Contents of volumes are the host's (rules.rego); what is recorded is where they come from. */
 TABLE(empty_dir, STRING("medium"), IGNORED("sizeLimit"));
@@ -110,8 +114,8 @@ TABLE(volume, STRING("name"), OBJECT("emptyDir", empty_dir), OBJECT("configMap",
       OBJECT("secret", secret), OBJECT("downwardAPI", downward), OBJECT("projected", projected),
       OBJECT("persistentVolumeClaim", claim));
 
-TABLE(sysctl, STRING("name"), STRING("value"));
-TABLE(pod_security, INT("fsGroup"), IGNORED("fsGroupChangePolicy"), INT("runAsUser"),
+TABLE(sysctl, STRING("name"), SCALAR("value"));
+TABLE(pod_security, INT("fsGroup"), STRING("fsGroupChangePolicy"), INT("runAsUser"),
       INT("runAsGroup"), BOOL("runAsNonRoot"), INTS("supplementalGroups"), LIST("sysctls", sysctl),
       OBJECT("seccompProfile", seccomp), IGNORED("appArmorProfile"));
 TABLE(host_alias, STRING("ip"), STRINGS("hostnames"));
@@ -134,7 +138,6 @@ TABLE(pod_spec, LIST("containers", container), LIST("initContainers", container)
 struct walk {
     const struct yaml_file *file;
     const struct policy_exceptions *allowed;
-    const struct yaml_node *container; /* the one that is being read; NULL outside */
     char path[PATH_SIZE];
 };
 
@@ -188,105 +191,8 @@ static RESULT with_path(const struct walk *w, const struct yaml_node *at, struct
     return fail(w, at, reason != NULL ? reason + 2 : cause.text, err);
 }
 
-static size_t json_size(char c) {
-    return (unsigned char)c < 0x20 ? 6 : c == '"' || c == '\\' ? 2 : 1;
-}
-
-/* Bytes of the next piece: whole characters that fill at most PIECE_SIZE in JSON. */
-static size_t piece_size(const char *text) {
-    size_t used = 0;
-    size_t i = 0;
-    while (text[i] != '\0' && used < PIECE_SIZE) {
-        used += json_size(text[i++]);
-        while (((unsigned char)text[i] & 0xc0) == 0x80) {
-            used++;
-            i++;
-        }
-    }
-    return i;
-}
-
-static json_t *make_text(const char *text) {
-    size_t size = piece_size(text);
-    if (text[size] == '\0') {
-        return json_string(text);
-    }
-    json_t *pieces = json_array();
-    for (; *text != '\0'; text += size) {
-        size = piece_size(text);
-        json_array_append_new(pieces, json_stringn(text, size));
-    }
-    return pieces;
-}
-
-/* The last variable with this name among those that end before byte `limit` of the file. */
-static const struct yaml_node *find_variable(const struct walk *w, const char *name, size_t size,
-                                             size_t limit) {
-    const struct yaml_node *list = yaml_key(w->container, "env");
-    const struct yaml_node *found = NULL;
-    for (size_t i = 0; list != NULL && list->kind == YAML_KIND_SEQUENCE && i < list->count; i++) {
-        const struct yaml_node *n = yaml_key(list->items[i], "name");
-        if (n != NULL && n->kind == YAML_KIND_SCALAR && n->size == size &&
-            memcmp(n->value, name, size) == 0 && list->items[i]->end.offset < limit) {
-            found = list->items[i];
-        }
-    }
-    return found;
-}
-
-static RESULT expand(const struct walk *w, const struct yaml_node *node, size_t limit, int depth,
-                     struct buf *out, struct err *err);
-
-/* "$(NAME)" at `p`: the value of the variable, or the very text when there is none. *size is what
- * was read. */
-static RESULT expand_one(const struct walk *w, const struct yaml_node *node, const char *p,
-                         size_t limit, int depth, size_t *size, struct buf *out, struct err *err) {
-    size_t name_size = strcspn(p + 2, ")");
-    const struct yaml_node *variable =
-        p[2 + name_size] == ')' ? find_variable(w, p + 2, name_size, limit) : NULL;
-    if (variable == NULL) {
-        buf_append_str(out, "$(");
-        *size = 2;
-        return OK;
-    }
-    *size = name_size + 3;
-    const struct yaml_node *value = yaml_key(variable, "value");
-    if (!yaml_is_null(yaml_key(variable, "valueFrom"))) {
-        return fail(w, node, "refers to a variable with valueFrom; this version needs its value",
-                    err);
-    }
-    if (yaml_is_null(value)) {
-        return OK;
-    }
-    return expand(w, value, variable->start.offset, depth + 1, out, err);
-}
-
-/* As the kubelet does it: k8s.io/kubernetes/third_party/forked/golang/expansion. */
-static RESULT expand(const struct walk *w, const struct yaml_node *node, size_t limit, int depth,
-                     struct buf *out, struct err *err) {
-    if (depth > EXPANSION_DEPTH || out->size > LIMIT_POLICY || node->kind != YAML_KIND_SCALAR) {
-        return fail(w, node, "variables that expand to too much", err);
-    }
-    for (const char *p = node->value; *p != '\0';) {
-        size_t size = 1;
-        if (p[0] == '$' && p[1] == '(') {
-            TRY(expand_one(w, node, p, limit, depth, &size, out, err));
-        } else {
-            size = p[0] == '$' && p[1] == '$' ? 2 : 1;
-            buf_append(out, p, 1);
-        }
-        p += size;
-    }
-    return OK;
-}
-
-/* Commands and arguments see all variables, a variable those before it. */
-static size_t limit_of(const struct walk *w, const struct yaml_node *node) {
-    return strstr(w->path, ".env[") != NULL ? node->start.offset : SIZE_MAX;
-}
-
-static RESULT convert_string(struct walk *w, const struct yaml_node *node, bool is_expanded,
-                             json_t **out, struct err *err) {
+static RESULT convert_string(const struct walk *w, const struct yaml_node *node, json_t **out,
+                             struct err *err) {
     const char *text = NULL;
     struct err local = {0};
     struct result r = yaml_read_string(w->file, node, &text, &local);
@@ -294,19 +200,41 @@ static RESULT convert_string(struct walk *w, const struct yaml_node *node, bool 
         r = with_path(w, node, r, &local);
         return err_set(err, r.code, "%s", local.text);
     }
-    if (is_expanded) {
-        AUTO(buf_deinit)
-        struct buf expanded = {0};
-        TRY(expand(w, node, limit_of(w, node), 0, &expanded, err));
-        *out = make_text(buf_cstr(&expanded));
-        return OK;
+    if (strstr(text, POLICY_MARK) != NULL) {
+        return fail(w, node, "the character U+0001 is reserved", err);
     }
-    *out = make_text(text);
-    if (json_is_array(*out) && strstr(w->path, ".command[") == NULL) {
-        json_decref(*out);
-        *out = NULL;
-        return fail(w, node, "longer than 800 bytes", err);
+    *out = json_string(text);
+    return OK;
+}
+
+/* Quantities and values of sysctls: people write them with and without quotes. */
+static RESULT convert_scalar(const struct walk *w, const struct yaml_node *node, json_t **out,
+                             struct err *err) {
+    if (node->kind != YAML_KIND_SCALAR || strstr(node->value, POLICY_MARK) != NULL) {
+        return fail(w, node, "must be a string or a number", err);
     }
+    *out = json_string(node->value);
+    return OK;
+}
+
+static RESULT convert_scalars(struct walk *w, const struct yaml_node *node, json_t **out,
+                              struct err *err) {
+    if (node->kind != YAML_KIND_MAPPING) {
+        return fail(w, node, "must be a mapping", err);
+    }
+    json_t *map = json_object();
+    for (size_t i = 0; i < node->count; i++) {
+        size_t old = enter(w, node->pairs[i].key->value);
+        json_t *value = NULL;
+        struct result r = convert_scalar(w, node->pairs[i].value, &value, err);
+        if (!is_ok(r)) {
+            json_decref(map);
+            return r;
+        }
+        json_object_set_new(map, node->pairs[i].key->value, value);
+        w->path[old] = '\0';
+    }
+    *out = map;
     return OK;
 }
 
@@ -341,23 +269,11 @@ static RESULT convert_object(struct walk *w, const struct yaml_node *node,
 
 static RESULT convert_item(struct walk *w, const struct yaml_node *node, const struct field *field,
                            json_t **out, struct err *err) {
-    switch (field->kind) {
-    case FIELD_INTS:
+    if (field->kind == FIELD_INTS) {
         return convert_int(w, node, out, err);
-    case FIELD_LIST:
-        return convert_object(w, node, field->table, out, err);
-    case FIELD_EXPANDEDS:
-        return convert_string(w, node, true, out, err);
-    case FIELD_STRINGS:
-    case FIELD_IGNORED:
-    case FIELD_STRING:
-    case FIELD_EXPANDED:
-    case FIELD_INT:
-    case FIELD_BOOL:
-    case FIELD_OBJECT:
-    default:
-        return convert_string(w, node, false, out, err);
     }
+    return field->kind == FIELD_LIST ? convert_object(w, node, field->table, out, err)
+                                     : convert_string(w, node, out, err);
 }
 
 static RESULT convert_list(struct walk *w, const struct yaml_node *node, const struct field *field,
@@ -385,8 +301,11 @@ static RESULT convert(struct walk *w, const struct yaml_node *node, const struct
                       json_t **out, struct err *err) {
     switch (field->kind) {
     case FIELD_STRING:
-    case FIELD_EXPANDED:
-        return convert_string(w, node, field->kind == FIELD_EXPANDED, out, err);
+        return convert_string(w, node, out, err);
+    case FIELD_SCALAR:
+        return convert_scalar(w, node, out, err);
+    case FIELD_SCALARS:
+        return convert_scalars(w, node, out, err);
     case FIELD_INT:
         return convert_int(w, node, out, err);
     case FIELD_BOOL:
@@ -394,7 +313,6 @@ static RESULT convert(struct walk *w, const struct yaml_node *node, const struct
     case FIELD_OBJECT:
         return convert_object(w, node, field->table, out, err);
     case FIELD_STRINGS:
-    case FIELD_EXPANDEDS:
     case FIELD_INTS:
     case FIELD_LIST:
         return convert_list(w, node, field, out, err);
@@ -436,9 +354,6 @@ static RESULT convert_object(struct walk *w, const struct yaml_node *node,
                              const struct table *table, json_t **out, struct err *err) {
     if (node->kind != YAML_KIND_MAPPING) {
         return fail(w, node, "must be a mapping", err);
-    }
-    if (table == &container) {
-        w->container = node;
     }
     json_t *object = json_object();
     for (size_t i = 0; i < node->count; i++) {
@@ -492,20 +407,26 @@ static void set_identity(const struct workload *w, json_t *data) {
     buf_appendf(&pattern, "%s$", name_suffix(w));
     json_object_set_new(data, "kind", json_string(w->kind));
     json_object_set_new(data, "name", json_string(w->name));
-    json_object_set_new(data, "namespace", json_string(w->namespace));
     json_object_set_new(data, "namePattern", json_string(buf_cstr(&pattern)));
+    if (w->has_namespace) {
+        json_object_set_new(data, "namespace", json_string(w->namespace));
+    }
 }
 
-RESULT policy_data_make(const struct workload *w, const struct policy_exceptions *allowed,
-                        json_t **out, struct err *err) {
-    struct walk walk = {.file = w->file, .allowed = allowed, .path = "spec"};
-    json_t *data = NULL;
-    TRY(convert_object(&walk, w->spec, &pod_spec, &data, err));
-    if (json_array_size(json_object_get(data, "containers")) == 0) {
-        json_decref(data);
+RESULT policy_data_make(const struct workload *w, const struct policy_inputs *inputs, json_t **out,
+                        struct err *err) {
+    struct walk walk = {.file = w->file, .allowed = &inputs->allowed, .path = "spec"};
+    json_t *spec = NULL;
+    TRY(convert_object(&walk, w->spec, &pod_spec, &spec, err));
+    if (json_array_size(json_object_get(spec, "containers")) == 0) {
+        json_decref(spec);
         return yaml_fail(w->file, w->spec, err, "spec.containers: %s/%s has none", w->kind,
                          w->name);
     }
+    json_t *data = NULL;
+    struct result r = policy_derive(w, inputs, spec, &data, err);
+    json_decref(spec);
+    TRY(r);
     set_identity(w, data);
     *out = data;
     return OK;

@@ -1,13 +1,12 @@
-/* Policy data: what of a pod spec the runtime policy says.
+/* Policy data: what a pod makes the agent ask for, as the rules compare it.
  *
- * Every field of a pod spec is known here, either as part of the policy (copied under its own name,
- * nulls left out) or as harmless to the guest (scheduling, resources, ...: left out). A field that
- * stands in no table is an error: it could change what runs, unseen. Source of the names:
- * Kubernetes API v1, PodSpec.
+ * Every field of a pod spec is known here, either as part of the policy or as harmless to the guest
+ * (scheduling, requests, ...: left out). A field that stands in no table is an error: it could
+ * change what runs, unseen. Source of the names: Kubernetes API v1, PodSpec.
  *
- * Commands, arguments and variables are expanded as the kubelet does it: "$(NAME)" becomes the
- * value of the pod's variable, "$$" becomes "$". Strings that would make long lines become arrays
- * of pieces (rules.rego: text).
+ * From the fields, the images' configs and the ConfigMaps and Secrets that variables name comes one
+ * object per container: docs/policy.md has the layout. An image that is not among the inputs leaves
+ * open what only it knows (cwd, uid, gid, gids), and a container without command is never started.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_POLICY_DATA_H
@@ -15,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "cli/policy/image.h"
 #include "cli/policy/workload.h"
 
 /* Paths of fields to leave out although they are unknown: "spec.containers[0].envFrom", or with
@@ -24,8 +24,16 @@ struct policy_exceptions {
     size_t count;
 };
 
+struct policy_inputs {
+    struct policy_exceptions allowed;
+    const struct image_list *images; /* NULL: none is known */
+    const struct yaml_file *files;   /* searched for ConfigMaps and Secrets, after the pod's own */
+    size_t file_count;
+    bool is_partial; /* rules accept requests that leave things out: for tests of other projects */
+};
+
 /* A new reference in *out. INVALID: "file:line:column: spec.containers[0].x: ...". */
-RESULT policy_data_make(const struct workload *w, const struct policy_exceptions *allowed,
-                        json_t **out, struct err *err);
+RESULT policy_data_make(const struct workload *w, const struct policy_inputs *inputs, json_t **out,
+                        struct err *err);
 
 #endif

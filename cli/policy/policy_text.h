@@ -1,8 +1,10 @@
 /* Policy text: the document whose SHA-256 is the HOST_DATA of a pod's attestation report.
  *
- *   rules.rego LF "policy_data := " canonical JSON LF
+ *   profile "annotation": rules, LF, "policy_data := ", canonical JSON, LF
+ *   profile "initdata":   a TOML document with that text as "policy.rego" (policy_initdata.h)
  *
- * Canonical: sorted keys, one space of indentation, so that the same pod gives the same bytes.
+ * Canonical: sorted keys, sets sorted, one value per line, one space of indentation, lines of at
+ * most LIMIT_POLICY_LINE bytes: the same pod gives the same bytes. The workload says the profile.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_POLICY_TEXT_H
@@ -10,14 +12,19 @@
 
 #include "cli/policy/policy_data.h"
 
-/* The rules that are compiled in. */
+/* The rules that are compiled in, by profile: of the annotation, of initdata. */
 struct span policy_rules(void);
+struct span policy_rules_initdata(void);
 
-/* Appends the policy of the pod. INVALID as in policy_data_make, or over LIMIT_POLICY. */
-RESULT policy_text_make(const struct workload *w, const struct policy_exceptions *allowed,
+/* Appends the document. INVALID as in policy_data_make, for a document over LIMIT_POLICY, a line or
+ * nesting that agents refuse, and annotations over LIMIT_POD_ANNOTATIONS in all. */
+RESULT policy_text_make(const struct workload *w, const struct policy_inputs *inputs,
                         struct buf *out, struct err *err);
 
-/* Appends the policy that the workload's annotation holds. NOT_FOUND when it has none. */
+/* Appends what the annotation w->policy_key is to hold, for a document of policy_text_make. */
+void policy_text_encode(const struct workload *w, struct span document, struct buf *out);
+
+/* Appends the document that the workload's annotation holds. NOT_FOUND when it has none. */
 RESULT policy_text_decode(const struct workload *w, struct buf *out, struct err *err);
 
 #endif

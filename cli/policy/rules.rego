@@ -1,18 +1,13 @@
 # Runtime policy of a confidential pod: what the guest agent may be asked by the host.
 #
 # The agent evaluates data.agent_policy.<RequestName> for each request; everything that no rule
-# allows is denied. policy_data below these rules describes the one pod that this guest may run.
+# allows is denied. policy_data below these rules describes the one pod that this guest may run:
+# docs/policy.md has its layout, what is left to the host, and why.
 #
-# What version 1 enforces for each container: name, image reference, pod name and namespace, exact
-# arguments, every environment variable (nothing missing, nothing added), mount destinations and
-# read-only mounts, user and group where the pod names them, privileges.
+# Rules that keep state answer with operations on data.pstate. Agents without data.pstate (Kata
+# before 3.11) take only booleans, and get them.
 #
-# What it cannot know yet, because images are not read when it is made: entrypoint, environment and
-# layers of an image. A container without "command" in the pod is therefore never started; variables
-# that an image sets must be repeated in the pod. An image reference with a digest is compared as
-# text: that the layers are those of the digest is left to the runtime. Contents of ConfigMaps,
-# Secrets and other volumes, values of valueFrom, devices, namespaces, sysctls and the order of
-# containers come from the host.
+# Lists are checked by counting what does not match, so whatever cannot be evaluated is denied.
 #
 # SPDX-License-Identifier: Apache-2.0
 package agent_policy
@@ -43,7 +38,7 @@ default OnlineCPUMemRequest := true
 default PauseContainerRequest := false
 # The host sees what containers print.
 default ReadStreamRequest := true
-default RemoveContainerRequest := true
+default RemoveContainerRequest := false
 default RemoveStaleVirtiofsShareMountsRequest := true
 default ReseedRandomDevRequest := false
 default ResizeVolumeRequest := false
@@ -69,275 +64,212 @@ default WriteStreamRequest := false
 
 CreateSandboxRequest if {
     input.guest_hook_path == ""
-    count(input.kernel_modules) == 0
+    input.kernel_modules == []
     input.sandbox_pidns == false
+    regex.match("^([0-9a-f]{64})?$", input.sandbox_id)
+    sandbox_hostname_ok(input.hostname)
+    count(input.dns) <= 32
+    count([d | d := input.dns[_]; not regex.match(dns_line, d)]) == 0
+    count(input.storages) <= 1
+    count([s | s := input.storages[_]; not sandbox_storage_ok(s)]) == 0
+}
+
+dns_line := "^(nameserver|search|options|domain)( [-A-Za-z0-9.:_%]{1,255}){1,32}$"
+
+sandbox_hostname_ok("") := true
+
+sandbox_hostname_ok(name) if {
+    name == policy_data.hostname
+}
+
+sandbox_hostname_ok(name) if {
+    absent(policy_data, "hostname")
+    regex.match(policy_data.namePattern, name)
+}
+
+sandbox_storage_ok(s) if {
+    s.driver == "ephemeral"
+    s.driver_options == []
+    s.source == "shm"
+    s.fstype == "tmpfs"
+    s.mount_point == "/run/kata-containers/sandbox/shm"
+    s.fs_group == null
+    s.shared == false
+    array.slice(s.options, 0, 4) == ["noexec", "nosuid", "nodev", "mode=1777"]
+    count(s.options) == 5
+    regex.match("^size=[0-9]{1,12}$", s.options[4])
 }
 
 UpdateInterfaceRequest if {
-    input.interface.name != "lo"
+    i := input.interface
+    regex.match(device, i.device)
+    regex.match(device, i.name)
+    i.device != "lo"
+    i.name != "lo"
+    mac_ok(i.hwAddr)
+    bit_flags[128][i.raw_flags]
+    in_range(i.mtu, 68, 65535)
+    regex.match("^(0x)?[0-9a-f:./]{0,64}$", i.devicePath)
+    interface_types[i.type_]
+    distinct(i.IPAddresses)
+    count(i.IPAddresses) <= 64
+    count([a | a := i.IPAddresses[_]; not network_ok(a)]) == 0
 }
 
+interface_types := {"", "bridge_endpoint", "ipvlan", "macvlan", "macvtap", "physical", "tap", "veth"}
+
+bit_flags := {128: {0, 128}, 136: {0, 8, 128, 136}}
+
 UpdateRoutesRequest if {
-    count([r | r := input.routes.Routes[_]; r.device == "lo"]) == 0
+    distinct(input.routes.Routes)
+    count(input.routes.Routes) <= 1024
+    count([r | r := input.routes.Routes[_]; not route_ok(r)]) == 0
+}
+
+route_ok(r) if {
+    regex.match(device, r.device)
+    r.device != "lo"
+    place_ok(r.dest)
+    place_ok(r.gateway)
+    place_ok(r.source)
 }
 
 AddARPNeighborsRequest if {
-    count([n | n := input.neighbors.ARPNeighbors[_]; n.device == "lo"]) == 0
+    distinct(input.neighbors.ARPNeighbors)
+    count(input.neighbors.ARPNeighbors) <= 1024
+    count([n | n := input.neighbors.ARPNeighbors[_]; not neighbor_ok(n)]) == 0
 }
+
+neighbor_ok(n) if {
+    regex.match(device, n.device)
+    n.device != "lo"
+    bit_flags[136][n.flags]
+    neighbor_states[n.state]
+    mac_ok(n.lladdr)
+    n.toIPAddress.mask == ""
+    address_ok(n.toIPAddress)
+}
+
+# NUD_REACHABLE, NUD_PERMANENT
+neighbor_states := {2, 128}
+
+device := "^[a-z][-a-z0-9_.]{0,14}$"
+
+mac_ok(mac) if {
+    regex.match("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$", mac)
+    mac != "00:00:00:00:00:00"
+}
+
+network_ok(a) if {
+    address_ok(a)
+    regex.match("^[0-9]{1,3}$", a.mask)
+}
+
+# Families of the agent's protocol: 0 = IPv4, 1 = IPv6
+address_ok(a) if {
+    a.family == 0
+    regex.match("^[0-9]{1,3}([.][0-9]{1,3}){3}$", a.address)
+    place_ok(a.address)
+}
+
+address_ok(a) if {
+    a.family == 1
+    regex.match("^[0-9a-f:]{2,39}$", a.address)
+    place_ok(a.address)
+}
+
+# An address or network that is not of this machine itself. "::" and 0.0.0.0 stand for all.
+place_ok("") := true
+
+place_ok(p) if {
+    regex.match("^[0-9]{1,3}([.][0-9]{1,3}){3}(/[0-9]{1,2})?$", p)
+    not startswith(p, "127.")
+}
+
+# Of the addresses with a prefix of zeros (loopback, IPv4 in IPv6) only "all" is taken.
+place_ok(p) if {
+    regex.match("^[1-9a-f][0-9a-f]{0,3}:[0-9a-f:]{1,36}(/[0-9]{1,3})?$", p)
+}
+
+place_ok("::/0") := true
+
+# --- Files that the host puts beside containers
 
 CopyFileRequest if {
-    startswith(input.path, "/run/kata-containers/shared/containers/")
-    not contains(input.path, "..")
+    path_ok(input.path)
+    in_range(input.uid, 0, 4294967295)
+    in_range(input.gid, 0, 4294967295)
+    in_range(input.file_size, 0, 1099511627776)
+    in_range(input.offset, 0, 1099511627776)
+    mode_ok(input.file_mode)
+    mode_ok(input.dir_mode)
+    copied_ok(file_kind)
 }
 
-# --- Containers
-
-CreateContainerRequest if {
-    oci := input.OCI
-    oci.Annotations["io.kubernetes.cri.container-type"] == "sandbox"
-    sandbox_ok(oci)
-    nothing_beside(input)
-    oci.Process.Args == ["/pause"]
-    count([m | m := oci.Mounts[_]; not usual_mounts[m.destination]]) == 0
-    unprivileged(oci)
+# <shared folder>/<container>-<16 characters>-<name>[/...]: never <container>/rootfs. Each part has
+# a character that is no dot, so no part is "." or "..".
+path_ok(path) if {
+    regex.match(shared_path, path)
+    parts := split(path, "/")
+    count([p | p := parts[_]; dots[p]]) == 0
+    count(path) <= 4096
 }
 
-CreateContainerRequest if {
-    oci := input.OCI
-    oci.Annotations["io.kubernetes.cri.container-type"] == "container"
-    sandbox_ok(oci)
-    nothing_beside(input)
-    count([c | c := containers[_]; container_ok(c, oci)]) == 1
+shared_path := "^/run/kata-containers/shared/containers/[0-9a-z]{1,64}-[0-9a-z]{16}-[^/\\x00-\\x1f]+(/[^/\\x00-\\x1f]+)*$"
+
+dots := {".", ".."}
+
+# No set-user-ID, set-group-ID or sticky bit.
+mode_ok(mode) if {
+    in_range(mode, 0, 65535)
+    mode % 4096 < 512
 }
 
-ExecProcessRequest if {
-    count([p | p := commands[_]; texts(p) == input.process.Args]) > 0
+# Kata 3.30 and later names the kind. Before, it is in the type bits of the mode.
+file_kind := input.file_type
+
+file_kind := kind if {
+    absent(input, "file_type")
+    absent(input, "symlink_target")
+    kind := kinds[input.file_mode - (input.file_mode % 4096)]
 }
 
-containers := array.concat(
-    object_or(policy_data, "initContainers", []), object_or(policy_data, "containers", []))
+kinds := {0: "Regular", 16384: "Directory", 32768: "Regular", 40960: "Symlink"}
 
-commands := array.concat(
-    array.concat(
-        [p | p := containers[_].livenessProbe.exec.command],
-        [p | p := containers[_].readinessProbe.exec.command]),
-    array.concat(
-        [p | p := containers[_].startupProbe.exec.command],
-        [p | p := containers[_].lifecycle[_].exec.command]))
-
-sandbox_ok(oci) if {
-    oci.Annotations["io.kubernetes.cri.sandbox-namespace"] == policy_data.namespace
-    regex.match(policy_data.namePattern, oci.Annotations["io.kubernetes.cri.sandbox-name"])
+copied_ok("Regular") if {
+    no_target
 }
 
-container_ok(c, oci) if {
-    oci.Annotations["io.kubernetes.cri.container-name"] == c.name
-    oci.Annotations["io.kubernetes.cri.image-name"] == c.image
-    oci.Process.Args == array.concat(texts(c.command), texts(object_or(c, "args", [])))
-    cwd_ok(c, oci)
-    env_ok(object_or(c, "env", []), oci.Process.Env)
-    mounts_ok(object_or(c, "volumeMounts", []), oci.Mounts)
-    user_ok(c, oci)
-    privileges_ok(c, oci)
+copied_ok("Directory") if {
+    no_target
 }
 
-# --- Environment
-
-env_ok(wanted, given) if {
-    count([e | e := wanted[_]; not has_env(e, given)]) == 0
-    count([g | g := given[_]; not known_env(g, wanted)]) == 0
+copied_ok("Symlink") if {
+    count(split(input.path, "/")) > 6
+    target_ok(link_target)
 }
 
-has_env(e, given) if {
-    given[_] == concat("=", [e.name, text(object_or(e, "value", ""))])
+no_target if {
+    absent(input, "file_type")
+    object_or(input, "symlink_src", "") == ""
 }
 
-has_env(e, given) if {
-    e.valueFrom
-    startswith(given[_], concat("", [e.name, "="]))
+no_target if {
+    input.symlink_target == null
 }
 
-known_env(g, wanted) if {
-    e := wanted[_]
-    not e.valueFrom
-    g == concat("=", [e.name, text(object_or(e, "value", ""))])
+no_target if {
+    input.symlink_target == ""
 }
 
-known_env(g, wanted) if {
-    e := wanted[_]
-    e.valueFrom
-    startswith(g, concat("", [e.name, "="]))
+link_target := input.symlink_target
+
+link_target := t if {
+    absent(input, "file_type")
+    t := input.symlink_src
 }
 
-known_env(g, wanted) if {
-    usual_env[split(g, "=")[0]]
-    not named(split(g, "=")[0], wanted)
+target_ok(t) if {
+    regex.match("^[^/\\x00-\\x1f][^\\x00-\\x1f]{0,4094}$", t)
+    count([p | p := split(t, "/")[_]; p == ".."]) == 0
 }
-
-# Addresses of services, which the kubelet adds: that of the API server always.
-known_env(g, wanted) if {
-    object_or(policy_data, "enableServiceLinks", true)
-    regex.match(service_env, g)
-    not named(split(g, "=")[0], wanted)
-}
-
-known_env(g, wanted) if {
-    startswith(g, "KUBERNETES_")
-    regex.match(service_env, g)
-    not named(split(g, "=")[0], wanted)
-}
-
-known_env(g, wanted) if {
-    g == "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    not named("PATH", wanted)
-}
-
-named(name, wanted) if {
-    wanted[_].name == name
-}
-
-usual_env := {"HOSTNAME", "TERM"}
-
-service_env := "^[A-Z][A-Z0-9_]*_(SERVICE_(HOST|PORT|PORT_[A-Z0-9_]+)|PORT|PORT_[0-9]+_(TCP|UDP)(_(ADDR|PORT|PROTO))?)=[-a-zA-Z0-9.:/]*$"
-
-# --- Mounts
-
-mounts_ok(wanted, given) if {
-    count([m | m := given[_]; not mount_ok(m, wanted)]) == 0
-    count([w | w := wanted[_]; not has_mount(w, given)]) == 0
-}
-
-mount_ok(m, wanted) if {
-    usual_mounts[m.destination]
-}
-
-mount_ok(m, wanted) if {
-    w := wanted[_]
-    w.mountPath == m.destination
-    writable_ok(w, m)
-}
-
-has_mount(w, given) if {
-    given[_].destination == w.mountPath
-}
-
-writable_ok(w, m) if {
-    not w.readOnly
-}
-
-writable_ok(w, m) if {
-    w.readOnly
-    m.options[_] == "ro"
-}
-
-usual_mounts := {
-    "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/dev/termination-log", "/etc/hostname",
-    "/etc/hosts", "/etc/resolv.conf", "/proc", "/sys", "/sys/fs/cgroup",
-    "/var/run/secrets/kubernetes.io/serviceaccount"
-}
-
-# --- User and privileges: the container's own securityContext goes before the pod's
-
-user_ok(c, oci) if {
-    number_ok("runAsUser", c, oci.Process.User.UID)
-    number_ok("runAsGroup", c, oci.Process.User.GID)
-}
-
-number_ok(key, c, given) if {
-    is_boolean(setting(key, c))
-}
-
-number_ok(key, c, given) if {
-    setting(key, c) == given
-}
-
-setting(key, c) := object_or(
-    object_or(c, "securityContext", {}), key,
-    object_or(object_or(policy_data, "securityContext", {}), key, false))
-
-privileges_ok(c, oci) if {
-    c.securityContext.privileged
-}
-
-privileges_ok(c, oci) if {
-    object_or(object_or(c, "securityContext", {}), "privileged", false) == false
-    no_new_ok(c, oci)
-    caps_ok(c, oci)
-}
-
-no_new_ok(c, oci) if {
-    object_or(object_or(c, "securityContext", {}), "allowPrivilegeEscalation", true) == true
-}
-
-no_new_ok(c, oci) if {
-    oci.Process.NoNewPrivileges == true
-}
-
-caps_ok(c, oci) if {
-    count([k | k := oci.Process.Capabilities[_][_]; not cap_ok(k, c)]) == 0
-}
-
-cap_ok(k, c) if {
-    concat("", ["CAP_", c.securityContext.capabilities.add[_]]) == k
-}
-
-cap_ok(k, c) if {
-    usual_caps[k]
-    not is_dropped(k, c)
-}
-
-is_dropped(k, c) if {
-    c.securityContext.capabilities.drop[_] == "ALL"
-}
-
-is_dropped(k, c) if {
-    concat("", ["CAP_", c.securityContext.capabilities.drop[_]]) == k
-}
-
-unprivileged(oci) if {
-    count([k | k := oci.Process.Capabilities[_][_]; not usual_caps[k]]) == 0
-}
-
-# Programs that the runtime would start beside the container, and folders of the host.
-nothing_beside(request) if {
-    count([h | h := request.OCI.Hooks[_][_]]) == 0
-    count([m | m := request.shared_mounts[_]]) == 0
-}
-
-usual_caps := {
-    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
-    "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
-    "CAP_SETUID", "CAP_SYS_CHROOT"
-}
-
-cwd_ok(c, oci) if {
-    not c.workingDir
-}
-
-cwd_ok(c, oci) if {
-    c.workingDir == oci.Process.Cwd
-}
-
-# --- Helpers
-
-object_or(o, key, fallback) := o[key]
-
-object_or(o, key, fallback) := fallback if {
-    absent(o, key)
-}
-
-absent(o, key) if {
-    count([k | o[k]; k == key]) == 0
-    count([k | o[k] == false; k == key]) == 0
-}
-
-# A long string is an array of its pieces: lines of a policy stay short.
-text(t) := t if {
-    is_string(t)
-}
-
-text(t) := concat("", t) if {
-    is_array(t)
-}
-
-texts(list) := [text(t) | t := list[_]]

@@ -52,6 +52,7 @@ static RESULT read_name(const struct yaml_node *resource, struct workload *w, st
         return yaml_fail(w->file, resource, err, "metadata.name: this %s has none", w->kind);
     }
     w->namespace = text_of(yaml_get(resource, "metadata.namespace"));
+    w->has_namespace = w->namespace != NULL;
     if (w->namespace == NULL) {
         w->namespace = "default";
     }
@@ -66,7 +67,9 @@ static bool has_text(const struct yaml_node *node, const char *want) {
 static RESULT read_annotations(struct workload *w, struct err *err) {
     const struct yaml_node *a = yaml_get(w->pod, "metadata.annotations");
     const struct yaml_node *role = yaml_key(a, "contrast.edgeless.systems/pod-role");
-    w->policy = yaml_key(a, WORKLOAD_POLICY_ANNOTATION);
+    w->is_initdata = has_text(yaml_key(a, "contrast.edgeless.systems/policy-profile"), "initdata");
+    w->policy_key = w->is_initdata ? WORKLOAD_INITDATA_ANNOTATION : WORKLOAD_POLICY_ANNOTATION;
+    w->policy = yaml_key(a, w->policy_key);
     w->secret_id = text_of(yaml_key(a, "contrast.edgeless.systems/workload-secret-id"));
     w->is_coordinator = has_text(role, "coordinator");
     w->is_skipping_initializer =

@@ -15,6 +15,7 @@
 #include "lib/yaml/yaml.h"
 
 #define WORKLOAD_POLICY_ANNOTATION "io.katacontainers.config.agent.policy"
+#define WORKLOAD_INITDATA_ANNOTATION "io.katacontainers.config.hypervisor.cc_init_data"
 
 struct workload {
     const struct yaml_file *file;
@@ -22,9 +23,12 @@ struct workload {
     const char *name; /* of the resource; a Pod's generateName when it has no name */
     bool is_name_prefix;
     const char *namespace;          /* "default" when the file names none */
+    bool has_namespace;             /* the file names one */
     const struct yaml_node *pod;    /* what holds metadata and spec of the pod */
     const struct yaml_node *spec;   /* of the pod; a mapping */
-    const struct yaml_node *policy; /* the policy annotation's value; NULL = none */
+    bool is_initdata;               /* annotation policy-profile: initdata (docs/policy.md) */
+    const char *policy_key;         /* the annotation that holds the policy, by the profile */
+    const struct yaml_node *policy; /* its value; NULL = none */
     const char *secret_id;          /* annotation; NULL = none */
     bool is_coordinator;            /* annotation pod-role: coordinator */
     bool is_skipping_initializer;

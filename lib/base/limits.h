@@ -139,7 +139,6 @@
 #define LIMIT_IMAGE_NAME 255               /* of a user in etc/passwd */
 #define LIMIT_POLICY_LINE 1000             /* bytes; some agents refuse lines over 1024 */
 #define LIMIT_POLICY_NESTING 8             /* of policy_data: agents parse deeper data in 2^depth */
-#define LIMIT_POLICY_ITEMS 100000          /* values in one policy_data */
 #define LIMIT_POD_ANNOTATIONS (256 * 1024) /* keys and values together; Kubernetes' limit */
 
 /* Consensus */

@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Everything that generate does with one pod: an error that says where, or a policy. */
 static void try_workload(const struct workload *w, struct yaml_edits *edits) {
-    static const struct policy_exceptions none = {NULL, 0};
+    static const struct policy_inputs none = {0};
     static const struct inject_config config = {"image", "aa", ""};
     struct err err = {0};
     struct buf policy = {0};

@@ -12,15 +12,15 @@
 #include "cli/policy/inject.h"
 #include "cli/policy/policy_text.h"
 
-static const struct policy_exceptions none = {NULL, 0};
+static const struct policy_inputs none = {0};
 
-static void make(const char *yaml, const struct policy_exceptions *allowed, struct buf *out) {
+static void make(const char *yaml, const struct policy_inputs *inputs, struct buf *out) {
     struct yaml_file file = {0};
     struct workload_list list = {0};
     struct err err;
     if (!is_ok(yaml_parse("f.yaml", span_str(yaml), &file, &err)) ||
         !is_ok(workload_find(&file, &list, &err)) || list.count == 0 ||
-        !is_ok(policy_text_make(&list.items[0], allowed, out, &err))) {
+        !is_ok(policy_text_make(&list.items[0], inputs, out, &err))) {
         fail_msg("%s", err.text);
     }
     workload_list_deinit(&list);
@@ -68,9 +68,10 @@ static void test_same_bytes_in_any_key_order(void **state) {
          &none, &b);
     assert_string_equal(buf_cstr(&a), buf_cstr(&b));
     assert_memory_equal(a.data, policy_rules().data, policy_rules().size);
-    assert_has(&a, "\npolicy_data := {\n \"containers\": [\n  {\n   \"command\": [\n    \"c\"");
+    assert_has(&a, "\npolicy_data := {\n \"containers\": [\n  {\n   \"args\": [\n    \"/pause\"");
+    assert_has(&a, "  {\n   \"args\": [\n    \"c\"\n   ],");
     assert_has(&a, "\"namePattern\": \"^a\\\\.b$\"");
-    assert_has(&a, "\"namespace\": \"default\"");
+    assert_null(strstr(buf_cstr(&a), "\"namespace\":"));
 }
 
 static void test_every_relevant_field_changes_the_policy(void **state) {
@@ -80,15 +81,17 @@ static void test_every_relevant_field_changes_the_policy(void **state) {
     const char *const pods[] = {
         POD("  - {name: x, image: i}\n"),
         POD("  - {name: x, image: j}\n"),
-        POD("  - {name: x, image: i, args: [a]}\n"),
+        POD("  - {name: x, image: i, command: [a], args: [b]}\n"),
         POD("  - {name: x, image: i, command: [a]}\n"),
         POD("  - {name: x, image: i, env: [{name: A}]}\n"),
         POD("  - {name: x, image: i, env: [{name: A, value: b}]}\n"),
         POD("  - {name: x, image: i, securityContext: {privileged: true}}\n"),
         POD("  - {name: x, image: i, volumeMounts: [{name: v, mountPath: /v}]}\n"),
         POD("  - {name: x, image: i}\n  - {name: z, image: i}\n"),
-        POD("  - {name: x, image: i}\n  hostNetwork: true\n"),
-        POD("  - {name: x, image: i}\n  volumes: [{name: v, emptyDir: {}}]\n"),
+        POD("  - {name: x, image: i}\n  hostname: h\n"),
+        POD("  - {name: x, image: i}\n  securityContext: {fsGroup: 1}\n"),
+        POD("  - {name: x, image: i, volumeMounts: [{name: v, mountPath: /v}]}\n"
+            "  volumes: [{name: v, emptyDir: {}}]\n"),
         a_job,
     };
     const size_t count = sizeof pods / sizeof pods[0];
@@ -115,8 +118,10 @@ static void test_refuses_what_it_cannot_cover(void **state) {
     assert_refused(POD("  - name: x\n    command: [1]\n"),
                    "f.yaml:6:15: spec.containers[0].command[0]: must be a string");
     assert_refused(POD("  - name: x\n    command: c\n"), "command: must be a list");
-    assert_refused(POD("  - name: x\n    args: ['$(A)']\n    env: [{name: A, valueFrom: {fieldRef: "
-                       "{fieldPath: metadata.name}}}]\n"),
+    assert_refused(POD("  - name: x\n    command: [c]\n    args: ['$(A)']\n    "
+                       "env: [{name: A, "
+                       "valueFrom: {fieldRef: "
+                       "{fieldPath: status.podIP}}}]\n"),
                    "args[0]: refers to a variable with valueFrom");
     assert_refused(POD("    []\n"), "spec.containers: Pod/a.b has none");
     assert_refused("kind: Pod\nmetadata: {}\nspec: {a: b}\n", "f.yaml:1:1: metadata.name");
@@ -131,7 +136,7 @@ static void test_refuses_what_it_cannot_cover(void **state) {
 static void test_allowed_unknown_fields(void **state) {
     (void)state;
     static const char *const paths[] = {"spec.containers[].surprise", "spec.extra"};
-    const struct policy_exceptions allowed = {paths, 2};
+    const struct policy_inputs allowed = {.allowed = {paths, 2}};
     AUTO(buf_deinit)
     struct buf with = {0};
     AUTO(buf_deinit)
@@ -147,7 +152,7 @@ static void test_dollars_and_long_strings(void **state) {
     struct buf yaml = {0};
     AUTO(buf_deinit)
     struct buf text = {0};
-    buf_appendf(&yaml, POD("  - name: x\n    args: ['$$(A) $5', '%02000d\"']\n"), 0);
+    buf_appendf(&yaml, POD("  - name: x\n    command: ['$$(A) $5', '%02000d\"']\n"), 0);
     make(buf_cstr(&yaml), &none, &text);
     assert_has(&text, "\"$(A) $5\"");
     const char *line = strstr(buf_cstr(&text), "policy_data");
@@ -162,14 +167,15 @@ static void test_variables_expand_as_in_the_kubelet(void **state) {
     (void)state;
     AUTO(buf_deinit)
     struct buf text = {0};
-    make(POD("  - name: x\n    args: ['<$(A)>', '<$(B)>', '<$(date)>', '<$(A', '<$$(A)>', '<$A>']\n"
+    make(POD("  - name: x\n    command: ['<$(A)>', '<$(B)>', '<$(date)>', '<$(A', '<$$(A)>', "
+             "'<$A>']\n"
              "    env: [{name: A, value: '1$(B)'}, {name: B, value: '2$(A)'}, {name: A, value: "
              "c}]\n"),
          &none, &text);
     assert_has(&text, "\"<c>\",\n    \"<21$(B)>\",\n    \"<$(date)>\",\n    \"<$(A\",\n    "
                       "\"<$(A)>\",\n    \"<$A>\"");
-    assert_has(&text, "\"value\": \"1$(B)\"");
-    assert_has(&text, "\"value\": \"21$(B)\"");
+    assert_has(&text, "\"A=c\"");
+    assert_has(&text, "\"B=21$(B)\"");
 }
 
 static void test_name_patterns(void **state) {

@@ -1,0 +1,61 @@
+/* Policy derivation: from a pod's fields and its images' configs to what the agent will be asked.
+ *
+ *   policy_data.c   fields of the pod spec, checked        policy_env.c    variables, $(NAME)
+ *   policy_derive.c containers                             policy_user.c   user, groups, rights
+ *   policy_mount.c  mounts                                 policy_object.c ConfigMaps and Secrets
+ *
+ * The order of the steps is that of the kubelet and containerd. Internal to cli/policy.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_POLICY_DERIVE_H
+#define CONTRAST_POLICY_DERIVE_H
+
+#include "cli/policy/policy_data.h"
+
+/* Stands in texts around the name of what only the cluster knows: rules.rego, fill. */
+#define POLICY_MARK "\x01"
+
+struct derive {
+    const struct workload *w;
+    const struct policy_inputs *inputs;
+    const json_t *spec;         /* the pod spec's fields, as policy_data.c leaves them */
+    const json_t *container;    /* the one that is derived */
+    const struct yaml_node *at; /* for errors */
+    char path[64];              /* spec.containers[0] */
+    const struct image *image;  /* NULL: not known */
+};
+
+/* The policy's data, from the checked fields. A new reference in *out. */
+RESULT policy_derive(const struct workload *w, const struct policy_inputs *inputs,
+                     const json_t *spec, json_t **out, struct err *err);
+
+/* INVALID: "file:line:column: spec.containers[0]<field>: text". */
+RESULT policy_derive_fail(const struct derive *d, const char *field, struct err *err,
+                          const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* A string, boolean or object of an object, with what holds when it is absent. */
+const char *policy_text_of(const json_t *object, const char *key, const char *fallback);
+bool policy_flag_of(const json_t *object, const char *key, bool fallback);
+/* A number of the container's securityContext, or else of the pod's; NULL = neither. */
+const json_t *policy_number_of(const struct derive *d, const char *key);
+
+/* Sets env, openEnv, args and commands of `out`. */
+RESULT policy_env_derive(const struct derive *d, json_t *out, struct err *err);
+/* Sets uid, gid, gids, caps, privileged, noNewPrivileges. */
+RESULT policy_user_derive(const struct derive *d, json_t *out, struct err *err);
+/* The same for the sandbox, whose image is in the guest: user 65535:65535. */
+void policy_user_sandbox(const struct derive *d, json_t *out);
+/* Sets mounts. */
+RESULT policy_mount_derive(const struct derive *d, json_t *out, struct err *err);
+void policy_mount_sandbox(json_t *out);
+
+/* A key of a ConfigMap or Secret of the inputs, appended to `out`. *found is false when the object
+ * or the key is missing; INVALID for a value that is no text. */
+RESULT policy_object_read(const struct derive *d, const char *kind, const char *name,
+                          const char *key, bool *found, struct buf *out, struct err *err);
+/* Calls `each` with every key in the order of the file; *found as above. */
+typedef RESULT policy_object_fn(void *context, const char *key, const char *value, struct err *err);
+RESULT policy_object_each(const struct derive *d, const char *kind, const char *name, bool *found,
+                          policy_object_fn *each, void *context, struct err *err);
+
+#endif

@@ -1,0 +1,271 @@
+/* Policy user: user, groups, capabilities, in the order of kubelet and containerd.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/policy/policy_derive.h"
+#include "lib/base/mem.h"
+
+/* --- Sets of group ids, sorted */
+
+struct gids {
+    int64_t *items; /* owned */
+    size_t count;
+};
+
+static void gids_deinit(struct gids *g) {
+    mem_free(g->items);
+}
+
+static void gids_add(void *context, int64_t gid) {
+    struct gids *g = context;
+    size_t at = 0;
+    while (at < g->count && g->items[at] < gid) {
+        at++;
+    }
+    if (at < g->count && g->items[at] == gid) {
+        return;
+    }
+    g->items = mem_realloc(g->items, (g->count + 1) * sizeof *g->items);
+    memmove(g->items + at + 1, g->items + at, (g->count - at) * sizeof *g->items);
+    g->items[at] = gid;
+    g->count++;
+}
+
+static void gids_only(struct gids *g, int64_t gid) {
+    g->count = 0;
+    gids_add(g, gid);
+}
+
+static json_t *gids_json(const struct gids *g) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < g->count; i++) {
+        json_array_append_new(list, json_integer(g->items[i]));
+    }
+    return list;
+}
+
+/* --- The user */
+
+struct user {
+    int64_t uid;
+    int64_t gid;
+    struct gids gids;
+};
+
+static const json_t *context_of(const json_t *object) {
+    return json_object_get(object, "securityContext");
+}
+
+static void apply_pod(const struct derive *d, struct user *u) {
+    const json_t *context = context_of(d->spec);
+    const json_t *user = json_object_get(context, "runAsUser");
+    const json_t *group = json_object_get(context, "runAsGroup");
+    if (user != NULL) {
+        u->uid = json_integer_value(user);
+        u->gid = image_user_by_uid(d->image, u->uid).gid;
+        gids_only(&u->gids, u->gid);
+    }
+    if (group != NULL) {
+        u->gid = json_integer_value(group);
+        gids_only(&u->gids, u->gid);
+    }
+    const json_t *more = json_object_get(context, "supplementalGroups");
+    for (size_t i = 0; i < json_array_size(more); i++) {
+        gids_add(&u->gids, json_integer_value(json_array_get(more, i)));
+    }
+    const json_t *fs_group = json_object_get(context, "fsGroup");
+    if (fs_group != NULL) {
+        gids_add(&u->gids, json_integer_value(fs_group));
+    }
+}
+
+static void apply_container(const struct derive *d, struct user *u) {
+    const json_t *user = json_object_get(context_of(d->container), "runAsUser");
+    const json_t *group = json_object_get(context_of(d->container), "runAsGroup");
+    if (user != NULL) {
+        u->uid = json_integer_value(user);
+        u->gid = image_user_by_uid(d->image, u->uid).gid;
+        gids_add(&u->gids, u->gid);
+    }
+    if (group != NULL) {
+        u->gid = json_integer_value(group);
+        gids_add(&u->gids, u->gid);
+    }
+}
+
+static RESULT user_of_image(const struct derive *d, struct user *u, struct err *err) {
+    struct image_user user = {0};
+    struct err cause = {0};
+    if (policy_number_of(d, "runAsUser") == NULL) {
+        if (!is_ok(image_user_of_config(d->image, false, &user, &cause))) {
+            return policy_derive_fail(d, ".image", err, "%.300s", cause.text);
+        }
+    } else {
+        /* Then it only matters where the image's user is known: his group stays among the groups.
+         */
+        err_ignore(image_user_of_config(d->image, false, &user, NULL), "runAsUser replaces it");
+    }
+    u->uid = user.uid;
+    u->gid = user.gid;
+    gids_add(&u->gids, u->gid);
+    return OK;
+}
+
+/* What of the user is known without the image. */
+static void derive_without_image(const struct derive *d, json_t *out) {
+    const json_t *user = policy_number_of(d, "runAsUser");
+    const json_t *group = policy_number_of(d, "runAsGroup");
+    if (user != NULL) {
+        json_object_set_new(out, "uid", json_integer(json_integer_value(user)));
+    }
+    if (group != NULL) {
+        json_object_set_new(out, "gid", json_integer(json_integer_value(group)));
+    }
+}
+
+static RESULT check_root(const struct derive *d, const json_t *out, struct err *err) {
+    bool is_forbidden = policy_flag_of(context_of(d->container), "runAsNonRoot",
+                                       policy_flag_of(context_of(d->spec), "runAsNonRoot", false));
+    const json_t *uid = json_object_get(out, "uid");
+    if (is_forbidden && uid != NULL && json_integer_value(uid) == 0) {
+        return policy_derive_fail(d, "", err,
+                                  "runAsNonRoot, but the user is 0: the kubelet would not start "
+                                  "it; set runAsUser");
+    }
+    return OK;
+}
+
+static RESULT derive_ids(const struct derive *d, json_t *out, struct err *err) {
+    if (d->image == NULL) {
+        derive_without_image(d, out);
+        return check_root(d, out, err);
+    }
+    struct user u = {0};
+    struct result r = user_of_image(d, &u, err);
+    if (is_ok(r)) {
+        apply_pod(d, &u);
+        apply_container(d, &u);
+        image_each_group(d->image, image_user_by_uid(d->image, u.uid).name, gids_add, &u.gids);
+        json_object_set_new(out, "uid", json_integer(u.uid));
+        json_object_set_new(out, "gid", json_integer(u.gid));
+        json_object_set_new(out, "gids", gids_json(&u.gids));
+        r = check_root(d, out, err);
+    }
+    gids_deinit(&u.gids);
+    return r;
+}
+
+/* --- Capabilities: sorted. Sources: containerd's default set, linux/capability.h */
+
+static const char *const all_caps[] = {
+    "AUDIT_CONTROL",   "AUDIT_READ",   "AUDIT_WRITE",
+    "BLOCK_SUSPEND",   "BPF",          "CHECKPOINT_RESTORE",
+    "CHOWN",           "DAC_OVERRIDE", "DAC_READ_SEARCH",
+    "FOWNER",          "FSETID",       "IPC_LOCK",
+    "IPC_OWNER",       "KILL",         "LEASE",
+    "LINUX_IMMUTABLE", "MAC_ADMIN",    "MAC_OVERRIDE",
+    "MKNOD",           "NET_ADMIN",    "NET_BIND_SERVICE",
+    "NET_BROADCAST",   "NET_RAW",      "PERFMON",
+    "SETFCAP",         "SETGID",       "SETPCAP",
+    "SETUID",          "SYSLOG",       "SYS_ADMIN",
+    "SYS_BOOT",        "SYS_CHROOT",   "SYS_MODULE",
+    "SYS_NICE",        "SYS_PACCT",    "SYS_PTRACE",
+    "SYS_RAWIO",       "SYS_RESOURCE", "SYS_TIME",
+    "SYS_TTY_CONFIG",  "WAKE_ALARM",
+};
+static const char *const usual_caps[] = {
+    "AUDIT_WRITE",      "CHOWN",   "DAC_OVERRIDE", "FOWNER", "FSETID",  "KILL",   "MKNOD",
+    "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",      "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+};
+
+#define CAPS (sizeof all_caps / sizeof all_caps[0])
+
+static size_t find_cap(const char *name) {
+    const char *bare = strncmp(name, "CAP_", 4) == 0 ? name + 4 : name;
+    size_t i = 0;
+    while (i < CAPS && strcmp(all_caps[i], bare) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static void set_caps(bool *set, bool value) {
+    for (size_t i = 0; i < CAPS; i++) {
+        set[i] = value;
+    }
+}
+
+static RESULT change_caps(const struct derive *d, const char *key, bool value, bool *set,
+                          struct err *err) {
+    const json_t *list =
+        json_object_get(json_object_get(context_of(d->container), "capabilities"), key);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (strcmp(name, "ALL") == 0) {
+            set_caps(set, value);
+            continue;
+        }
+        size_t cap = find_cap(name);
+        if (cap == CAPS) {
+            return policy_derive_fail(d, ".securityContext.capabilities", err,
+                                      "no capability is called \"%.100s\"", name);
+        }
+        set[cap] = value;
+    }
+    return OK;
+}
+
+static json_t *caps_json(const bool *set) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < CAPS; i++) {
+        if (set[i]) {
+            json_array_append_new(list, json_sprintf("CAP_%s", all_caps[i]));
+        }
+    }
+    return list;
+}
+
+static void usual(bool *set) {
+    set_caps(set, false);
+    for (size_t i = 0; i < sizeof usual_caps / sizeof usual_caps[0]; i++) {
+        set[find_cap(usual_caps[i])] = true;
+    }
+}
+
+RESULT policy_user_derive(const struct derive *d, json_t *out, struct err *err) {
+    const json_t *context = context_of(d->container);
+    bool is_privileged = policy_flag_of(context, "privileged", false);
+    bool is_escalating = policy_flag_of(context, "allowPrivilegeEscalation", true);
+    bool set[CAPS];
+    usual(set);
+    if (is_privileged) {
+        set_caps(set, true);
+    } else {
+        TRY(change_caps(d, "drop", false, set, err));
+        TRY(change_caps(d, "add", true, set, err));
+    }
+    json_object_set_new(out, "caps", caps_json(set));
+    json_object_set_new(out, "privileged", json_boolean(is_privileged));
+    json_object_set_new(out, "noNewPrivileges", json_boolean(!is_escalating));
+    return derive_ids(d, out, err);
+}
+
+#define SANDBOX_USER 65535
+
+void policy_user_sandbox(const struct derive *d, json_t *out) {
+    const json_t *user = json_object_get(context_of(d->spec), "runAsUser");
+    const json_t *group = json_object_get(context_of(d->spec), "runAsGroup");
+    int64_t uid = user != NULL ? json_integer_value(user) : SANDBOX_USER;
+    int64_t gid = user != NULL ? 0 : SANDBOX_USER;
+    gid = group != NULL ? json_integer_value(group) : gid;
+    bool set[CAPS];
+    usual(set);
+    json_object_set_new(out, "caps", caps_json(set));
+    json_object_set_new(out, "privileged", json_false());
+    json_object_set_new(out, "noNewPrivileges", json_true());
+    json_object_set_new(out, "uid", json_integer(uid));
+    json_object_set_new(out, "gid", json_integer(gid));
+    json_object_set_new(out, "gids", json_pack("[I]", (json_int_t)gid));
+}

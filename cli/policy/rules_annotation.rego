@@ -1,0 +1,17 @@
+# Last part of the rules, profile "annotation": the policy is an annotation of its own. The guest gets
+# an image as layers, each bound by its dm-verity root hash, or pulls it by a name of the pod's.
+#
+# SPDX-License-Identifier: Apache-2.0
+
+image_counts_ok(c, 1, 0, 0) := true
+
+image_counts_ok(c, 0, layers, 1) if {
+    layers > 0
+    absent(c, "layers")
+}
+
+image_counts_ok(c, 0, layers, 1) if {
+    layers == count(c.layers)
+}
+
+pulled_by_ok(name) := true

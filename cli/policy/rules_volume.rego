@@ -1,0 +1,339 @@
+# Third part of the rules: mounts, storages, images and devices.
+#
+# SPDX-License-Identifier: Apache-2.0
+
+# --- Mounts: each stands in the pod, none missing, no place twice
+
+mounts_ok(c, given) if {
+    count({m.destination | m := given[_]}) == count(given)
+    count([m | m := given[_]; not mount_ok(c, m)]) == 0
+    places := {m.destination | m := given[_]}
+    mounts_there(c, places)
+}
+
+mounts_there(c, places) if {
+    partial
+}
+
+mounts_there(c, places) if {
+    count([w | w := c.mounts[_]; not w.optional; not places[w.at]]) == 0
+}
+
+mount_ok(c, m) if {
+    w := c.mounts[_]
+    w.at == m.destination
+    mount_type_ok(w, m.type_)
+    options_ok(w, m.options)
+    source_ok(w, m)
+}
+
+mount_type_ok(w, given) if {
+    w.type == given
+}
+
+mount_type_ok(w, "local") if {
+    w.from == "empty"
+}
+
+options_ok(w, given) if {
+    given == w.options
+}
+
+# The cgroup mount has options by the kernel's version.
+options_ok(w, given) if {
+    w.from == "cgroup"
+    size := count(w.options)
+    array.slice(given, 0, size) == w.options
+    more := array.slice(given, size, count(given))
+    cgroup_more[more]
+}
+
+cgroup_more := {
+    ["nsdelegate"], ["memory_recursiveprot"], ["nsdelegate", "memory_recursiveprot"]
+}
+
+source_ok(w, m) if {
+    w.from == m.source
+}
+
+source_ok(w, m) if {
+    w.from == "shared"
+    start := concat("", ["/run/kata-containers/shared/containers/", bundle, "-"])
+    startswith(m.source, start)
+    rest := substring(m.source, count(start), -1)
+    regex.match("^[0-9a-z]{16}$", substring(rest, 0, 16))
+    substring(rest, 16, -1) == concat("", ["-", w.name])
+}
+
+# Disks that the guest encrypts, memory, or a folder of the guest.
+source_ok(w, m) if {
+    w.from == "empty"
+    s := input.storages[_]
+    s.mount_point == m.source
+    disk_ok(s)
+}
+
+source_ok(w, m) if {
+    w.from == "empty"
+    s := input.storages[_]
+    s.mount_point == m.source
+    local_ok(w, s)
+}
+
+source_ok(w, m) if {
+    w.from == "memory"
+    s := input.storages[_]
+    s.mount_point == m.source
+    memory_volume_ok(w, s)
+}
+
+# --- Storages: what the guest mounts before
+
+storages_ok(c) if {
+    is_array(input.storages)
+    count({s.mount_point | s := input.storages[_]}) == count(input.storages)
+    sources := {m.source | m := input.OCI.Mounts[_]}
+    count([s | s := input.storages[_]; not image_ok(c, s); not volume_ok(c, s, sources)]) == 0
+    image_there(c)
+}
+
+volume_ok(c, s, sources) if {
+    sources[s.mount_point]
+    disk_ok(s)
+}
+
+volume_ok(c, s, sources) if {
+    sources[s.mount_point]
+    local_ok(c.mounts[_], s)
+}
+
+volume_ok(c, s, sources) if {
+    sources[s.mount_point]
+    memory_volume_ok(c.mounts[_], s)
+}
+
+disk_ok(s) if {
+    s.driver == "blk"
+    s.driver_options == ["encryption_key=ephemeral", "create_filesystem"]
+    s.fstype == "ext4"
+    s.options == []
+    s.shared == true
+    regex.match("^[0-9a-f]{2}(/[0-9a-f]{2})*$", s.source)
+    s.mount_point == concat("", ["/run/kata-containers/sandbox/storage/", base64url.encode(s.source)])
+    group_ok(s.fs_group)
+}
+
+group_ok(null) if {
+    absent(policy_data, "fsGroup")
+}
+
+group_ok(null) if {
+    partial
+}
+
+group_ok(g) if {
+    g.group_id == policy_data.fsGroup
+    g.group_change_policy == policy_data.fsGroupChange
+}
+
+local_ok(w, s) if {
+    w.from == "empty"
+    s.driver == "local"
+    s.driver_options == []
+    s.fstype == "local"
+    s.source == "local"
+    is_boolean(s.shared)
+    local_options(s.options)
+    s.mount_point == concat("", ["/run/kata-containers/shared/containers/",
+        annotations["io.kubernetes.cri.sandbox-id"], "/rootfs/local/", w.volume])
+    s.fs_group == null
+}
+
+memory_volume_ok(w, s) if {
+    w.from == "memory"
+    s.driver == "ephemeral"
+    s.driver_options == []
+    s.fstype == "tmpfs"
+    s.source == "tmpfs"
+    is_boolean(s.shared)
+    memory_options(s.options)
+    s.mount_point == concat("", ["/run/kata-containers/sandbox/ephemeral/", w.volume])
+    s.fs_group == null
+}
+
+local_options(["mode=0777"]) := true
+
+local_options(["mode=0777", option]) if {
+    option == policy_data.fsGroupOption
+}
+
+memory_options([]) := true
+
+memory_options([option]) if {
+    regex.match("^size=[0-9]{1,15}$", option)
+}
+
+memory_options([option]) if {
+    option == policy_data.fsGroupOption
+}
+
+# --- The image
+
+image_there(c) if {
+    partial
+}
+
+image_there(c) if {
+    pulled := [s | s := input.storages[_]; pull_ok(c, s)]
+    layers := [s | s := input.storages[_]; layer_form(s)]
+    overlays := [s | s := input.storages[_]; overlay_ok(c, s)]
+    image_counts_ok(c, count(pulled), count(layers), count(overlays))
+}
+
+image_ok(c, s) if {
+    pull_ok(c, s)
+}
+
+image_ok(c, s) if {
+    layer_ok(c, s)
+}
+
+image_ok(c, s) if {
+    overlay_ok(c, s)
+}
+
+# Pulled in the guest: by a name that the pod gives, with the very annotations of this request.
+pull_ok(c, s) if {
+    s.driver == "image_guest_pull"
+    s.driver_options == [pull_option]
+    s.fstype == "overlay"
+    s.options == []
+    s.shared == false
+    s.fs_group == null
+    s.mount_point == input.OCI.Root.Path
+    pulled_name_ok(c, s.source)
+}
+
+pulled_name_ok(c, "pause") if {
+    c.sandbox
+}
+
+pulled_name_ok(c, name) if {
+    not c.sandbox
+    name == c.images[_]
+    name == annotations["io.kubernetes.cri.image-name"]
+    pulled_by_ok(name)
+}
+
+pull_option := concat("", ["image_guest_pull={\"metadata\":{", concat(",", pairs), "}}"]) if {
+    pairs := [concat("", ["\"", k, "\":\"", annotations[k], "\""]) | annotations[k]]
+}
+
+layer_folder := "/run/kata-containers/sandbox/layers/"
+
+layer_form(s) if {
+    s.driver == "blk"
+    s.fstype == "tar"
+    startswith(s.mount_point, layer_folder)
+}
+
+layer_ok(c, s) if {
+    layer_form(s)
+    s.driver_options == []
+    s.shared == false
+    s.fs_group == null
+    regex.match("^[0-9a-f]{64}$", substring(s.mount_point, count(layer_folder), -1))
+    array.slice(s.options, 0, 3) == ["ro", "io.katacontainers.fs-opt.block_device=file",
+        "io.katacontainers.fs-opt.is-layer"]
+    count(s.options) == 4
+    startswith(s.options[3], root_option)
+    root := substring(s.options[3], count(root_option), -1)
+    regex.match("^[0-9a-f]{64}$", root)
+    root_ok(c, s, root)
+}
+
+root_option := "io.katacontainers.fs-opt.root-hash="
+
+root_ok(c, s, root) if {
+    absent(c, "layers")
+}
+
+root_ok(c, s, root) if {
+    l := c.layers[_]
+    l.root == root
+    s.mount_point == concat("", [layer_folder, l.id])
+}
+
+overlay_ok(c, s) if {
+    s.driver == "overlayfs"
+    s.fstype == "fuse3.kata-overlay"
+    s.driver_options == []
+    s.shared == false
+    s.fs_group == null
+    s.mount_point == input.OCI.Root.Path
+    startswith(s.options[0], "io.katacontainers.fs-opt.layer-src-prefix=/var/lib/containerd/")
+    lower_ok(c, s.options[count(s.options) - 1])
+    middle := array.slice(s.options, 1, count(s.options) - 2)
+    s.options[count(s.options) - 2] == "io.katacontainers.fs-opt.overlay-rw"
+    count([o | o := middle[_]; not layer_option_ok(c, o)]) == 0
+}
+
+layer_option_ok(c, option) if {
+    startswith(option, "io.katacontainers.fs-opt.layer=")
+    plain := base64.decode(substring(option, 31, -1))
+    parts := split(plain, ",")
+    count(parts) == 6
+    array.slice(parts, 1, 5) == ["tar", "ro", "io.katacontainers.fs-opt.block_device=file",
+        "io.katacontainers.fs-opt.is-layer"]
+    named_layer_ok(c, parts[0], parts[5])
+}
+
+named_layer_ok(c, id, option) if {
+    absent(c, "layers")
+    regex.match("^[0-9a-f]{64}$", id)
+    startswith(option, root_option)
+}
+
+named_layer_ok(c, id, option) if {
+    l := c.layers[_]
+    l.id == id
+    option == concat("", [root_option, l.root])
+}
+
+lower_ok(c, option) if {
+    option == concat("", ["lowerdir=", concat(":", [l.id | l := c.layers[_]])])
+}
+
+lower_ok(c, option) if {
+    absent(c, "layers")
+    regex.match("^lowerdir=[0-9a-f]{64}(:[0-9a-f]{64})*$", option)
+}
+
+# --- Devices: GPUs, each with its annotation
+
+devices_ok(c) if {
+    is_array(input.devices)
+    marked := {substring(k, 11, -1) | annotations[k]; startswith(k, "cdi.k8s.io/")}
+    count(marked) == c.gpus
+    count({v | v := annotations[k]; startswith(k, "cdi.k8s.io/")}) == c.gpus
+    plugged_ok(marked)
+}
+
+plugged_ok(marked) if {
+    input.devices == []
+}
+
+plugged_ok(marked) if {
+    count(input.devices) == count(marked)
+    {d.id | d := input.devices[_]} == marked
+    count([d | d := input.devices[_]; not gpu_ok(d)]) == 0
+}
+
+gpu_ok(d) if {
+    d.type_ == "vfio-pci-gk"
+    d.vm_path == ""
+    d.container_path == concat("", ["/dev/vfio/devices/", d.id])
+    count(d.options) == 1
+    regex.match("^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}[.][0-9a-f]=[0-9a-f]{2}/[0-9a-f]{2}$",
+        d.options[0])
+}
