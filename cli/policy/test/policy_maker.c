@@ -1,6 +1,6 @@
 /* policy-maker: the policy of the first pod of a file, for tests that judge it.
  *
- *   policy-maker [--partial] POD.yaml IMAGES.json [OBJECTS.yaml...]
+ *   policy-maker [--partial] [--initdata] POD.yaml IMAGES.json [OBJECTS.yaml...]
  *
  * IMAGES.json: {"name[:tag]": {"config": {...}, "passwd": "...", "group": "..."}}. An image of the
  * pod takes the first entry that its reference equals, without the digest, or that it ends in the
@@ -95,12 +95,14 @@ static RESULT add_images(struct maker *m, const char *list_name, struct err *err
 
 static RESULT make(struct maker *m, int argc, char **argv, struct buf *out, struct err *err) {
     bool is_partial = argc > 1 && strcmp(argv[1], "--partial") == 0;
-    int first = is_partial ? 2 : 1;
+    bool is_initdata = argc > 1 + is_partial && strcmp(argv[1 + is_partial], "--initdata") == 0;
+    int first = 1 + is_partial + is_initdata;
     ENSURE(argc >= first + 2 && argc <= first + 2 + FILES, err, USAGE,
-           "policy-maker [--partial] POD.yaml IMAGES.json [OBJECTS.yaml...]");
+           "policy-maker [--partial] [--initdata] POD.yaml IMAGES.json [OBJECTS.yaml...]");
     TRY(parse(argv[first], &m->pod, err));
     TRY(workload_find(&m->pod, &m->workloads, err));
     ENSURE(m->workloads.count > 0, err, INVALID, "%s: no pod", argv[first]);
+    m->workloads.items[0].is_initdata = is_initdata;
     m->table = json_load_file(argv[first + 1], 0, NULL);
     ENSURE(json_is_object(m->table), err, INVALID, "%s: no object of images", argv[first + 1]);
     for (int i = first + 2; i < argc; i++) {
