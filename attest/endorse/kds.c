@@ -35,7 +35,13 @@ struct call {
     const char *url;
     uint64_t *retry_ms; /* never NULL */
     struct err *err;
+    const char *unknown; /* what a 404 means */
 };
+
+static const char UNKNOWN_CHIP[] = "AMD knows no such chip or TCB; compare CHIP_ID and "
+                                   "REPORTED_TCB, and whether the report is genuine";
+static const char UNKNOWN_PRODUCT[] =
+    "AMD has this for every product; is this its key service or a whole mirror of it?";
 
 /* ---- addresses ---- */
 
@@ -168,10 +174,7 @@ static struct result refuse(const struct call *c, const struct kds_http_answer *
     if (a->status == 429 || (a->status == 503 && a->has_retry_after)) {
         return throttled(c, a);
     }
-    ENSURE(a->status != 404, c->err, NOT_FOUND,
-           "%s: answered 404: AMD knows no such chip or TCB; compare CHIP_ID and REPORTED_TCB, and "
-           "whether the report is genuine",
-           c->url);
+    ENSURE(a->status != 404, c->err, NOT_FOUND, "%s: answered 404: %s", c->url, c->unknown);
     ENSURE(a->status < 500, c->err, UNAVAILABLE, "%s: answered %ld: the service fails; try later",
            c->url, a->status);
     ENSURE(a->location[0] == '\0', c->err, MALFORMED,
@@ -262,7 +265,7 @@ struct result kds_fetch_chain(struct kds *k, enum snp_product product, enum snp_
     uint64_t unused = 0;
     struct kds_chain chain = {0};
     struct reading reading = {&chain, product, kind == SNP_KEY_VLEK ? SNP_CERT_ASVK : SNP_CERT_ASK};
-    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err};
+    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err, UNKNOWN_PRODUCT};
     AUTO(buf_deinit)
     struct buf body = {0};
     product_url(k, product, kind, "cert_chain", url);
@@ -338,7 +341,7 @@ struct result kds_fetch_vek(struct kds *k, const struct snp_endorsement_key *key
                             uint64_t *retry_ms, struct err *err) {
     char url[LIMIT_KDS_URL];
     uint64_t unused = 0;
-    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err};
+    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err, UNKNOWN_CHIP};
     AUTO(buf_deinit)
     struct buf body = {0};
     kds_vek_url(k->base, key, url);
@@ -394,7 +397,7 @@ struct result kds_fetch_crl(struct kds *k, enum snp_product product, enum snp_si
                             struct buf *der, uint64_t *retry_ms, struct err *err) {
     char url[LIMIT_KDS_URL];
     uint64_t unused = 0;
-    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err};
+    const struct call c = {k, url, retry_ms == NULL ? &unused : retry_ms, err, UNKNOWN_PRODUCT};
     AUTO(buf_deinit)
     struct buf body = {0};
     product_url(k, product, kind, "crl", url);

@@ -97,6 +97,8 @@ static void test_a_chain(void **state) {
     kds_chain_deinit(&chain);
     assert_int_equal(kds_fetch_chain(k, SNP_MILAN, SNP_KEY_VLEK, &chain, NULL, &err).code,
                      ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "AMD has this for every product"));
+    assert_null(strstr(err.text, "CHIP_ID"));
     kds_close(k);
 }
 
