@@ -85,14 +85,22 @@ bool tar_header_is_zero(const uint8_t block[TAR_BLOCK]) {
     return span_is_zero(span_of(block, TAR_BLOCK));
 }
 
+/* UTF-8 beyond ASCII may be a space to the crate; what is no UTF-8 is no number to it either. */
 static RESULT check_ascii(const uint8_t *block, const struct field *f, struct err *err) {
     struct span s = until_nul(block + f->at, f->size);
     if (f->may_be_binary && s.size > 0 && (s.data[0] & BINARY_BIT) != 0) {
         return OK;
     }
-    for (size_t i = 0; i < s.size; i++) {
-        ENSURE(s.data[i] < BINARY_BIT, err, MALFORMED, "the field '%s' is not ASCII", f->name);
+    bool is_ascii = true;
+    while (s.size > 0) {
+        size_t n = utf8_size(s);
+        if (n == 0) {
+            return OK;
+        }
+        is_ascii = is_ascii && n == 1;
+        s = span_of(s.data + n, s.size - n);
     }
+    ENSURE(is_ascii, err, MALFORMED, "the field '%s' is not ASCII", f->name);
     return OK;
 }
 

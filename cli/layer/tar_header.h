@@ -8,7 +8,7 @@
  *
  * POSIX.1-2017 pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic
  * Tar Format". Numbers are octal text or, with the first bit set, big-endian binary. A number with
- * bytes beyond ASCII is refused: what the crate makes of it depends on tables of Unicode.
+ * UTF-8 beyond ASCII is refused: what the crate makes of it depends on tables of Unicode.
  * Pure: no allocation, no I/O; spans borrow the header or the pax text.
  *
  * SPDX-License-Identifier: Apache-2.0 */

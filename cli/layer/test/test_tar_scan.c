@@ -98,8 +98,11 @@ static const struct field_row field_rows[] = {
      "0",
      NULL}, /* binary, and of that the last 8 bytes */
     {124, "0\xc2\xa0", "the field 'size' is not ASCII"},
-    {100, "\xff", "the field 'mode' is not ASCII"},
-    {329, "0\xff", "the field 'major' is not ASCII"},
+    {100, "0\xe2\x80\x83", "the field 'mode' is not ASCII"},
+    {329, "\xc2\x85", "the field 'major' is not ASCII"},
+    {124, "0\xff", "the size is no octal number"},
+    {100, "\xff", NULL},
+    {329, "0\xc2", NULL},
     {100, "nonsense", NULL}, /* passed over by who reads the mode */
 };
 
