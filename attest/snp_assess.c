@@ -11,6 +11,7 @@
 
 #define WEIGHT_PRODUCT 1000000
 #define WEIGHT_FALSE 1000
+#define WEIGHT_IMAGE 100 /* of two sets with as many false findings, the one of the same image */
 #define WEIGHT_LACKS 1
 
 /* What is compared, for the product that the report is of. */
@@ -24,6 +25,16 @@ struct scene {
     struct snp_assessment *out;
 };
 
+/* One old firmware is below four floors, and that is one finding. */
+static bool is_told(const struct snp_assessment *a, const char *code, enum snp_outcome outcome) {
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->findings[i].outcome == outcome && strcmp(a->findings[i].rule.code, code) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* NULL when it holds; else what the texts go to. */
 static struct snp_finding *judge(struct scene *s, const struct verdict_rule *rule,
                                  enum snp_outcome outcome) {
@@ -31,12 +42,13 @@ static struct snp_finding *judge(struct scene *s, const struct verdict_rule *rul
         [SNP_HOLDS] = 0, [SNP_LACKS] = WEIGHT_LACKS, [SNP_FALSE] = WEIGHT_FALSE};
     struct snp_assessment *a = s->out;
     CHECK(a->count < SNP_FINDINGS_MAX);
+    size_t weight = outcome == SNP_HOLDS || is_told(a, rule->code, outcome) ? 0 : weights[outcome];
     struct snp_finding *f = &a->findings[a->count++];
     f->rule = *rule;
     f->outcome = outcome;
     f->tcb = NULL;
     f->field[0] = f->expected[0] = f->actual[0] = '\0';
-    a->distance += weights[outcome];
+    a->distance += weight;
     return outcome == SNP_HOLDS ? NULL : f;
 }
 
@@ -270,6 +282,9 @@ static void assess_measurement(struct scene *s) {
         "measurement", "SNP-MEASUREMENT", "MEASUREMENT",
         "the guest image is another one: deploy the expected one, or add its launch digest to "
         "ReferenceValues"};
+    if (!span_equal(SPAN(s->set->measurement), SPAN(s->report->measurement))) {
+        s->out->distance += WEIGHT_IMAGE;
+    }
     judge_bytes(s, &rule, SPAN(s->set->measurement), SPAN(s->report->measurement));
 }
 

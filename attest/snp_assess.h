@@ -34,7 +34,8 @@ struct snp_assessment {
     struct snp_finding findings[SNP_FINDINGS_MAX];
     size_t count;
     size_t distance; /* 0 = the set matches; a set of another product is further than any of the
-                        same, a false finding further than any number of lacking ones */
+                        same, a false finding further than any number of lacking ones; findings
+                        of one code count once, and the image decides between equals */
 };
 
 /* Fills *out. `at`: unix seconds, for the revocation list. */

@@ -646,6 +646,22 @@ static void test_the_nearest_set_explains(void **state) {
     assert_int_equal(s.w.verdict.reference, 0);
 }
 
+/* A floor that all four TCBs miss is one finding, and the set of the same image explains it better
+ * than one of another image, wherever they stand. */
+static void test_old_firmware_is_not_another_image(void **state) {
+    (void)state;
+    for (int same = 0; same < 3; same++) {
+        struct sets s;
+        prepare_sets(&s);
+        for (int i = 0; i < 3; i++) {
+            s.all[i].measurement[0] = i == same ? 0x4d : 0;
+        }
+        s.all[same].minimum_tcb.snp = UINT8_MAX;
+        expect(&s.w, run(&s.w), "SNP-TCB-FLOOR");
+        assert_int_equal(s.w.verdict.reference, same);
+    }
+}
+
 /* The same number of findings: the first stays. */
 static void test_equally_near_sets(void **state) {
     (void)state;
@@ -697,6 +713,7 @@ int main(void) {
         cmocka_unit_test(test_a_tcb_that_decides_is_shown),
         cmocka_unit_test(test_any_set_is_enough),
         cmocka_unit_test(test_the_nearest_set_explains),
+        cmocka_unit_test(test_old_firmware_is_not_another_image),
         cmocka_unit_test(test_equally_near_sets),
         cmocka_unit_test(test_a_missing_list_counts_less_than_a_false_field),
     };
