@@ -392,7 +392,9 @@ static void test_any_set_is_enough_and_the_nearest_explains(void **state) {
     sets[0].product = SNP_TURIN; /* far */
     sets[1].policy_allowed = 0;  /* two failures */
     sets[1].measurement[0] ^= 1;
-    sets[2].minimum_tcb.microcode++; /* the four TCBs: more than two */
+    sets[2].minimum_tcb.microcode++; /* three: the four TCBs are one */
+    sets[2].minimum_firmware.major = 255;
+    sets[2].vmpl = 1;
     t.options.references = sets;
     t.options.reference_count = 3;
     expect_denied(&t, "SNP-POLICY-SMT");
