@@ -132,7 +132,18 @@ route_ok(r) if {
     place_ok(r.dest)
     place_ok(r.gateway)
     place_ok(r.source)
+    families[r.family]
+    route_scopes[r.scope]
+    route_flags[object_or(r, "flags", 0)]
 }
+
+families := {0, 1}
+
+# RT_SCOPE_UNIVERSE, SITE, LINK, HOST, NOWHERE
+route_scopes := {0, 200, 253, 254, 255}
+
+# RTNH_F_ONLINK
+route_flags := {0, 4}
 
 AddARPNeighborsRequest if {
     distinct(input.neighbors.ARPNeighbors)

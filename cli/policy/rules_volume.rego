@@ -144,9 +144,9 @@ local_ok(w, s) if {
     s.source == "local"
     is_boolean(s.shared)
     local_options(s.options)
-    s.mount_point == concat("", ["/run/kata-containers/shared/containers/",
+    s.mount_point == concat("", [local_folders[_],
         annotations["io.kubernetes.cri.sandbox-id"], "/rootfs/local/", w.volume])
-    s.fs_group == null
+    guest_group_ok(s.fs_group)
 }
 
 memory_volume_ok(w, s) if {
@@ -158,7 +158,16 @@ memory_volume_ok(w, s) if {
     is_boolean(s.shared)
     memory_options(s.options)
     s.mount_point == concat("", ["/run/kata-containers/sandbox/ephemeral/", w.volume])
-    s.fs_group == null
+    guest_group_ok(s.fs_group)
+}
+
+# Shared folders, and images that the guest pulls
+local_folders := {"/run/kata-containers/shared/containers/", "/run/kata-containers/"}
+
+guest_group_ok(null) := true
+
+guest_group_ok(g) if {
+    group_ok(g)
 }
 
 local_options(["mode=0777"]) := true
