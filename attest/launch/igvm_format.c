@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <zlib.h>
+
 #include "lib/base/limits.h"
 
 #define FIXED_SIZE_1 24
@@ -67,20 +69,8 @@ bool igvm_format_is(struct span file) {
     return file.size >= 4 && memcmp(file.data, IGVM_MAGIC, 4) == 0;
 }
 
-/* Four bits at a time: the remainders of 0..15 times x^28. */
 uint32_t igvm_format_crc32(uint32_t crc, struct span bytes) {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
-        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
-        0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
-    };
-    crc = ~crc;
-    for (size_t i = 0; i < bytes.size; i++) {
-        crc ^= bytes.data[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
+    return (uint32_t)crc32_z(crc, bytes.data, bytes.size);
 }
 
 /* ---- the fixed header ---- */
