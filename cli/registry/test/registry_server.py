@@ -295,9 +295,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, data[:100000], len(data), True)
         self.answer(206, data[5:], Content_Range=f"bytes 5-{len(data) - 1}/{len(data)}")
 
-    def blob_altered(self, data):
-        self.blob_corrupt(data)
-
     def blob_corrupt(self, data):
         if data[:2] == b"\x1f\x8b":
             return self.answer(200, data)
@@ -336,6 +333,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         other = self.server.other
         self.answer(307, Location=f"http://127.0.0.1:{other}/elsewhere/redirect/{digest_of(data)}")
 
+    def blob_downgrade(self, data):
+        self.answer(307, Location=f"http://127.0.0.1:{self.server.other}/elsewhere/downgrade/"
+                                  f"{digest_of(data)}")
+
     def blob_redirect_same(self, data):
         self.answer(302, Location=f"/elsewhere/redirect_same/{digest_of(data)}")
 
@@ -368,6 +369,7 @@ def main(args):
     first.other = servers[1].server_port
     if args:
         secure = start(first)
+        secure.other = first.other
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args[0], args[1])
         secure.socket = context.wrap_socket(secure.socket, server_side=True)

@@ -361,6 +361,7 @@ static void test_altered_manifest(void **state) {
     ref.has_digest = true; /* of other bytes */
     struct result done = registry_fetch_image(r, &ref, NULL, &image, &err);
     assert_int_equal(done.code, ERR_DIFFERS);
+    assert_non_null(strstr(err.text, "another digest or size"));
     registry_close(r);
 }
 
@@ -414,6 +415,11 @@ static void test_tls(void **state) {
     struct registry_session_config without = {0};
     assert_true(is_ok(fetch_by(with, name, &err)));
     assert_int_equal(fetch_by(without, name, &err).code, ERR_TLS);
+    /* A redirect does not lead out of it. */
+    snprintf(name, sizeof name, "127.0.0.1:%d/downgrade/app:1", server.tls_port);
+    assert_int_equal(fetch_by(with, name, &err).code, ERR_MALFORMED);
+    assert_non_null(strstr(err.text, "away from https"));
+    assert_int_equal(registry_process_count(&server, "elsewhere", "downgrade"), 0);
     /* What speaks no TLS is not spoken to without it. */
     snprintf(name, sizeof name, "%s/good/app:1", server.host);
     assert_int_equal(fetch_by(with, name, &err).code, ERR_TLS);
