@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/policy/policy_derive.h"
+#include "lib/base/mem.h"
 
 struct row {
     const char *at;
@@ -57,8 +58,7 @@ static int compare(const void *a, const void *b) {
 
 static void write_places(json_t *places, json_t *out) {
     size_t size = json_object_size(places);
-    const char **keys = calloc(size + 1, sizeof *keys);
-    CHECK(keys != NULL);
+    const char **keys = mem_calloc(size + 1, sizeof *keys);
     size_t count = 0;
     const char *key = NULL;
     json_t *value = NULL;
@@ -71,7 +71,7 @@ static void write_places(json_t *places, json_t *out) {
         json_array_append(list, json_object_get(places, keys[i]));
     }
     json_object_set_new(out, "mounts", list);
-    free(keys);
+    mem_free(keys);
 }
 
 /* --- What every container has */
