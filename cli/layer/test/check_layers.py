@@ -372,6 +372,7 @@ def main(args):
     contrast = os.path.abspath(args[0])
     count = int(args[1]) if len(args) > 1 else 1000
     seed = int(args[2]) if len(args) > 2 else 20240229
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where veritysetup lies, for users that are not root
     if shutil.which("veritysetup") is None:
         print("veritysetup is missing (scripts/deps --test): layers are not compared with it")
         return 1 if os.environ.get("CI") == "true" else 77
