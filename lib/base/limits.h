@@ -54,6 +54,7 @@
 #define LIMIT_KDS_BACKOFF_MAX_MS 60000
 #define LIMIT_KDS_ATTEMPTS 6     /* for one certificate, before it counts as failed */
 #define LIMIT_KDS_QUEUE 64       /* certificates and lists that wait */
+#define LIMIT_KDS_ADDRESS 4      /* of them for one client's address (IPv6: /64) */
 #define LIMIT_KDS_WANT_MS 600000 /* that one of them waits */
 #define LIMIT_IMPORT_FILES 4096  /* of one folder */
 #define LIMIT_IMPORT_FILE (1024 * 1024)
@@ -174,14 +175,15 @@
 
 /* Endorsements in the log (coordinator/core/core_collateral.c) */
 #define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */
-#define LIMIT_COLLATERAL_CRLS 7    /* lists: product, kind and root; less than SNP_CRLS_MAX */
+#define LIMIT_COLLATERAL_CRLS 15   /* lists: product, kind, root; less than SNP_CRLS_MAX */
 #define LIMIT_KDS_BURST 4          /* requests at once, of the whole cluster */
 #define LIMIT_KDS_PERIOD_MS 10000  /* for one more: AMD throttles about there */
 #define LIMIT_KDS_LEASES 32        /* keys that somebody asks for; over burst + lease / period */
 #define LIMIT_KDS_LEASE_S 60       /* then another replica may ask for the same key */
 
 /* Sessions of unauthenticated peers */
-#define LIMIT_ENDORSE_MS 4000 /* a peer without a certificate waits for one; the search goes on */
+#define LIMIT_REJUDGE_MS 30000 /* between two judgements of a member that could not be verified */
+#define LIMIT_ENDORSE_MS 4000  /* a peer without a certificate waits for one; the search goes on */
 #define LIMIT_CONNECTIONS 1024
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000
