@@ -60,6 +60,11 @@ static void append_block(struct span bytes, bool is_last, struct buf *out) {
     buf_append_span(out, bytes);
 }
 
+size_t policy_initdata_size(size_t size) {
+    size_t blocks = size > 0 ? (size + BLOCK_MAX - 1) / BLOCK_MAX : 1;
+    return HEADER_SIZE + blocks * BLOCK_HEADER + size + TRAILER_SIZE;
+}
+
 void policy_initdata_pack(struct span document, struct buf *out) {
     uint8_t trailer[TRAILER_SIZE];
     store_u32le(trailer, crc32_of(document));

@@ -23,6 +23,9 @@
 RESULT policy_initdata_make(const struct workload *w, struct span policy, struct buf *out,
                             struct err *err);
 
+/* Bytes of the gzip stream of `size` bytes. */
+size_t policy_initdata_size(size_t size);
+
 /* Appends the gzip stream of any bytes. */
 void policy_initdata_pack(struct span document, struct buf *out);
 

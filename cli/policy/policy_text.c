@@ -118,10 +118,8 @@ static RESULT check_sizes(const struct workload *w, struct span document, struct
         return yaml_fail(w->file, w->spec, err, "the policy of %s/%s has %zu bytes, limit %d",
                          w->kind, w->name, document.size, LIMIT_POLICY);
     }
-    AUTO(buf_deinit)
-    struct buf value = {0};
-    policy_text_encode(w, document, &value);
-    size_t sum = annotation_bytes(w) + strlen(w->policy_key) + value.size;
+    size_t packed = w->is_initdata ? policy_initdata_size(document.size) : document.size;
+    size_t sum = annotation_bytes(w) + strlen(w->policy_key) + (packed + 2) / 3 * 4;
     if (sum > LIMIT_POD_ANNOTATIONS) {
         return yaml_fail(w->file, w->spec, err,
                          "the annotations of %s/%s would have %zu bytes, limit %d of Kubernetes; "

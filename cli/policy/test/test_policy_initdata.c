@@ -111,6 +111,7 @@ static void test_packs_any_size(void **state) {
             buf_append_u8(&bytes, 'x');
         }
         policy_initdata_pack(buf_span(&bytes), &packed);
+        assert_int_equal(packed.size, policy_initdata_size(sizes[i]));
         assert_true(is_ok(policy_initdata_unpack(buf_span(&packed), &again, NULL)));
         assert_true(span_equal(buf_span(&again), buf_span(&bytes)));
         buf_deinit(&bytes);
