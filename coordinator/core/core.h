@@ -134,7 +134,8 @@ struct core_vek {
     struct span root;
 };
 
-/* The newest revocation list of a product, signing key and root. */
+/* A revocation list. Of one product, signing key and root there may be several: a list gives way
+ * only to one that is no older, by number and by date, and revokes all that it revokes. */
 struct core_crl {
     struct entry_endorsement key;
     uint8_t anchor[32]; /* SHA-256 of the root's SubjectPublicKeyInfo */
@@ -149,6 +150,10 @@ struct core_crl {
 const struct core_vek *core_find_vek(const struct core *c, const struct entry_endorsement *key);
 const struct core_vek *core_veks(const struct core *c, size_t *count); /* oldest first */
 const struct core_crl *core_crls(const struct core *c, size_t *count); /* by key and root */
+/* Whether `old` is not needed beside `by`: of the same key and root, no newer by number nor by
+ * date, and what it revokes `by` revokes, too. So no list can hide another one's revocation, also
+ * where AMD numbers VCEK and VLEK lists apart and a service gives one for the other. */
+bool core_crl_outdates(const struct core_crl *by, const struct core_crl *old);
 
 /* --- Divergence alarm and snapshots */
 

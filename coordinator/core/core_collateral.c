@@ -3,7 +3,8 @@
  *   FETCH  -> granted (a token, a lease) | BUSY: the cluster asks too often | EXISTS: another asks
  *   VEK    -> stored under (product, chip, TCB) as the newest row; for it goes the oldest row of a
  *             chip that has a newer one, else the oldest
- *   CRL    -> stored when its number is higher; entry time is never below its thisUpdate
+ *   CRL    -> stored unless another makes it needless (core_crl_outdates); those that it makes
+ *             needless go; entry time is never below its thisUpdate
  *
  * AMD's key service takes about one request in ten seconds from an address, and a cluster has often
  * one: so the permission to ask comes from the log. Time is entry time; a refusal changes nothing.
@@ -14,6 +15,7 @@
 
 #include "coordinator/core/core_state.h"
 #include "lib/base/mem.h"
+#include "lib/crypto/crl.h"
 
 static const struct bucket_rate kds_rate = {LIMIT_KDS_BURST, LIMIT_KDS_PERIOD_MS};
 
@@ -99,15 +101,19 @@ static void add_vek(struct core *c, const struct core_vek *row) {
                                                 core__dup(row->authority), core__dup(row->root)};
 }
 
-/* The order of lists. */
+static int compare_u64(uint64_t a, uint64_t b) {
+    return a == b ? 0 : a < b ? -1 : 1;
+}
+
+/* The order of lists: those of one product, signing key and root stand together, the highest number
+ * first. */
 static int compare_crl(const struct core_crl *a, const struct core_crl *b) {
-    if (a->key.product != b->key.product) {
-        return a->key.product < b->key.product ? -1 : 1;
-    }
-    if (a->key.signing != b->key.signing) {
-        return a->key.signing < b->key.signing ? -1 : 1;
-    }
-    return memcmp(a->anchor, b->anchor, sizeof a->anchor);
+    int order = compare_u64(a->key.product, b->key.product);
+    order = order != 0 ? order : compare_u64(a->key.signing, b->key.signing);
+    order = order != 0 ? order : memcmp(a->anchor, b->anchor, sizeof a->anchor);
+    order = order != 0 ? order : compare_u64(b->number, a->number);
+    order = order != 0 ? order : compare_u64(b->der.size, a->der.size);
+    return order != 0 ? order : memcmp(b->der.data, a->der.data, a->der.size);
 }
 
 static size_t crl_index(const struct core *c, const struct core_crl *row, bool *found) {
@@ -117,6 +123,12 @@ static size_t crl_index(const struct core *c, const struct core_crl *row, bool *
     }
     *found = at < c->crl_count && compare_crl(&c->crls[at], row) == 0;
     return at;
+}
+
+bool core_crl_outdates(const struct core_crl *by, const struct core_crl *old) {
+    return entry_endorsement_same(&by->key, &old->key) &&
+           memcmp(by->anchor, old->anchor, sizeof by->anchor) == 0 && by->number >= old->number &&
+           by->this_update >= old->this_update && crl_covers(by->der, old->der);
 }
 
 static size_t find_lease(const struct core *c, const struct entry_endorsement *key) {
@@ -187,32 +199,53 @@ static RESULT check_crl(const struct core_crl *row, struct err *err) {
     return OK;
 }
 
-/* A lower number would bring revoked authorities back. */
+static size_t count_outdated(const struct core *c, const struct core_crl *row) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->crl_count; i++) {
+        count += core_crl_outdates(row, &c->crls[i]) ? 1 : 0;
+    }
+    return count;
+}
+
+/* An older one would only take room, or bring revoked authorities back. */
 static RESULT check_newer(const struct core *c, const struct core_crl *row, bool *is_known,
                           struct err *err) {
-    bool found = false;
-    size_t at = crl_index(c, row, &found);
-    *is_known = found && span_equal(c->crls[at].der, row->der);
+    (void)crl_index(c, row, is_known);
     if (*is_known) {
         return OK;
     }
-    ENSURE(!found || row->number > c->crls[at].number, err, EXISTS,
-           "revocation list %llu is known, %llu is not newer",
-           found ? (unsigned long long)c->crls[at].number : 0ULL, (unsigned long long)row->number);
-    ENSURE(found || c->crl_count < LIMIT_COLLATERAL_CRLS, err, BUSY,
+    for (size_t i = 0; i < c->crl_count; i++) {
+        ENSURE(!core_crl_outdates(&c->crls[i], row), err, EXISTS,
+               "revocation list %llu is known, %llu is not newer",
+               (unsigned long long)c->crls[i].number, (unsigned long long)row->number);
+    }
+    ENSURE(c->crl_count - count_outdated(c, row) < LIMIT_COLLATERAL_CRLS, err, BUSY,
            "%zu revocation lists, no room", c->crl_count);
     return OK;
 }
 
+static void remove_crl(struct core *c, size_t at) {
+    core__free_span(&c->crls[at].der);
+    c->crl_count--;
+    memmove(&c->crls[at], &c->crls[at + 1], (c->crl_count - at) * sizeof c->crls[0]);
+}
+
+/* In its order, for those that it makes needless. */
 static void put_crl(struct core *c, const struct core_crl *row) {
     bool found = false;
     size_t at = crl_index(c, row, &found);
-    if (found) {
-        core__free_span(&c->crls[at].der);
-    } else {
-        memmove(&c->crls[at + 1], &c->crls[at], (c->crl_count - at) * sizeof c->crls[0]);
-        c->crl_count++;
+    if (found) { /* seen again */
+        c->crls[at].seen = row->seen;
+        return;
     }
+    for (size_t i = c->crl_count; i > 0; i--) {
+        if (core_crl_outdates(row, &c->crls[i - 1])) {
+            remove_crl(c, i - 1);
+        }
+    }
+    at = crl_index(c, row, &found);
+    memmove(&c->crls[at + 1], &c->crls[at], (c->crl_count - at) * sizeof c->crls[0]);
+    c->crl_count++;
     c->crls[at] = *row;
     c->crls[at].der = core__dup(row->der);
 }
@@ -337,6 +370,10 @@ RESULT core__load_crl(struct core *c, const struct core_crl *row, struct err *er
            "revocation lists are not in rising order");
     ENSURE(row->this_update <= c->time && row->seen > 0 && row->seen <= c->time, err, MALFORMED,
            "a revocation list is from a later time");
+    for (size_t i = 0; i < c->crl_count; i++) {
+        ENSURE(!core_crl_outdates(row, &c->crls[i]) && !core_crl_outdates(&c->crls[i], row), err,
+               MALFORMED, "a revocation list that another one makes needless");
+    }
     put_crl(c, row);
     return OK;
 }

@@ -156,8 +156,10 @@ static void test_a_list_gives_way_to_a_higher_number_alone(void **state) {
     size_t count = 0;
     assert_int_equal(core_crls(w->core, &count)[0].seen, core_time(w->core));
     e = world_crl(w, 9, "another nine");
+    e.this_update = nine.this_update;
     assert_refused(w, &e, ERR_EXISTS, "9 is not newer");
     e = world_crl(w, 8, "eight");
+    e.this_update = nine.this_update;
     assert_refused(w, &e, ERR_EXISTS, "list 9 is known, 8 is not newer");
     e = world_crl(w, 10, "ten");
     assert_applied(w, &e);
@@ -165,6 +167,94 @@ static void test_a_list_gives_way_to_a_higher_number_alone(void **state) {
     assert_int_equal(count, 1);
     assert_int_equal(all[0].number, 10);
     assert_true(span_equal(all[0].der, span_str("ten")));
+}
+
+/* A list in DER that revokes these serial numbers; `edition` makes it another one. */
+static struct span make_list(uint8_t out[128], const char *serials, uint8_t edition) {
+    static const char algorithm[] = "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05";
+    static const char date[] = "\x17\x0d"
+                               "260101000000Z";
+    size_t count = strlen(serials);
+    struct buf b = {0};
+    CHECK(count <= 3);
+    buf_append_u8(&b, 0x30);
+    buf_append_u8(&b, (uint8_t)(2 + 35 + (count == 0 ? 0 : 2 + 20 * count) + 15 + 4));
+    buf_append_u8(&b, 0x30);
+    buf_append_u8(&b, (uint8_t)(35 + (count == 0 ? 0 : 2 + 20 * count)));
+    buf_append(&b, "\x02\x01\x01", 3);
+    buf_append(&b, algorithm, sizeof algorithm);
+    buf_append(&b, "\x30\x00", 2);
+    buf_append(&b, date, sizeof date - 1);
+    if (count > 0) {
+        buf_append_u8(&b, 0x30);
+        buf_append_u8(&b, (uint8_t)(20 * count));
+    }
+    for (size_t i = 0; i < count; i++) {
+        buf_append(&b, "\x30\x12\x02\x01", 4);
+        buf_append_u8(&b, (uint8_t)serials[i]);
+        buf_append(&b, date, sizeof date - 1);
+    }
+    buf_append(&b, algorithm, sizeof algorithm);
+    buf_append(&b, "\x03\x02\x00", 3);
+    buf_append_u8(&b, edition);
+    CHECK(b.size <= 128);
+    memcpy(out, b.data, b.size);
+    struct span der = span_of(out, b.size);
+    buf_deinit(&b);
+    return der;
+}
+
+static struct entry_collateral list_of(struct world *w, uint64_t number, struct span der) {
+    struct entry_collateral e = world_crl(w, number, "");
+    e.der = der;
+    return e;
+}
+
+/* A service gave the VLEK list for the VCEK list: numbered apart, and nothing revoked in it. */
+static void test_no_list_hides_what_another_one_revokes(void **state) {
+    struct world *w = *state;
+    uint8_t bytes[5][128];
+    size_t count = 0;
+    struct entry_collateral e = list_of(w, 10, make_list(bytes[0], "a", 1));
+    assert_applied(w, &e);
+    e = list_of(w, 100, make_list(bytes[1], "", 2));
+    assert_applied(w, &e);
+    const struct core_crl *all = core_crls(w->core, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(all[0].number, 100);
+    assert_int_equal(all[1].number, 10);
+    e = list_of(w, 11, make_list(bytes[2], "ab", 3)); /* a lower number than the other's */
+    assert_applied(w, &e);
+    e = list_of(w, 101, make_list(bytes[3], "", 4));
+    assert_applied(w, &e);
+    all = core_crls(w->core, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(all[0].number, 101);
+    assert_int_equal(all[1].number, 11);
+    e = list_of(w, 102, make_list(bytes[4], "abc", 5)); /* knows all that they know */
+    assert_applied(w, &e);
+    all = core_crls(w->core, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(all[0].number, 102);
+}
+
+static void test_a_snapshot_keeps_lists_beside_each_other(void **state) {
+    struct world *w = *state;
+    uint8_t bytes[2][128];
+    size_t count = 0;
+    struct core *copy = NULL;
+    struct err err;
+    struct buf saved = {0};
+    struct entry_collateral e = list_of(w, 100, make_list(bytes[0], "", 1));
+    assert_applied(w, &e);
+    e = list_of(w, 10, make_list(bytes[1], "a", 2));
+    assert_applied(w, &e);
+    core_save(w->core, &saved);
+    assert_true(is_ok(core_load(buf_span(&saved), &copy, &err)));
+    (void)core_crls(copy, &count);
+    assert_int_equal(count, 2);
+    core_free(copy);
+    buf_deinit(&saved);
 }
 
 static void test_lists_of_other_roots_and_products_stand_beside(void **state) {
@@ -502,6 +592,8 @@ int main(void) {
         T(test_the_oldest_goes_and_what_is_stored_again_is_newest),
         T(test_many_tcbs_of_one_chip_push_out_no_other),
         T(test_a_list_gives_way_to_a_higher_number_alone),
+        T(test_no_list_hides_what_another_one_revokes),
+        T(test_a_snapshot_keeps_lists_beside_each_other),
         T(test_lists_of_other_roots_and_products_stand_beside),
         T(test_time_is_never_below_a_list),
         T(test_permissions_come_from_one_bucket),
