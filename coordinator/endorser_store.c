@@ -86,29 +86,45 @@ const struct core_vek *endorser_store_find(const struct endorser_store *s,
     return at < s->count ? &s->rows[at].vek : NULL;
 }
 
-bool endorser_store_put_list(struct endorser_store *s, const struct core_crl *list) {
-    size_t at = 0;
-    while (at < s->list_count &&
-           (!entry_endorsement_same(&s->lists[at].key, &list->key) ||
-            memcmp(s->lists[at].anchor, list->anchor, sizeof list->anchor) != 0)) {
-        at++;
+static void remove_list(struct endorser_store *s, size_t at) {
+    size_t behind = s->list_count - at - 1;
+    free_span(&s->lists[at].der);
+    memmove(&s->lists[at], &s->lists[at + 1], behind * sizeof s->lists[0]);
+    memmove(&s->list_offered_ms[at], &s->list_offered_ms[at + 1],
+            behind * sizeof s->list_offered_ms[0]);
+    s->list_count--;
+}
+
+static bool is_same_list(const struct core_crl *a, const struct core_crl *b) {
+    return entry_endorsement_same(&a->key, &b->key) &&
+           memcmp(a->anchor, b->anchor, sizeof a->anchor) == 0 && span_equal(a->der, b->der);
+}
+
+static bool put_new_list(struct endorser_store *s, const struct core_crl *list) {
+    for (size_t i = s->list_count; i > 0; i--) {
+        if (core_crl_outdates(list, &s->lists[i - 1])) {
+            remove_list(s, i - 1);
+        }
     }
-    if (at == LIMIT_COLLATERAL_CRLS) {
+    if (s->list_count == LIMIT_COLLATERAL_CRLS) {
         return false;
     }
-    bool is_new = at == s->list_count || list->number > s->lists[at].number;
-    bool is_same = !is_new && span_equal(list->der, s->lists[at].der);
-    if (is_new) {
-        struct core_crl copy = *list;
-        copy.der = dup(list->der);
-        if (at < s->list_count) {
-            free_span(&s->lists[at].der);
+    s->lists[s->list_count] = *list;
+    s->lists[s->list_count].der = dup(list->der);
+    s->list_offered_ms[s->list_count++] = 0;
+    return true;
+}
+
+bool endorser_store_put_list(struct endorser_store *s, const struct core_crl *list) {
+    for (size_t i = 0; i < s->list_count; i++) {
+        struct core_crl *old = &s->lists[i];
+        if (is_same_list(list, old)) {
+            old->seen = list->seen > old->seen ? list->seen : old->seen;
+            return true;
         }
-        s->list_count += at == s->list_count ? 1 : 0;
-        s->lists[at] = copy;
-        s->list_offered_ms[at] = 0;
-    } else if (is_same && list->seen > s->lists[at].seen) {
-        s->lists[at].seen = list->seen;
+        if (core_crl_outdates(old, list)) {
+            return false;
+        }
     }
-    return is_new || is_same;
+    return put_new_list(s, list);
 }

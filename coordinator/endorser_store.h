@@ -32,7 +32,8 @@ bool endorser_store_put(struct endorser_store *s, const struct core_vek *vek, bo
 const struct core_vek *endorser_store_find(const struct endorser_store *s,
                                            const struct entry_endorsement *key);
 void endorser_store_remove(struct endorser_store *s, size_t index);
-/* Copies; true when it is newer than what was there, or the same seen later. */
+/* Copies; true when it is kept, or was there and is seen again. False when another one outdates it,
+ * or there is no room. What it outdates goes. */
 bool endorser_store_put_list(struct endorser_store *s, const struct core_crl *list);
 
 #endif

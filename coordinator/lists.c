@@ -14,22 +14,31 @@ struct lists {
     struct arena arena;
 };
 
-static struct core_crl *find(struct lists *l, const struct core_crl *row) {
+static bool is_needless(const struct lists *l, const struct core_crl *row) {
+    bool is_needless = false;
+    for (size_t i = 0; !is_needless && i < l->count; i++) {
+        is_needless = core_crl_outdates(&l->rows[i], row);
+    }
+    return is_needless;
+}
+
+static void drop_outdated(struct lists *l, const struct core_crl *row) {
+    size_t kept = 0;
     for (size_t i = 0; i < l->count; i++) {
-        if (entry_endorsement_same(&l->rows[i].key, &row->key) &&
-            memcmp(l->rows[i].anchor, row->anchor, sizeof row->anchor) == 0) {
-            return &l->rows[i];
+        if (!core_crl_outdates(row, &l->rows[i])) {
+            l->rows[kept++] = l->rows[i];
         }
     }
-    return NULL;
+    l->count = kept;
 }
 
 static void add(struct lists *l, const struct core_crl *rows, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        struct core_crl *old = find(l, &rows[i]);
-        if (old != NULL && rows[i].number > old->number) {
-            *old = rows[i];
-        } else if (old == NULL && l->count < LIMIT_COLLATERAL_CRLS) {
+        if (is_needless(l, &rows[i])) {
+            continue;
+        }
+        drop_outdated(l, &rows[i]);
+        if (l->count < LIMIT_COLLATERAL_CRLS) {
             l->rows[l->count++] = rows[i];
         }
     }

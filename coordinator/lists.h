@@ -2,8 +2,8 @@
  * by whoever lets go last.
  *
  * The core thread makes them of what the log holds and of what this replica imported or fetched
- * itself, the highest number of each product, signing key and root, and sends them to every session
- * thread ahead of the replies that depend on them. They are there before founding, too: a manifest
+ * itself, but for those that another one makes needless, and sends them to every session thread
+ * ahead of the replies that depend on them. They are there before founding, too: a manifest
  * that demands a list can be founded.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -14,8 +14,8 @@
 
 struct lists;
 
-/* One reference; everything copied. Of rows with the same key and anchor the highest number counts.
- * At most LIMIT_COLLATERAL_CRLS: `first` goes before `second`. */
+/* One reference; everything copied. Without the rows that another one outdates
+ * (core_crl_outdates). At most LIMIT_COLLATERAL_CRLS: `first` goes before `second`. */
 struct lists *lists_new(const struct core_crl *first, size_t first_count,
                         const struct core_crl *second, size_t second_count);
 struct lists *lists_ref(struct lists *l);

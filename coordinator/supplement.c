@@ -54,6 +54,7 @@ static struct span find_list(const struct supplement *s, struct completion *c) {
     size_t count = 0;
     const struct core_crl *rows = lists_rows(worker_lists(s->worker), &count);
     struct span list = {0};
+    int64_t from = INT64_MIN;
     if (count == 0 || c->has_crl) {
         return list;
     }
@@ -66,7 +67,9 @@ static struct span find_list(const struct supplement *s, struct completion *c) {
     }
     for (size_t i = 0; anchor != NULL && i < count; i++) {
         if (entry_endorsement_same(&rows[i].key, &c->list) && rows[i].der.size <= LIST_MAX &&
+            rows[i].this_update > from &&
             memcmp(rows[i].anchor, anchor, sizeof rows[i].anchor) == 0) {
+            from = rows[i].this_update;
             list = rows[i].der;
         }
     }
