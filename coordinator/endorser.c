@@ -30,7 +30,10 @@ struct job {
     uint64_t at_ms;     /* IDLE: the next step */
     uint64_t ticket;    /* ASKING */
     uint64_t wanted_ms; /* last */
-    int64_t wanted_s;   /* a list: seen since then it is good */
+    uint64_t order;     /* later jobs have higher ones */
+    bool is_charged;    /* to `source`, an address; else this replica's own, or a list */
+    uint8_t source[ENDORSER_SOURCE_SIZE];
+    int64_t wanted_s; /* a list: seen since then it is good */
     uint32_t failures;
     enum err_code code; /* of the last failure */
     char why[256];
@@ -56,6 +59,7 @@ struct endorser {
     struct waiter *waiters;
     size_t waiter_count;
     uint64_t next_ticket;
+    uint64_t next_order;
     uint64_t ticked_ms;
 };
 
@@ -67,21 +71,6 @@ static int64_t now_s(const struct endorser *e) {
     const struct core *core = e->io.core(e->io.data);
     int64_t now = host_unix_s(e->host);
     return core != NULL && core_time(core) > now ? core_time(core) : now;
-}
-
-/* --- Names */
-
-void endorser_name(const struct entry_endorsement *key, char *out, size_t size) {
-    const char *product = snp_product_name((enum snp_product)key->product);
-    if (entry_endorsement_is_list(key)) {
-        snprintf(out, size, "%s revocation list%s", product, key->signing == 0 ? "" : " (VLEK)");
-        return;
-    }
-    char chip[17];
-    char tcb[17];
-    hex_encode(span_of(key->chip_id, 8), chip);
-    hex_encode(SPAN(key->tcb), tcb);
-    snprintf(out, size, "%s chip %s… TCB %s", product, chip, tcb);
 }
 
 /* --- Looking */
@@ -338,29 +327,86 @@ static bool is_wanted(const struct endorser *e, const struct entry_endorsement *
     return false;
 }
 
-/* What failed and nobody waits for gives way: made-up chips must not keep real ones out. */
-static void make_room(struct endorser *e) {
-    for (size_t i = 0; e->job_count == LIMIT_KDS_QUEUE && i < e->job_count; i++) {
+static bool is_of(const struct job *j, struct span source) {
+    return j->is_charged && span_equal(SPAN(j->source), source);
+}
+
+static size_t count_of(const struct endorser *e, struct span source) {
+    size_t count = 0;
+    for (size_t i = 0; i < e->job_count; i++) {
+        count += is_of(&e->jobs[i], source) ? 1 : 0;
+    }
+    return count;
+}
+
+/* What failed and nobody waits for: made-up chips must not keep real ones out. */
+static bool is_idle_failure(const struct endorser *e, const struct job *j) {
+    return j->phase == JOB_IDLE && j->failures > 0 && !is_wanted(e, &j->key);
+}
+
+/* The newest key of the address that has most, when those are more than `least`. */
+static struct job *find_greedy(struct endorser *e, size_t least) {
+    struct job *greedy = NULL;
+    size_t most = least;
+    for (size_t i = 0; i < e->job_count; i++) {
         struct job *j = &e->jobs[i];
-        if (j->phase == JOB_IDLE && j->failures > 0 && !is_wanted(e, &j->key)) {
+        size_t count = j->is_charged ? count_of(e, SPAN(j->source)) : 0;
+        if (count > most || (greedy != NULL && count == most && j->order > greedy->order)) {
+            most = count;
+            greedy = j;
+        }
+    }
+    return greedy;
+}
+
+/* Room for one more key of this address, with as many as it may have. */
+static bool make_room_of(struct endorser *e, struct span source) {
+    for (size_t i = e->job_count; i > 0 && count_of(e, source) >= LIMIT_KDS_ADDRESS; i--) {
+        if (is_of(&e->jobs[i - 1], source) && is_idle_failure(e, &e->jobs[i - 1])) {
+            remove_job(e, &e->jobs[i - 1]);
+        }
+    }
+    return count_of(e, source) < LIMIT_KDS_ADDRESS;
+}
+
+/* Room in the queue. `own`: keys that the address has already; 0 also for what is no address's. */
+static bool make_room(struct endorser *e, size_t own, bool is_charged) {
+    for (size_t i = 0; e->job_count == LIMIT_KDS_QUEUE && i < e->job_count; i++) {
+        if (is_idle_failure(e, &e->jobs[i])) {
+            remove_job(e, &e->jobs[i]);
+        }
+    }
+    if (e->job_count == LIMIT_KDS_QUEUE) {
+        struct job *j = find_greedy(e, is_charged ? own + 1 : 0);
+        if (j != NULL) {
             remove_job(e, j);
         }
     }
+    return e->job_count < LIMIT_KDS_QUEUE;
 }
 
-/* NULL: too many. */
-static struct job *start_job(struct endorser *e, const struct entry_endorsement *key) {
+/* NULL: too many, of all or of this address. `source` empty: no address's. */
+static struct job *start_job(struct endorser *e, const struct entry_endorsement *key,
+                             struct span source) {
     struct job *j = find_job(e, key);
+    bool is_charged = source.size > 0 && !entry_endorsement_is_list(key);
     if (j == NULL) {
-        make_room(e);
-    }
-    if (j == NULL && e->job_count == LIMIT_KDS_QUEUE) {
-        return NULL;
-    }
-    if (j == NULL) {
+        if ((is_charged && !make_room_of(e, source)) ||
+            !make_room(e, is_charged ? count_of(e, source) : 0, is_charged)) {
+            return NULL;
+        }
         j = &e->jobs[e->job_count++];
-        *j = (struct job){.key = *key, .at_ms = now_ms(e), .wanted_s = now_s(e)};
+        *j = (struct job){.key = *key,
+                          .at_ms = now_ms(e),
+                          .wanted_s = now_s(e),
+                          .order = e->next_order++,
+                          .is_charged = is_charged};
+        if (is_charged) {
+            CHECK(source.size == sizeof j->source);
+            memcpy(j->source, source.data, sizeof j->source);
+        }
     }
+    j->is_charged = j->is_charged && is_charged; /* what we need ourselves is nobody's burden */
     j->wanted_ms = now_ms(e);
     return j;
 }
@@ -400,27 +446,24 @@ static bool refuse_fresh_list(struct endorser *e, uint64_t ticket,
     return true;
 }
 
-void endorser_want(struct endorser *e, uint64_t ticket, const struct entry_endorsement *keys,
-                   size_t count) {
-    CHECK(count >= 1 && count <= ENDORSER_KEYS);
-    struct endorser_answer found = {.code = ERR_OK, .vek = find_any(e, keys, count)};
-    if (found.vek != NULL) {
-        e->io.reply(e->io.data, ticket, &found);
-        return;
+/* Nothing is looked for: no key got a place. */
+static void refuse_crowded(struct endorser *e, uint64_t ticket, const struct entry_endorsement *key,
+                           struct span source) {
+    char why[200];
+    if (source.size > 0 && count_of(e, source) >= LIMIT_KDS_ADDRESS) {
+        snprintf(why, sizeof why,
+                 "%d other chips are looked for on behalf of this address already; try again when "
+                 "those are found or given up",
+                 LIMIT_KDS_ADDRESS);
+    } else {
+        snprintf(why, sizeof why, "%d others are looked for already; try again later",
+                 LIMIT_KDS_QUEUE);
     }
-    if (refuse_fresh_list(e, ticket, &keys[0])) {
-        return;
-    }
-    if (!e->has_service) {
-        refuse(e, ticket, &keys[0], ERR_UNAVAILABLE,
-               "not known here, and CONTRAST_KDS_URL is off: put it into CONTRAST_ENDORSEMENTS",
-               LIMIT_KDS_BACKOFF_MAX_MS);
-        return;
-    }
-    if (e->waiter_count >= LIMIT_PENDING_REQUESTS) {
-        refuse(e, ticket, &keys[0], ERR_BUSY, "too many wait for endorsements", LIMIT_ENDORSE_MS);
-        return;
-    }
+    refuse(e, ticket, key, ERR_BUSY, why, LIMIT_KDS_PERIOD_MS);
+}
+
+static void add_waiter(struct endorser *e, uint64_t ticket, const struct entry_endorsement *keys,
+                       size_t count) {
     struct waiter *w = mem_zalloc(sizeof *w);
     *w = (struct waiter){.next = e->waiters,
                          .ticket = ticket,
@@ -429,8 +472,49 @@ void endorser_want(struct endorser *e, uint64_t ticket, const struct entry_endor
     memcpy(w->keys, keys, count * sizeof keys[0]);
     e->waiters = w;
     e->waiter_count++;
+}
+
+/* True when there is nothing to look for, or nobody to look: it was answered. */
+static bool answer_at_once(struct endorser *e, uint64_t ticket,
+                           const struct entry_endorsement *keys, size_t count) {
+    struct endorser_answer found = {.code = ERR_OK, .vek = find_any(e, keys, count)};
+    if (found.vek != NULL) {
+        e->io.reply(e->io.data, ticket, &found);
+        return true;
+    }
+    if (refuse_fresh_list(e, ticket, &keys[0])) {
+        return true;
+    }
+    if (!e->has_service) {
+        refuse(e, ticket, &keys[0], ERR_UNAVAILABLE,
+               "not known here, and CONTRAST_KDS_URL is off: put it into CONTRAST_ENDORSEMENTS",
+               LIMIT_KDS_BACKOFF_MAX_MS);
+        return true;
+    }
+    if (e->waiter_count >= LIMIT_PENDING_REQUESTS) {
+        refuse(e, ticket, &keys[0], ERR_BUSY, "too many wait for endorsements", LIMIT_ENDORSE_MS);
+        return true;
+    }
+    return false;
+}
+
+void endorser_want(struct endorser *e, uint64_t ticket, const struct entry_endorsement *keys,
+                   size_t count, struct span source) {
+    CHECK(count >= 1 && count <= ENDORSER_KEYS);
+    bool is_placed = false;
+    if (answer_at_once(e, ticket, keys, count)) {
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
-        struct job *j = start_job(e, &keys[i]);
+        is_placed = start_job(e, &keys[i], source) != NULL || is_placed;
+    }
+    if (!is_placed) {
+        refuse_crowded(e, ticket, &keys[0], source);
+        return;
+    }
+    add_waiter(e, ticket, keys, count);
+    for (size_t i = 0; i < count; i++) {
+        struct job *j = find_job(e, &keys[i]);
         if (j != NULL && j->phase == JOB_IDLE && now_ms(e) >= j->at_ms) {
             step(e, j);
         }
@@ -578,13 +662,11 @@ static void offer_veks(struct endorser *e, const struct core *core) {
 static bool has_list(const struct core *core, const struct core_crl *list) {
     size_t count = 0;
     const struct core_crl *rows = core_crls(core, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (entry_endorsement_same(&rows[i].key, &list->key) &&
-            memcmp(rows[i].anchor, list->anchor, sizeof list->anchor) == 0) {
-            return rows[i].number >= list->number;
-        }
+    bool has = false;
+    for (size_t i = 0; !has && i < count; i++) {
+        has = core_crl_outdates(&rows[i], list);
     }
-    return false;
+    return has;
 }
 
 static void offer_lists(struct endorser *e, const struct core *core) {
@@ -615,7 +697,7 @@ static void refresh_lists(struct endorser *e, const struct core *core) {
             struct entry_endorsement key = {.product = (uint8_t)set->product,
                                             .signing = (uint8_t)signing};
             if (set->crl != CRL_OFF && find_job(e, &key) == NULL && is_list_due(e, &key)) {
-                (void)start_job(e, &key);
+                (void)start_job(e, &key, (struct span){0});
             }
         }
     }

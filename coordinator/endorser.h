@@ -10,6 +10,10 @@
  * while somebody wanted it in the last LIMIT_KDS_WANT_MS. Before founding there is no log: the
  * fetcher's own budget holds then.
  *
+ * Anybody can make up chips, so each address has at most LIMIT_KDS_ADDRESS keys under way. When the
+ * queue is full, the newest key of the address with most of them gives way to one of an address
+ * with fewer. This replica's own keys and lists are no address's and never give way.
+ *
  * While the active manifest demands revocation lists, those of its products are fetched anew every
  * ENDORSER_REFRESH_S, and sooner when they are about to run out or did.
  *
@@ -29,6 +33,7 @@
 #define ENDORSER_LAST_PACE_S 3600     /* seconds */
 #define ENDORSER_OUT_PACE_S 300       /* after it ran out: nobody is verified without a newer one */
 #define ENDORSER_KEYS 2               /* a version 2 report may be of two products */
+#define ENDORSER_SOURCE_SIZE 16       /* of a client's address (asker.h) */
 #define ENDORSER_UNKNOWN_MS (5 * 60000) /* the service does not have it: asked again then */
 
 struct endorser_answer {
@@ -61,9 +66,10 @@ struct endorser *endorser_new(const struct endorser_io *io, const struct host *h
 void endorser_free(struct endorser *e); /* accepts NULL; answers nobody */
 
 /* Answered once: now, or within LIMIT_ENDORSE_MS. Keys of chips, 1..ENDORSER_KEYS, any of them will
- * do; or one list's. */
+ * do; or one list's. `source`: ENDORSER_SOURCE_SIZE bytes, the address of the client that lacks
+ * them; empty: this replica's own. BUSY at once when no key got a place in the queue. */
 void endorser_want(struct endorser *e, uint64_t ticket, const struct entry_endorsement *keys,
-                   size_t count);
+                   size_t count, struct span source);
 /* A proven VEK or CRL (COLLATERAL, kinds VEK and CRL): from files (kept for good), or of evidence
  * that was accepted. */
 void endorser_learn(struct endorser *e, const struct entry_collateral *c, bool is_imported);

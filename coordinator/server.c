@@ -10,8 +10,10 @@
 #include "attest/attester.h"
 #include "attest/snp_cache.h"
 #include "consensus/link.h"
+#include "coordinator/completion.h"
 #include "coordinator/endorse_source.h"
 #include "coordinator/endorser.h"
+#include "coordinator/rejudge.h"
 #include "coordinator/replica.h"
 #include "coordinator/worker.h"
 #include "lib/base/log.h"
@@ -40,6 +42,7 @@ struct server {
     size_t wanted_count;
     uint64_t judged[LIMIT_MEMBERS]; /* peers whose evidence this process judged, or was judged */
     size_t judged_count;
+    struct rejudge undecided; /* peers whose evidence could not be verified yet */
     bool is_gone;
     struct err why;
 };
@@ -200,11 +203,13 @@ static void endorser_publish(void *data, struct lists *lists) {
         worker_post(s->workers[i], l);
     }
     lists_unref(lists);
+    rejudge_hurry(&s->undecided, s->identity.host);
 }
 
 static void on_endorsed(void *data) {
     struct server *s = data;
     endorser_applied(s->endorser);
+    rejudge_hurry(&s->undecided, s->identity.host); /* its certificate may be there */
 }
 
 static void on_imported(void *data, const struct entry_collateral *item) {
@@ -229,9 +234,11 @@ static void take_collateral(struct server *s, const struct letter *l) {
 static void endorse(struct server *s, const struct letter *l) {
     struct entry_endorsement keys[ENDORSER_KEYS];
     size_t count = l->bytes.size / sizeof keys[0];
-    CHECK(count >= 1 && count <= ENDORSER_KEYS);
+    size_t rest = l->bytes.size % sizeof keys[0];
+    CHECK(count >= 1 && count <= ENDORSER_KEYS && (rest == 0 || rest == ENDORSER_SOURCE_SIZE));
     memcpy(keys, l->bytes.data, count * sizeof keys[0]);
-    endorser_want(s->endorser, l->ticket, keys, count);
+    endorser_want(s->endorser, l->ticket, keys, count,
+                  span_of(l->bytes.data + l->bytes.size - rest, rest));
 }
 
 static void take_failure(struct server *s, const struct letter *l) {
@@ -296,11 +303,29 @@ static bool needs_judgement(const struct server *s, uint64_t id) {
            !is_among(s->judged, s->judged_count, id);
 }
 
+/* The document, with the log's certificate where it has none. */
+static void complete(const struct server *s, struct span document, struct buf *out) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct completion c;
+    bool lacks = is_ok(completion_read(document, &arena, &c, NULL)) && !c.has_vek;
+    for (size_t i = 0; lacks && i < c.key_count; i++) {
+        const struct core_vek *vek = core_find_vek(replica_core(s->replica), &c.keys[i]);
+        if (vek != NULL && is_ok(completion_fill(document, vek, (struct span){0}, out, NULL))) {
+            return;
+        }
+    }
+    buf_append_span(out, document);
+}
+
 static void ask_judgement(struct server *s, uint64_t id) {
+    AUTO(buf_deinit)
+    struct buf completed = {0};
     const struct core_member *m = core_find_member(replica_core(s->replica), id);
     struct letter *l = letter_new(WORKER_JUDGE, 0);
+    complete(s, m->member.evidence, &completed);
     buf_append_u64be(&l->bytes, id);
-    buf_append_span(&l->bytes, m->member.evidence);
+    buf_append_span(&l->bytes, buf_span(&completed));
     worker_post(s->workers[0], l);
 }
 
@@ -378,6 +403,7 @@ static void on_peers(void *data, const uint8_t cluster[32], const struct replica
         }
         if (!is_kept) {
             links_remove_peer(s->links, s->wanted[i]);
+            rejudge_drop(&s->undecided, s->wanted[i]);
         }
     }
     s->wanted_count = 0;
@@ -392,19 +418,53 @@ static void on_peers(void *data, const uint8_t cluster[32], const struct replica
     }
 }
 
-static void take_judgement(struct server *s, const struct letter *l) {
-    uint64_t id = load_u64be(l->bytes.data);
-    const struct core_member *m = core_find_member(replica_core(s->replica), id);
-    if (m == NULL) {
-        return;
-    }
-    if (l->code != ERR_OK) {
+/* Nothing false was found: that may change with the next list or certificate, or the manifest. */
+static bool is_undecided(enum err_code code) {
+    return code == ERR_UNVERIFIABLE || code == ERR_NOT_FOUNDED;
+}
+
+static void refuse_member(struct server *s, const struct core_member *m, const struct letter *l) {
+    uint64_t id = m->member.id;
+    if (!is_undecided(l->code)) {
+        rejudge_drop(&s->undecided, id);
         log_error("ALARM: member %s id=%llu was admitted, but its evidence is refused here: %s",
                   m->member.name, (unsigned long long)id, l->text);
         return;
     }
+    bool is_first = rejudge_put(&s->undecided, s->identity.host, id);
+    log_at(
+        is_first ? LOG_ERROR : LOG_INFO,
+        "%smember %s id=%llu was admitted, but its evidence cannot be verified here yet, no link "
+        "is opened: %s; judged again when a list or certificate comes, at the latest in %d s",
+        is_first ? "ALARM: " : "", m->member.name, (unsigned long long)id, l->text,
+        LIMIT_REJUDGE_MS / 1000);
+}
+
+static void take_judgement(struct server *s, const struct letter *l) {
+    uint64_t id = load_u64be(l->bytes.data);
+    const struct core_member *m = core_find_member(replica_core(s->replica), id);
+    if (m == NULL) {
+        rejudge_drop(&s->undecided, id);
+        return;
+    }
+    if (l->code != ERR_OK) {
+        refuse_member(s, m, l);
+        return;
+    }
+    rejudge_drop(&s->undecided, id);
     remember_judged(s, id);
     open_link(s, id, m->member.address, m->member.spki);
+}
+
+static void judge_again(struct server *s) {
+    uint64_t id = 0;
+    while (rejudge_take(&s->undecided, s->identity.host, &id)) {
+        if (needs_judgement(s, id)) {
+            ask_judgement(s, id);
+        } else {
+            rejudge_drop(&s->undecided, id);
+        }
+    }
 }
 
 static void on_gone(void *data, const struct err *why) {
@@ -508,13 +568,16 @@ static void on_timer(uv_timer_t *timer) {
     struct server *s = timer->data;
     replica_tick(s->replica);
     endorser_tick(s->endorser);
+    judge_again(s);
     arm(s);
 }
 
 static void arm(struct server *s) {
     uint64_t at = replica_deadline(s->replica);
     uint64_t endorser_at = endorser_deadline(s->endorser);
+    uint64_t judge_at = rejudge_deadline(&s->undecided);
     at = endorser_at < at ? endorser_at : at;
+    at = judge_at < at ? judge_at : at;
     if (at == UINT64_MAX) {
         uv_timer_stop(&s->timer);
         return;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/asker.h"
 #include "coordinator/completion.h"
 #include "coordinator/session.h"
 
@@ -79,6 +80,16 @@ static void on_endorsed(void *owner, const struct letter *reply) {
     session_judge(s);
 }
 
+static RESULT ask_endorser(struct session *s, const struct entry_endorsement *keys, size_t count,
+                           struct err *err) {
+    uint8_t bytes[ENDORSER_KEYS * sizeof keys[0] + ENDORSER_SOURCE_SIZE];
+    size_t size = count * sizeof keys[0];
+    memcpy(bytes, keys, size);
+    asker_parse(net_conn_peer_address(s->conn), bytes + size);
+    return worker_ask(s->worker, CORE_ENDORSE, span_of(bytes, size + ENDORSER_SOURCE_SIZE), s,
+                      on_endorsed, err);
+}
+
 /* True when the request goes on later. */
 static bool complete(struct session *s) {
     AUTO(arena_deinit)
@@ -92,9 +103,7 @@ static bool complete(struct session *s) {
     }
     size_t count = find_lacking(s, &c, keys);
     s->completions++;
-    return count > 0 &&
-           is_ok(worker_ask(s->worker, CORE_ENDORSE, span_of(keys, count * sizeof keys[0]), s,
-                            on_endorsed, &err));
+    return count > 0 && is_ok(ask_endorser(s, keys, count, &err));
 }
 
 /* --- Verdict */

@@ -32,7 +32,8 @@ enum core_letter {
     CORE_FOUND,        /* a FOUND entry */
     CORE_JOIN,         /* generation u64be, head[32], struct api_join_reply */
     CORE_JUDGED,       /* id u64be: this member's evidence holds (code OK) or not (text says why) */
-    CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; the reply's bytes are a
+    CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; for a client then its
+                          address (asker.h); the reply's bytes are a
                           COLLATERAL entry with the certificate, or empty for a list */
     CORE_LEARN,        /* a COLLATERAL entry: a certificate that proved a peer; no reply */
     CORE_FETCHED,      /* the same, of AMD's key service (endorse_source.h) */

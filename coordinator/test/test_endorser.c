@@ -150,7 +150,13 @@ static struct entry_endorsement key_of(struct bench *b, unsigned chip) {
 
 static void want(struct bench *b, uint64_t ticket, unsigned chip) {
     struct entry_endorsement key = key_of(b, chip);
-    endorser_want(b->endorser, ticket, &key, 1);
+    endorser_want(b->endorser, ticket, &key, 1, (struct span){0});
+}
+
+static void want_from(struct bench *b, uint8_t address, uint64_t ticket, unsigned chip) {
+    struct entry_endorsement key = key_of(b, chip);
+    uint8_t source[ENDORSER_SOURCE_SIZE] = {[15] = address};
+    endorser_want(b->endorser, ticket, &key, 1, SPAN(source));
 }
 
 static void fetched(struct bench *b, unsigned chip) {
@@ -395,7 +401,7 @@ static void test_a_report_of_two_products_is_served_by_either(void **state) {
     struct bench *b = *state;
     struct entry_endorsement keys[2] = {key_of(b, 3), key_of(b, 3)};
     keys[1].product = SNP_GENOA;
-    endorser_want(b->endorser, 1, keys, 2);
+    endorser_want(b->endorser, 1, keys, 2, (struct span){0});
     assert_int_equal(b->fetches, 2);
     failed(b, 3, ERR_NOT_FOUND, 0);
     assert_int_equal(b->answers, 0);
@@ -419,6 +425,79 @@ static void test_chips_that_do_not_exist_keep_no_real_one_out(void **state) {
     }
     want(b, 1, 3);
     assert_int_equal(b->fetches, fetches + 1);
+}
+
+/* The state of the queue: as many keys as fit, of 16 addresses, none ever served. */
+static void flood(struct bench *b) {
+    b->is_log_stuck = true;
+    for (unsigned i = 0; i < LIMIT_KDS_QUEUE; i++) {
+        want_from(b, (uint8_t)(1 + i / LIMIT_KDS_ADDRESS), 100 + i, 100 + i);
+    }
+    assert_int_equal(b->answers, 0);
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_QUEUE);
+}
+
+static void test_an_address_has_few_keys_at_a_time(void **state) {
+    struct bench *b = *state;
+    b->is_log_stuck = true;
+    for (unsigned i = 0; i < LIMIT_KDS_ADDRESS; i++) {
+        want_from(b, 1, 1, 100 + i);
+    }
+    want_from(b, 1, 2, 3);
+    assert_answer(b, 0, 2, ERR_BUSY, "4 other chips are looked for on behalf of this address");
+    assert_true(b->retries[0] > 0);
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_ADDRESS);
+    want_from(b, 1, 3, 100); /* what is looked for already costs nothing */
+    want_from(b, 2, 4, 3);
+    want(b, 5, 4);
+    assert_int_equal(b->answers, 1);
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_ADDRESS + 2);
+    fetched(b, 100);
+    b->answers = 0;
+    want_from(b, 1, 6, 5);
+    assert_int_equal(b->answers, 0);
+}
+
+static void test_what_failed_gives_way_to_its_addresss_next(void **state) {
+    struct bench *b = *state;
+    b->is_founded = b->may_propose = false;
+    for (unsigned i = 0; i < LIMIT_KDS_ADDRESS; i++) {
+        want_from(b, 1, 1, 100 + i);
+        failed(b, 100 + i, ERR_NOT_FOUND, 0);
+    }
+    size_t fetches = b->fetches;
+    want_from(b, 1, 2, 3);
+    assert_int_equal(b->fetches, fetches + 1);
+}
+
+static void test_a_full_queue_has_room_for_an_address_with_fewer(void **state) {
+    struct bench *b = *state;
+    flood(b);
+    want_from(b, 99, 1, 3);
+    assert_int_equal(b->answers, 0);
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_QUEUE + 1);
+    want_from(b, 16, 2, 100 + LIMIT_KDS_QUEUE - 1); /* the newest gave way, and has its place */
+    assert_answer(b, 0, 2, ERR_BUSY, "64 others are looked for already; try again later");
+    for (unsigned i = 0; i < LIMIT_KDS_QUEUE - 1; i++) {
+        want_from(b, (uint8_t)(1 + i / LIMIT_KDS_ADDRESS), 3, 100 + i);
+    }
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_QUEUE + 1); /* all others are there */
+    want(b, 4, 4);
+    assert_int_equal(b->proposed[COLLATERAL_FETCH], LIMIT_KDS_QUEUE + 2);
+}
+
+static void test_own_keys_never_give_way(void **state) {
+    struct bench *b = *state;
+    b->is_log_stuck = true;
+    for (unsigned i = 0; i < LIMIT_KDS_QUEUE - 1; i++) {
+        want(b, 1, 100 + i);
+    }
+    want_from(b, 1, 2, 3);
+    want(b, 3, 3); /* ours, too, from now on */
+    want_from(b, 2, 4, 4);
+    assert_answer(b, 0, 4, ERR_BUSY, "others are looked for already");
+    want(b, 5, 5);
+    assert_answer(b, 1, 5, ERR_BUSY, "others are looked for already");
 }
 
 static void test_files_without_end_are_refused_not_swapped(void **state) {
@@ -570,6 +649,10 @@ int main(void) {
         T(test_a_stuck_log_is_offered_the_same_again_later),
         T(test_no_quorum_is_tried_again),
         T(test_chips_that_do_not_exist_keep_no_real_one_out),
+        T(test_an_address_has_few_keys_at_a_time),
+        T(test_what_failed_gives_way_to_its_addresss_next),
+        T(test_a_full_queue_has_room_for_an_address_with_fewer),
+        T(test_own_keys_never_give_way),
         T(test_a_report_of_two_products_is_served_by_either),
         T(test_files_without_end_are_refused_not_swapped),
         T(test_lists_that_the_manifest_demands_are_kept_fresh),
