@@ -144,8 +144,8 @@ static struct snp_authority *find_amd(const struct work *w) {
 /* Proven now, unless the cache knows these very certificates. */
 static struct result prove_given(const struct work *w, struct snp_cert *authority,
                                  struct snp_cert *root, struct snp_authority **above) {
-    struct span authority_der;
-    struct span root_der;
+    struct span authority_der = {0};
+    struct span root_der = {0};
     TRY(find_ca(w, authority_kind(w), authority, &authority_der));
     TRY(find_ca(w, SNP_CERT_ARK, root, &root_der));
     *above = snp_cache__find_authority(w->cache, authority_der, root_der);
