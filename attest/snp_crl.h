@@ -42,6 +42,7 @@ struct snp_revocation {
     int64_t next_update;
     uint64_t number;  /* CRLNumber; 0 when absent */
     const char *code; /* INVALID: SNP-CRL-FORMAT, -ISSUER, -SIGNATURE */
+    bool is_foreign;  /* INVALID: the verifier passed none, the evidence brought it */
     const char *field;
 };
 

@@ -34,8 +34,8 @@ struct verdict_rule snp_crl_policy_rule(const struct snp_revocation *r, bool *is
         "check the clock: the list begins after the time of judging"};
     static const struct verdict_rule stale = {"revocation", "SNP-CRL-DATE", "CRL.nextUpdate",
                                               fetch};
-    *is_false = r->state == SNP_CRL_INVALID;
-    if (*is_false) {
+    *is_false = r->state == SNP_CRL_INVALID && !r->is_foreign;
+    if (r->state == SNP_CRL_INVALID) {
         return (struct verdict_rule){
             "revocation", r->code, r->field,
             "this list is not the root's own: drop it and get the one of this product from AMD"};

@@ -7,8 +7,9 @@
  *
  * A list that is missing or of another time proves nothing: SNP-CRL-MISSING and SNP-CRL-DATE are
  * "unverifiable". Where only lists are at hand that the root did not sign, somebody made them up:
- * SNP-CRL-FORMAT, -ISSUER or -SIGNATURE, "denied". What a valid list revokes is refused before this
- * and under every policy (snp_verify). Pure.
+ * SNP-CRL-FORMAT, -ISSUER or -SIGNATURE. That is "denied" when the verifier passed a list itself.
+ * When the evidence alone brought one it is "unverifiable": the host can put there what it likes.
+ * What a valid list revokes is refused before this and under every policy (snp_verify). Pure.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_SNP_CRL_POLICY_H

@@ -154,6 +154,7 @@ static struct result check_revocation(struct work *w) {
     }
     snp_crl_judge(lists, count, &w->chain->root, &w->chain->authority, snp_chain_crls(w->chain),
                   w->options->at, &w->revocation);
+    w->revocation.is_foreign = w->revocation.state == SNP_CRL_INVALID && w->options->crl_count == 0;
     if (!w->revocation.is_revoked) {
         passed(w, "not-revoked");
         return OK;

@@ -308,6 +308,26 @@ static void test_a_required_list_may_come_from_either_side(void **state) {
     buf_deinit(&crl);
 }
 
+/* What the host adds proves nothing false of the machine; the verifier's own list must be right. */
+static void test_a_bad_list_counts_by_who_brought_it(void **state) {
+    (void)state;
+    struct snp_fixture_list list = GOOD;
+    list.signer = machine.ask_key;
+    struct buf crl = {0};
+    struct verdict verdict;
+    snp_fixture_make_list(&machine, &list, &crl);
+    assert_int_equal(verify(&crl, true, CRL_REQUIRE, &verdict).code, ERR_DENIED);
+    assert_string_equal(verdict.code, "SNP-CRL-SIGNATURE");
+    assert_int_equal(verify(&crl, false, CRL_REQUIRE, &verdict).code, ERR_UNVERIFIABLE);
+    assert_string_equal(verdict.code, "SNP-CRL-SIGNATURE");
+    buf_clear(&crl);
+    buf_append_str(&crl, "no list");
+    assert_int_equal(verify(&crl, false, CRL_REQUIRE, &verdict).code, ERR_UNVERIFIABLE);
+    assert_string_equal(verdict.code, "SNP-CRL-FORMAT");
+    assert_true(is_ok(verify(&crl, false, CRL_OFF, &verdict)));
+    buf_deinit(&crl);
+}
+
 static int make_machine(void **state) {
     (void)state;
     snp_fixture_init(&machine, SNP_MILAN);
@@ -339,6 +359,7 @@ int main(void) {
         cmocka_unit_test(test_any_valid_list_revokes),
         cmocka_unit_test(test_revocation_is_denied_under_every_policy),
         cmocka_unit_test(test_a_required_list_may_come_from_either_side),
+        cmocka_unit_test(test_a_bad_list_counts_by_who_brought_it),
     };
     return cmocka_run_group_tests(tests, make_machine, drop_machine);
 }
