@@ -91,6 +91,12 @@ static enum snp_cert_kind authority_of(struct span cn, enum snp_product *product
     return SNP_CERT_OTHER;
 }
 
+enum snp_product snp_cert__root_of_name(const X509_NAME *name) {
+    enum snp_product product = SNP_PRODUCT_UNKNOWN;
+    return authority_of(common_name(name), &product) == SNP_CERT_ARK ? product
+                                                                     : SNP_PRODUCT_UNKNOWN;
+}
+
 static void classify(struct snp_cert *c) {
     struct span cn = common_name(X509_get_subject_name(c->x509));
     c->kind = authority_of(cn, &c->product);

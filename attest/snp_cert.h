@@ -81,6 +81,9 @@ void snp_cert_add_checks(struct verdict *verdict);
 /* Byte for byte; X509_NAME_cmp would fold case and spaces. */
 bool snp_cert__same_name(const X509_NAME *a, const X509_NAME *b);
 
+/* The product whose ARK has this name; UNKNOWN for any other name. */
+enum snp_product snp_cert__root_of_name(const X509_NAME *name);
+
 /* The AlgorithmIdentifier is RSASSA-PSS with AMD's parameters; the trailer field may be left out.
  */
 bool snp_cert__is_amd_pss(const X509_ALGOR *algorithm);

@@ -178,6 +178,16 @@ static void weigh(X509_CRL *crl, const struct snp_cert *root, const struct snp_c
     out->number = facts.number;
 }
 
+/* A list of another product's root says nothing here: whoever judges several products keeps one of
+ * each. */
+static bool is_of_another_product(const X509_CRL *crl, const struct snp_cert *root) {
+    if (crl == NULL) {
+        return false;
+    }
+    enum snp_product product = snp_cert__root_of_name(X509_CRL_get_issuer(crl));
+    return product != SNP_PRODUCT_UNKNOWN && product != root->product;
+}
+
 void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert *root,
                    const struct snp_cert *ca, struct snp_crl_memo *memo, int64_t at,
                    struct snp_revocation *out) {
@@ -187,7 +197,7 @@ void snp_crl_judge(const struct span *lists, size_t count, const struct snp_cert
         struct fault fault = read_list(lists[i], root, memo, &crl);
         if (fault.code == NULL) {
             weigh(crl, root, ca, at, out);
-        } else if (out->state == SNP_CRL_NONE) {
+        } else if (out->state == SNP_CRL_NONE && !is_of_another_product(crl, root)) {
             out->state = SNP_CRL_INVALID;
             out->code = fault.code;
             out->field = fault.field;

@@ -130,7 +130,7 @@ static void test_faults(void **state) {
         const char *field;
         struct snp_fixture_list list;
     } rows[] = {
-        {"SNP-CRL-ISSUER", "CRL.issuer", {.issuer = "ARK-Genoa"}},
+        {"SNP-CRL-ISSUER", "CRL.issuer", {.issuer = "ARK-Rome"}},
         {"SNP-CRL-ISSUER", "CRL.issuer", {.issuer = "ark-milan"}}, /* byte for byte */
         {"SNP-CRL-ISSUER", "CRL.issuer", {.issuer = "SEV-Milan", .signer = machine.ask_key}},
         {"SNP-CRL-SIGNATURE", "CRL.signature", {.signer = machine.ask_key}},
@@ -152,6 +152,18 @@ static void test_faults(void **state) {
         assert_string_equal(r.code, rows[i].code);
         assert_string_equal(r.field, rows[i].field);
     }
+}
+
+/* It neither counts nor condemns, alone or beside another. */
+static void test_a_list_of_another_product_says_nothing(void **state) {
+    (void)state;
+    const struct snp_fixture_list lists[] = {
+        {.issuer = "ARK-Genoa", .this_update = GOOD.this_update, .next_update = GOOD.next_update},
+        GOOD,
+        {.issuer = "ARK-Rome", .this_update = GOOD.this_update, .next_update = GOOD.next_update}};
+    assert_int_equal(judge(lists, 1).state, SNP_CRL_NONE);
+    assert_int_equal(judge(lists, 2).state, SNP_CRL_CURRENT);
+    assert_int_equal(judge(lists + 2, 1).state, SNP_CRL_INVALID);
 }
 
 static void test_dates_must_be_there_and_in_order(void **state) {
@@ -352,6 +364,7 @@ int main(void) {
         cmocka_unit_test(test_a_good_list_is_read),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_a_list_of_another_product_says_nothing),
         cmocka_unit_test(test_dates_must_be_there_and_in_order),
         cmocka_unit_test(test_every_prefix_and_a_byte_more_are_refused),
         cmocka_unit_test(test_flipped_bytes_are_refused),
