@@ -15,6 +15,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/crypto/digest.h"
 
 #define PEERS_MAX (2 * LIMIT_MEMBERS)
 #define CONNECTIONS_MAX (4 * LIMIT_MEMBERS)
@@ -26,13 +27,13 @@
 enum { TYPE_HELLO = 1, TYPE_PING = 2 };
 
 struct hello {
-    uint8_t cluster[LINK_CLUSTER_ID_SIZE];
-    uint64_t id, epoch, version;
+    uint8_t identity[SHA256_SIZE]; /* of the cluster in its epoch */
+    uint64_t id, connection, version;
 };
 static const struct wire_field hello_fields[] = {
-    WIRE_FIXED(struct hello, cluster),
+    WIRE_FIXED(struct hello, identity),
     WIRE_U64(struct hello, id),
-    WIRE_U64(struct hello, epoch),
+    WIRE_U64(struct hello, connection),
     WIRE_U64(struct hello, version),
 };
 static const struct wire_type hello_type = WIRE_TYPE(struct hello, hello_fields);
@@ -46,9 +47,10 @@ struct peer {
     char host[LIMIT_ADDRESS + 1];
     uint16_t port;
     struct buf spki;
-    uint64_t epoch; /* of the newest connection: dialed by us, or said by the peer */
+    uint64_t connection; /* the newest: dialed by us, or said by the peer */
     uint64_t backoff_ms;
     struct channel *current; /* up, or NULL */
+    bool is_lost;            /* was up, is down, and on_down has not said that it is gone */
 };
 
 struct channel {
@@ -56,7 +58,7 @@ struct channel {
     struct links *links;
     struct peer *peer; /* NULL: superseded or removed */
     struct net_conn *conn;
-    uint64_t epoch; /* 0 until the dialer's HELLO came */
+    uint64_t connection; /* 0 until the dialer's HELLO came */
     bool is_dialer;
 };
 
@@ -64,7 +66,7 @@ struct links {
     uv_loop_t *loop;
     const struct host *host;
     uint64_t id, version;
-    uint8_t cluster[LINK_CLUSTER_ID_SIZE];
+    uint8_t identity[SHA256_SIZE];
     struct links_callbacks calls;
     void *data;
     struct tls_context *server, *client;
@@ -144,8 +146,13 @@ static void tell_refused(struct links *links, uint64_t peer, const struct err *w
 
 /* --- Up and down --- */
 
+static void tell_down(struct peer *peer, bool is_gone) {
+    peer->is_lost = !is_gone;
+    peer->links->calls.on_down(peer->links->data, peer->id, is_gone);
+}
+
 /* From now on nothing that this channel brings counts (rule R6). */
-static void detach(struct channel *ch, const struct err *why) {
+static void detach(struct channel *ch, const struct err *why, bool is_gone) {
     struct peer *peer = ch->peer;
     struct links *links = ch->links;
     ch->peer = NULL;
@@ -155,27 +162,31 @@ static void detach(struct channel *ch, const struct err *why) {
     if (peer != NULL && peer->current == ch) {
         peer->current = NULL;
         if (!links->is_closing) {
-            links->calls.on_down(links->data, peer->id);
+            tell_down(peer, is_gone);
         }
+    } else if (peer != NULL && peer->is_lost && is_gone && !links->is_closing) {
+        tell_down(peer, true);
     }
 }
 
 static void send_hello(struct channel *ch) {
-    struct hello hello = {.id = ch->links->id, .epoch = ch->epoch, .version = ch->links->version};
-    memcpy(hello.cluster, ch->links->cluster, sizeof hello.cluster);
+    struct hello hello = {
+        .id = ch->links->id, .connection = ch->connection, .version = ch->links->version};
+    memcpy(hello.identity, ch->links->identity, sizeof hello.identity);
     err_ignore(net_send_message(ch->conn, TYPE_HELLO, 0, &hello_type, &hello, NULL),
                "on_close tells");
 }
 
 static RESULT check_hello(const struct channel *ch, const struct hello *h, struct err *err) {
     const struct peer *peer = ch->peer;
-    ENSURE(span_equal(SPAN(h->cluster), SPAN(ch->links->cluster)), err, DENIED,
-           "%" PRIu64 " belongs to another cluster", peer->id);
+    ENSURE(span_equal(SPAN(h->identity), SPAN(ch->links->identity)), err, DENIED,
+           "%" PRIu64 " belongs to another cluster or epoch", peer->id);
     ENSURE(h->id == peer->id, err, DENIED, "%" PRIu64 " calls itself %" PRIu64, peer->id, h->id);
     if (ch->is_dialer) {
-        ENSURE(h->epoch == ch->epoch, err, PROTOCOL, "answers another connection");
+        ENSURE(h->connection == ch->connection, err, PROTOCOL, "answers another connection");
     } else {
-        ENSURE(h->epoch > peer->epoch, err, PROTOCOL, "an older connection than the present one");
+        ENSURE(h->connection > peer->connection, err, PROTOCOL,
+               "an older connection than the present one");
     }
     return OK;
 }
@@ -186,9 +197,9 @@ static void come_up(struct channel *ch, const struct hello *hello) {
     const struct err superseded = {.code = ERR_CLOSED, .text = "superseded by a newer connection"};
     uint64_t id = peer->id;
     if (!ch->is_dialer) {
-        ch->epoch = peer->epoch = hello->epoch;
+        ch->connection = peer->connection = hello->connection;
         if (peer->current != NULL) {
-            detach(peer->current, &superseded);
+            detach(peer->current, &superseded, false);
         }
         if (find_peer(links, id) != peer) {
             return; /* on_down removed the peer */
@@ -196,6 +207,7 @@ static void come_up(struct channel *ch, const struct hello *hello) {
         send_hello(ch);
     }
     peer->current = ch;
+    peer->is_lost = false;
     peer->backoff_ms = BACKOFF_MIN_MS;
     net_conn_set_frame_limit(ch->conn, LIMIT_FRAME_BODY);
     links->calls.on_up(links->data, id, hello->version);
@@ -271,13 +283,12 @@ static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     struct channel *ch = data;
     struct links *links = ch->links;
     struct peer *peer = ch->peer;
-    (void)conn;
     ch->conn = NULL;
     if (peer != NULL && why->code == ERR_TLS) {
         tell_refused(links, peer->id, why);
         peer = ch->peer;
     }
-    detach(ch, NULL);
+    detach(ch, NULL, net_conn_is_peer_gone(conn));
     if (peer != NULL && ch->is_dialer && !links->is_closing && find_peer(links, peer->id) == peer) {
         schedule_redial(peer);
     }
@@ -293,7 +304,7 @@ static void dial(struct peer *peer) {
     struct links *links = peer->links;
     struct channel *ch = channel_new(links, peer, true);
     struct err err;
-    ch->epoch = ++peer->epoch;
+    ch->connection = ++peer->connection;
     struct net_connect_config config = {.host = peer->host,
                                         .port = peer->port,
                                         .tls = links->client,
@@ -378,13 +389,21 @@ static RESULT start_listening(struct links *links, const struct links_config *co
     return net_listen(links->loop, &listen, &links->listener, err);
 }
 
+static void set_identity(struct links *links, const struct links_config *config) {
+    static const char label[] = "contrast-link-v1";
+    uint8_t epoch[8];
+    store_u64be(epoch, config->epoch);
+    const struct span parts[] = {span_of(label, sizeof label), SPAN(config->cluster), SPAN(epoch)};
+    sha256_parts(parts, 3, links->identity);
+}
+
 RESULT links_new(const struct links_config *config, struct links **out, struct err *err) {
     struct links *links = mem_zalloc(sizeof *links);
     links->loop = config->loop;
     links->host = config->host;
     links->id = config->id;
     links->version = config->version;
-    memcpy(links->cluster, config->cluster, sizeof links->cluster);
+    set_identity(links, config);
     links->calls = config->calls;
     links->data = config->data;
     struct result r = open_tls(links, config, err);
@@ -423,7 +442,7 @@ static void remove_peer(struct links *links, size_t at) {
     links->peers[at] = NULL;
     for (struct channel *ch = links->channels; ch != NULL; ch = ch->next) {
         if (ch->peer == peer) {
-            detach(ch, &removed);
+            detach(ch, &removed, false);
         }
     }
     uv_close((uv_handle_t *)&peer->redial, on_peer_closed);

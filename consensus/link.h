@@ -1,16 +1,20 @@
 /* Link: mutually authenticated connections to the other replicas, one per peer.
  *
  *   smaller id ── TLS 1.3, both keys pinned ──> larger id
- *      HELLO {cluster, id, epoch, entry version} ──>
- *                                       <── HELLO {cluster, id, the same epoch, entry version}
+ *      HELLO {identity, id, connection, entry version} ──>
+ *                                <── HELLO {identity, id, the same connection, entry version}
  *      up: frames both ways, a PING every second from each side
  *
+ * `identity` stands for the cluster in its epoch: SHA-256("contrast-link-v1\0" || cluster id ||
+ * epoch u64be). Members of the cluster before a recovery have another one.
+ *
  * Only the replica with the smaller id dials, again and again with jittered back-off (20 ms .. 1
- * s), counting its connections to a peer in `epoch`. A HELLO with a newer epoch supersedes the
+ * s), counting its connections to a peer in `connection`. A HELLO with a newer one supersedes the
  * older connection: what still comes from that is dropped (rule R6 of docs/consensus.md). A peer
- * whose key is not pinned is turned away inside the TLS handshake; one of another cluster, or that
- * says another id than its key's, right after. Frames are bounded by LIMIT_FRAME_BODY, what waits
- * to be sent by LIMIT_CONN_WRITE_QUEUE; a link that exceeds it, or is silent for 10 s, is cut.
+ * whose key is not pinned is turned away inside the TLS handshake; one of another cluster or epoch,
+ * or that says another id than its key's, right after. Frames are bounded by LIMIT_FRAME_BODY, what
+ * waits to be sent by LIMIT_CONN_WRITE_QUEUE; a link that exceeds it, or is silent for 10 s, is
+ * cut.
  *
  * One thread: that of the loop. Callbacks may call everything but links_close's own freeing.
  *
@@ -32,7 +36,10 @@ struct links_callbacks {
     /* Up, or up again over a new connection: node_peer_reset now. `version`: the highest entry
      * version that the peer knows. */
     void (*on_up)(void *data, uint64_t peer, uint64_t version);
-    void (*on_down)(void *data, uint64_t peer);
+    /* Down. `is_gone`: the other end closed or reset the connection, or refuses a new one (then
+     * this may come a second time for a link that is down already): its process has ended, as far
+     * as anybody on the network can know. False: silence, our own cut, links_remove_peer. */
+    void (*on_down)(void *data, uint64_t peer, bool is_gone);
     /* NULL, or: somebody was turned away, or turned us away. peer 0: not known who. */
     void (*on_refused)(void *data, uint64_t peer, const struct err *why);
 };
@@ -42,6 +49,7 @@ struct links_config {
     const struct host *host; /* borrowed: jitter */
     uint64_t id;
     uint8_t cluster[LINK_CLUSTER_ID_SIZE];
+    uint64_t epoch;          /* of the cluster: 1, and one more with each recovery */
     uint64_t version;        /* the highest entry version that we know */
     const struct key *key;   /* private; shared */
     struct span certificate; /* DER, of `key`; copied */

@@ -350,8 +350,9 @@ static void on_link_up(void *data, uint64_t peer, uint64_t version) {
     arm(s);
 }
 
-static void on_link_down(void *data, uint64_t peer) {
+static void on_link_down(void *data, uint64_t peer, bool is_gone) {
     struct server *s = data;
+    (void)is_gone;
     log_info("link to replica %llu is down", (unsigned long long)peer);
     replica_link(s->replica, peer, false);
     arm(s);
@@ -371,6 +372,7 @@ static bool start_links(struct server *s, const uint8_t cluster[32]) {
         .loop = &s->loop,
         .host = s->identity.host,
         .id = s->identity.id,
+        .epoch = 1,
         .version = ENTRY_VERSION,
         .key = &s->identity.key,
         .certificate = buf_span(&s->certificate),

@@ -24,7 +24,7 @@ struct side {
     struct key key;
     struct buf certificate, spki;
     struct links *links;
-    unsigned ups, downs, frames, refusals;
+    unsigned ups, downs, gones, frames, refusals;
     enum err_code why;
     uint64_t version;
     struct buf received;
@@ -50,9 +50,11 @@ static void on_up(void *data, uint64_t peer, uint64_t version) {
     s->version = version;
 }
 
-static void on_down(void *data, uint64_t peer) {
+static void on_down(void *data, uint64_t peer, bool is_gone) {
+    struct side *s = data;
     (void)peer;
-    ((struct side *)data)->downs++;
+    s->downs++;
+    s->gones += is_gone;
 }
 
 static void on_refused(void *data, uint64_t peer, const struct err *why) {
@@ -62,11 +64,12 @@ static void on_refused(void *data, uint64_t peer, const struct err *why) {
     s->why = why->code;
 }
 
-static void open_side(struct side *s, uint8_t cluster) {
+static void open_side_in_epoch(struct side *s, uint8_t cluster, uint64_t epoch) {
     struct links_config config = {.loop = &s->world->loop,
                                   .host = &host_system,
                                   .id = s->id,
                                   .cluster = {cluster},
+                                  .epoch = epoch,
                                   .version = 10 + s->id,
                                   .key = &s->key,
                                   .certificate = buf_span(&s->certificate),
@@ -74,6 +77,10 @@ static void open_side(struct side *s, uint8_t cluster) {
                                   .calls = {on_frame, on_up, on_down, on_refused},
                                   .data = s};
     assert_true(is_ok(links_new(&config, &s->links, NULL)));
+}
+
+static void open_side(struct side *s, uint8_t cluster) {
+    open_side_in_epoch(s, cluster, 1);
 }
 
 static int setup(void **state) {
@@ -200,6 +207,41 @@ static void test_other_cluster_is_refused(void **state) {
     assert_int_equal(a->ups + b->ups, 0);
 }
 
+/* A quorum from before a recovery wakes up. */
+static void test_other_epoch_is_refused(void **state) {
+    struct world *w = *state;
+    struct side *a = &w->sides[0];
+    struct side *b = &w->sides[1];
+    open_side_in_epoch(a, 7, 1);
+    open_side_in_epoch(b, 7, 2);
+    know(a, b);
+    know(b, a);
+    wait_until(w, &b->refusals, 1);
+    assert_int_equal(b->why, ERR_DENIED);
+    assert_int_equal(a->ups + b->ups, 0);
+}
+
+/* Our own cut says nothing about the peer; its end of the connection does, once. */
+static void test_gone_is_told_from_down(void **state) {
+    struct world *w = *state;
+    struct side *a = &w->sides[0];
+    struct side *b = &w->sides[1];
+    open_side(a, 7);
+    open_side(b, 7);
+    join(w, a, b);
+    links_remove_peer(b->links, 1);
+    assert_int_equal(b->downs, 1);
+    assert_int_equal(b->gones, 0);
+    wait_until(w, &a->gones, 1);
+    assert_int_equal(a->downs, 1);
+    know(b, a);
+    wait_until(w, &a->ups, 2);
+    wait_until(w, &b->ups, 2);
+    close_side(b);
+    wait_until(w, &a->gones, 2);
+    assert_int_equal(a->downs, 2);
+}
+
 static void test_reconnects_after_the_peer_was_gone(void **state) {
     struct world *w = *state;
     struct side *a = &w->sides[0];
@@ -277,6 +319,8 @@ int main(void) {
         LINK_TEST(test_wrong_pin_is_refused),
         LINK_TEST(test_unknown_dialer_is_refused),
         LINK_TEST(test_other_cluster_is_refused),
+        LINK_TEST(test_other_epoch_is_refused),
+        LINK_TEST(test_gone_is_told_from_down),
         LINK_TEST(test_reconnects_after_the_peer_was_gone),
         LINK_TEST(test_newer_connection_supersedes),
         LINK_TEST(test_set_peer_is_checked),

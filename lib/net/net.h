@@ -107,6 +107,9 @@ struct tls *net_conn_tls(struct net_conn *conn);
 void net_conn_set_frame_limit(struct net_conn *conn, size_t bytes);
 void net_conn_set_idle_timeout(struct net_conn *conn, uint64_t idle_ms); /* 0: none */
 const char *net_conn_peer_address(const struct net_conn *conn); /* "192.0.2.1:7443"; borrowed */
+/* In on_close: the other end closed or reset the connection, or refused it. False for silence, a
+ * bad peer and our own end. Whoever is on the network can make it true: a hint. */
+bool net_conn_is_peer_gone(const struct net_conn *conn);
 
 /* "host:port", "192.0.2.1:port" or "[2001:db8::1]:port", port 1..65535. INVALID quotes the text.
  * `host` is without brackets, at most LIMIT_ADDRESS bytes and a NUL. */

@@ -135,6 +135,18 @@ static void fail(struct net_conn *conn, enum err_code code, const char *text) {
     net__conn_fail(conn, &err);
 }
 
+void net__conn_note_status(struct net_conn *conn, int status) {
+    if (conn->state != NET_CLOSED) {
+        conn->is_peer_gone = status == UV_EOF || status == UV_ECONNRESET || status == UV_EPIPE ||
+                             status == UV_ECONNREFUSED;
+    }
+}
+
+static void fail_status(struct net_conn *conn, int status) {
+    net__conn_note_status(conn, status);
+    fail(conn, ERR_CLOSED, uv_strerror(status));
+}
+
 /* --- Time */
 
 static void on_timer(uv_timer_t *timer) {
@@ -178,7 +190,7 @@ static void on_written(uv_write_t *write, int status) {
     conn->is_writing = false;
     empty(&conn->writing);
     if (status < 0) {
-        fail(conn, ERR_CLOSED, uv_strerror(status));
+        fail_status(conn, status);
     } else {
         rearm_idle(conn);
         flush(conn);
@@ -189,7 +201,7 @@ static void on_written(uv_write_t *write, int status) {
 static void on_shut(uv_shutdown_t *shutdown, int status) {
     struct net_conn *conn = shutdown->data;
     if (status < 0) {
-        fail(conn, ERR_CLOSED, uv_strerror(status));
+        fail_status(conn, status);
     }
     net__conn_release(conn);
 }
@@ -234,7 +246,7 @@ static void flush(struct net_conn *conn) {
         uv_buf_t b = uv_buf_init((char *)conn->out.data, (unsigned)conn->out.size);
         int n = uv_try_write((uv_stream_t *)&conn->tcp, &b, 1);
         if (n < 0 && n != UV_EAGAIN) {
-            fail(conn, ERR_CLOSED, uv_strerror(n));
+            fail_status(conn, n);
             return;
         }
         size_t taken = n < 0 ? 0 : (size_t)n;
@@ -332,6 +344,7 @@ static void become_ready(struct net_conn *conn) {
 }
 
 static RESULT end_of_input(struct net_conn *conn, struct err *err) {
+    net__conn_note_status(conn, UV_EOF);
     if (conn->state < NET_READY) {
         return err_set(err, ERR_CLOSED, "the peer closed the connection in the handshake");
     }
@@ -398,7 +411,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in) {
         err_ignore(end_of_input(conn, &err), "passed on");
         net__conn_fail(conn, &err);
     } else if (n < 0) {
-        fail(conn, ERR_CLOSED, uv_strerror((int)n));
+        fail_status(conn, (int)n);
     } else if (n > 0 && conn->state != NET_DRAINING) {
         pump(conn, span_of(in->base, (size_t)n));
     }
@@ -486,4 +499,8 @@ void net_conn_set_idle_timeout(struct net_conn *conn, uint64_t idle_ms) {
 
 const char *net_conn_peer_address(const struct net_conn *conn) {
     return conn->peer;
+}
+
+bool net_conn_is_peer_gone(const struct net_conn *conn) {
+    return conn->is_peer_gone;
 }

@@ -33,6 +33,7 @@ struct net_conn {
     bool is_corked;   /* inside a round of callbacks: output is collected */
     bool is_writing;  /* `write` is in flight */
     bool is_shut;     /* uv_shutdown was asked for */
+    bool is_peer_gone;
     unsigned pending; /* handles and requests whose last callback is still to come */
 
     uv_tcp_t tcp;
@@ -67,6 +68,8 @@ RESULT net__conn_new(uv_loop_t *loop, struct tls_context *tls, struct net_conn *
 void net__conn_start_timer(struct net_conn *conn);
 /* The socket is connected: sets its options, reads, and starts the handshake. */
 void net__conn_start(struct net_conn *conn);
+/* What a system call of libuv says of the other end, before net__conn_fail. */
+void net__conn_note_status(struct net_conn *conn, int status);
 /* The end, with err->code OK for "closed here"; does nothing the second time. */
 void net__conn_fail(struct net_conn *conn, const struct err *why);
 void net__conn_open_tcp(struct net_conn *conn);

@@ -13,6 +13,7 @@ static void on_connected(uv_connect_t *request, int status);
 
 static void fail_connect(struct net_conn *conn, const char *what, int status) {
     struct err err;
+    net__conn_note_status(conn, status);
     err_ignore(err_set(&err, ERR_UNAVAILABLE, "%s: %s", what, uv_strerror(status)), "passed on");
     net__conn_fail(conn, &err);
 }
