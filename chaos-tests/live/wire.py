@@ -18,14 +18,21 @@ import struct
 ATTEST_REQUEST, EVIDENCE, ERROR = 1, 2, 3
 HISTORY, HISTORY_REPLY, POLICY, POLICY_REPLY, STATUS, STATUS_REPLY = range(16, 22)
 PREPARE, PREPARE_REPLY, COMMIT, SET, NEED, PUT_POLICY, SET_REPLY = range(22, 29)
+CHECKPOINT, CHECKPOINT_REPLY, RECOVER, RECOVER_REPLY, RECOVER_DATA = range(29, 34)
+RECOVER_SHOW, RECOVER_GIVE, RECOVERIES, RECOVERIES_REPLY, RETIRE, RETIRE_REPLY = range(34, 40)
 CERTIFICATE, CERTIFICATE_REPLY, JOIN, JOIN_REPLY = range(48, 52)
 FOUND_PREPARE, FOUND_PREPARED, FOUND_START, FOUND_STARTED = range(52, 56)
 
 STATUS_FIELDS = (
     "state why name id leader term commit_index applied_index cluster epoch generation head "
-    "ledger_size ledger_root voters voters_connected is_confirmed may_stop members"
+    "ledger_size ledger_root voters voters_connected is_confirmed may_stop may_stop_why level "
+    "version last_term last_index members alarms"
 ).split()
-MEMBER_FIELDS = "id name address role is_connected match_index last_contact_ms".split()
+MEMBER_FIELDS = (
+    "id name address role is_connected match_index last_contact_ms lag version product "
+    "measurement chip_id tcb may_stop may_stop_why"
+).split()
+ALARM_FIELDS = "id name by code text time".split()
 ERROR_FIELDS = "code text retry_after_ms verdict_code field expected actual remedy".split()
 
 
@@ -196,6 +203,7 @@ class Session:
         _, fields = self.ask(STATUS, [])
         status = dict(zip(STATUS_FIELDS, fields))
         status["members"] = [dict(zip(MEMBER_FIELDS, m)) for m in status["members"]]
+        status["alarms"] = [dict(zip(ALARM_FIELDS, a)) for a in status["alarms"]]
         return status
 
 

@@ -158,6 +158,7 @@
 #define LIMIT_APPEND_ENTRIES 1024
 #define LIMIT_UNCOMMITTED (32 * 1024 * 1024) /* bytes in a leader's log beyond the commit index */
 #define LIMIT_PENDING_READS 4096
+#define LIMIT_GONE_CAMPAIGNS 8 /* early elections in one election timeout: links flap */
 #define LIMIT_SNAPSHOT_LOG                                                                         \
     (64 * 1024 * 1024) /* bytes applied since the last snapshot: time for one */
 
@@ -172,6 +173,17 @@
 #define LIMIT_HISTORY_BYTES (64 * 1024 * 1024)   /* all manifests together */
 #define LIMIT_REQUEST_WINDOW 1024                /* remembered requests per member */
 #define LIMIT_PENDING_REQUESTS 4096              /* of all session threads at the core thread */
+
+/* Recovery (docs/recovery.md) */
+#define LIMIT_EPOCHS 64       /* recoveries in the life of a cluster */
+#define LIMIT_SHARE_OWNERS 16 /* in a manifest */
+#define LIMIT_PKCS1 1100      /* an RSA public key as in a manifest: up to 8192 bits */
+#define LIMIT_RSA_SIGNATURE 1024
+#define LIMIT_SHARE 33 /* number of a share, and share */
+#define LIMIT_CHECKPOINT_HEADER                                                                    \
+    (64 * 1024) /* of a sealed file, with everything before the ciphertext */
+#define LIMIT_CHECKPOINT_PIECE (512 * 1024) /* of a file, in one message */
+#define LIMIT_ALARMS 32                     /* that a replica shows */
 
 /* Endorsements in the log (coordinator/core/core_collateral.c) */
 #define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */

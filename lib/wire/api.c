@@ -66,8 +66,26 @@ static const struct wire_field api_member_fields[] = {
     WIRE_BOOL(struct api_member, is_connected),
     WIRE_U64(struct api_member, match_index),
     WIRE_U64(struct api_member, last_contact_ms),
+    WIRE_U64(struct api_member, lag),
+    WIRE_U64(struct api_member, version),
+    WIRE_STR(struct api_member, product, API_WORD),
+    WIRE_FIXED(struct api_member, measurement),
+    WIRE_FIXED(struct api_member, chip_id),
+    WIRE_FIXED(struct api_member, tcb),
+    WIRE_BOOL(struct api_member, may_stop),
+    WIRE_STR(struct api_member, may_stop_why, API_TEXT),
 };
 static TYPE(api_member);
+
+static const struct wire_field api_alarm_fields[] = {
+    WIRE_U64(struct api_alarm, id),
+    WIRE_STR(struct api_alarm, name, LIMIT_NAME),
+    WIRE_STR(struct api_alarm, by, LIMIT_NAME),
+    WIRE_STR(struct api_alarm, code, API_WORD),
+    WIRE_STR(struct api_alarm, text, API_TEXT),
+    WIRE_I64(struct api_alarm, time),
+};
+static TYPE(api_alarm);
 
 static const struct wire_field api_status_reply_fields[] = {
     WIRE_STR(struct api_status_reply, state, API_WORD),
@@ -88,7 +106,13 @@ static const struct wire_field api_status_reply_fields[] = {
     WIRE_U64(struct api_status_reply, voters_connected),
     WIRE_BOOL(struct api_status_reply, is_confirmed),
     WIRE_BOOL(struct api_status_reply, may_stop),
+    WIRE_STR(struct api_status_reply, may_stop_why, API_TEXT),
+    WIRE_U64(struct api_status_reply, level),
+    WIRE_U64(struct api_status_reply, version),
+    WIRE_U64(struct api_status_reply, last_term),
+    WIRE_U64(struct api_status_reply, last_index),
     WIRE_LIST(struct api_status_reply, members, LIMIT_MEMBERS, &api_member_type),
+    WIRE_LIST(struct api_status_reply, alarms, LIMIT_ALARMS, &api_alarm_type),
 };
 TYPE(api_status_reply);
 
@@ -152,6 +176,124 @@ static const struct wire_field api_set_reply_fields[] = {
 };
 TYPE(api_set_reply);
 
+static const struct wire_field api_checkpoint_fields[] = {
+    WIRE_FIXED(struct api_checkpoint, file_id),
+    WIRE_U64(struct api_checkpoint, offset),
+};
+TYPE(api_checkpoint);
+
+static const struct wire_field api_checkpoint_reply_fields[] = {
+    WIRE_FIXED(struct api_checkpoint_reply, file_id),
+    WIRE_U64(struct api_checkpoint_reply, size),
+    WIRE_U64(struct api_checkpoint_reply, offset),
+    WIRE_BYTES(struct api_checkpoint_reply, data, LIMIT_CHECKPOINT_PIECE),
+};
+TYPE(api_checkpoint_reply);
+
+static const struct wire_field api_recover_fields[] = {
+    WIRE_U8(struct api_recover, mode),
+    WIRE_U64(struct api_recover, epoch),
+    WIRE_BYTES(struct api_recover, header, LIMIT_CHECKPOINT_HEADER),
+    WIRE_U64(struct api_recover, size),
+};
+TYPE(api_recover);
+
+static const struct wire_field api_recover_data_fields[] = {
+    WIRE_FIXED(struct api_recover_data, session),
+    WIRE_U64(struct api_recover_data, offset),
+    WIRE_BYTES(struct api_recover_data, data, LIMIT_CHECKPOINT_PIECE),
+};
+TYPE(api_recover_data);
+
+static const struct wire_field api_recover_show_fields[] = {
+    WIRE_FIXED(struct api_recover_show, session),
+};
+TYPE(api_recover_show);
+
+static const struct wire_field api_recover_give_fields[] = {
+    WIRE_FIXED(struct api_recover_give, session),
+    WIRE_BYTES(struct api_recover_give, key, LIMIT_PKCS1),
+    WIRE_BYTES(struct api_recover_give, share, LIMIT_SHARE),
+    WIRE_BYTES(struct api_recover_give, signature, LIMIT_RSA_SIGNATURE),
+};
+TYPE(api_recover_give);
+
+static const struct wire_field api_recover_owner_fields[] = {
+    WIRE_FIXED(struct api_recover_owner, digest),
+    WIRE_BOOL(struct api_recover_owner, has_given),
+};
+static TYPE(api_recover_owner);
+
+static const struct wire_field api_recover_reply_fields[] = {
+    WIRE_FIXED(struct api_recover_reply, session),
+    WIRE_U8(struct api_recover_reply, mode),
+    WIRE_FIXED(struct api_recover_reply, cluster),
+    WIRE_U64(struct api_recover_reply, epoch),
+    WIRE_U64(struct api_recover_reply, previous_epoch),
+    WIRE_U64(struct api_recover_reply, generation),
+    WIRE_FIXED(struct api_recover_reply, head),
+    WIRE_U64(struct api_recover_reply, index),
+    WIRE_U64(struct api_recover_reply, ledger_size),
+    WIRE_FIXED(struct api_recover_reply, ledger_root),
+    WIRE_FIXED(struct api_recover_reply, recipient),
+    WIRE_U64(struct api_recover_reply, last_term),
+    WIRE_U64(struct api_recover_reply, threshold),
+    WIRE_BYTES(struct api_recover_reply, header, LIMIT_CHECKPOINT_HEADER),
+    WIRE_U64(struct api_recover_reply, received),
+    WIRE_U64(struct api_recover_reply, size),
+    WIRE_LIST(struct api_recover_reply, owners, LIMIT_SHARE_OWNERS, &api_recover_owner_type),
+    WIRE_STR(struct api_recover_reply, state, API_WORD),
+    WIRE_STR(struct api_recover_reply, why, API_TEXT),
+    WIRE_U64(struct api_recover_reply, expires_ms),
+};
+TYPE(api_recover_reply);
+
+static const struct wire_field api_recoveries_fields[] = {
+    WIRE_U64(struct api_recoveries, from),
+};
+TYPE(api_recoveries);
+
+static const struct wire_field api_recovery_signature_fields[] = {
+    WIRE_BYTES(struct api_recovery_signature, key, LIMIT_PKCS1),
+    WIRE_BYTES(struct api_recovery_signature, signature, LIMIT_RSA_SIGNATURE),
+};
+static TYPE(api_recovery_signature);
+
+static const struct wire_field api_recovery_fields[] = {
+    WIRE_FIXED(struct api_recovery, cluster),
+    WIRE_U64(struct api_recovery, epoch),
+    WIRE_U64(struct api_recovery, previous_epoch),
+    WIRE_U8(struct api_recovery, mode),
+    WIRE_U64(struct api_recovery, generation),
+    WIRE_FIXED(struct api_recovery, head),
+    WIRE_U64(struct api_recovery, index),
+    WIRE_U64(struct api_recovery, ledger_size),
+    WIRE_FIXED(struct api_recovery, ledger_root),
+    WIRE_FIXED(struct api_recovery, recipient),
+    WIRE_LIST(struct api_recovery, signatures, LIMIT_SHARE_OWNERS, &api_recovery_signature_type),
+};
+static TYPE(api_recovery);
+
+static const struct wire_field api_recoveries_reply_fields[] = {
+    WIRE_U64(struct api_recoveries_reply, count),
+    WIRE_U64(struct api_recoveries_reply, from),
+    WIRE_LIST(struct api_recoveries_reply, items, LIMIT_EPOCHS, &api_recovery_type),
+};
+TYPE(api_recoveries_reply);
+
+static const struct wire_field api_retire_fields[] = {
+    WIRE_U64(struct api_retire, id),
+    WIRE_BYTES(struct api_retire, spki, LIMIT_SPKI),
+    WIRE_BYTES(struct api_retire, signature, LIMIT_SIGNATURE),
+};
+TYPE(api_retire);
+
+static const struct wire_field api_retire_reply_fields[] = {
+    WIRE_U64(struct api_retire_reply, index),
+    WIRE_BOOL(struct api_retire_reply, already),
+};
+TYPE(api_retire_reply);
+
 static const struct wire_field api_certificate_reply_fields[] = {
     WIRE_STR(struct api_certificate_reply, chain_pem, 2 * LIMIT_PEM),
     WIRE_STR(struct api_certificate_reply, mesh_ca_pem, LIMIT_PEM),
@@ -167,6 +309,7 @@ TYPE(api_certificate_reply);
 static const struct wire_field api_join_fields[] = {
     WIRE_STR(struct api_join, name, LIMIT_NAME),
     WIRE_STR(struct api_join, address, LIMIT_ADDRESS),
+    WIRE_U64(struct api_join, version),
     WIRE_BYTES(struct api_join, evidence, API_EVIDENCE),
 };
 TYPE(api_join);
@@ -188,6 +331,7 @@ static const struct wire_field api_found_prepared_fields[] = {
     WIRE_STR(struct api_found_prepared, name, LIMIT_NAME),
     WIRE_STR(struct api_found_prepared, address, LIMIT_ADDRESS),
     WIRE_BYTES(struct api_found_prepared, spki, LIMIT_SPKI),
+    WIRE_U64(struct api_found_prepared, version),
     WIRE_BYTES(struct api_found_prepared, evidence, API_EVIDENCE),
 };
 TYPE(api_found_prepared);

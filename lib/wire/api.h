@@ -15,6 +15,11 @@
  *                                   <-    API_NEED {hashes of policies the cluster lacks}
  *          API_PUT_POLICY, each     ->
  *                                   <-    API_SET_REPLY
+ *          API_CHECKPOINT           ->
+ *                                   <-    API_CHECKPOINT_REPLY, asked again until `size`
+ *          API_RECOVER, _DATA, _SHOW, _GIVE ->
+ *                                   <-    API_RECOVER_REPLY, to each
+ *          API_RECOVERIES, API_RETIRE in the same way
  *   mesh:  API_CERTIFICATE          ->
  *                                   <-    API_ATTEST_REQUEST {nonce}
  *          API_EVIDENCE             ->
@@ -46,6 +51,17 @@ enum api_frame {
     API_NEED = 26,
     API_PUT_POLICY = 27,
     API_SET_REPLY = 28,
+    API_CHECKPOINT = 29,
+    API_CHECKPOINT_REPLY = 30,
+    API_RECOVER = 31,
+    API_RECOVER_REPLY = 32,
+    API_RECOVER_DATA = 33,
+    API_RECOVER_SHOW = 34,
+    API_RECOVER_GIVE = 35,
+    API_RECOVERIES = 36,
+    API_RECOVERIES_REPLY = 37,
+    API_RETIRE = 38,
+    API_RETIRE_REPLY = 39,
     API_CERTIFICATE = 48, /* empty message */
     API_CERTIFICATE_REPLY = 49,
     API_JOIN = 50,
@@ -110,6 +126,25 @@ struct api_member {
     bool is_connected;
     uint64_t match_index; /* known to the leader alone */
     uint64_t last_contact_ms;
+    uint64_t lag;     /* entries behind the leader's log; known to the leader alone */
+    uint64_t version; /* highest entry version that it knows */
+    /* From its evidence in the log; "" and zeros where that is not known here. */
+    char *product;
+    uint8_t measurement[48];
+    uint8_t chip_id[64];
+    uint8_t tcb[8]; /* REPORTED_TCB as in the report */
+    bool may_stop;  /* a quorum stays when this member stops */
+    char *may_stop_why;
+};
+
+/* Something that a person must know, e.g. evidence that one member accepts and another refuses. */
+struct api_alarm {
+    uint64_t id; /* of the replica that it is about; 0 = none */
+    char *name;  /* of that replica */
+    char *by;    /* name of the replica that says so */
+    char *code;  /* of a verdict or an error */
+    char *text;
+    int64_t time;
 };
 
 struct api_status_reply {
@@ -131,7 +166,13 @@ struct api_status_reply {
     uint64_t voters_connected; /* with itself */
     bool is_confirmed;         /* a quorum answered after the request arrived */
     bool may_stop;             /* a quorum stays when this replica stops */
-    struct wire_list members;  /* struct api_member */
+    char *may_stop_why;        /* why it may, or may not */
+    uint64_t level;            /* entry version that the cluster uses */
+    uint64_t version;          /* highest entry version that this replica knows */
+    uint64_t last_term;        /* of the last entry in its log, committed or not */
+    uint64_t last_index;
+    struct wire_list members; /* struct api_member */
+    struct wire_list alarms;  /* struct api_alarm, oldest first */
 };
 
 struct api_prepare {
@@ -185,6 +226,117 @@ struct api_set_reply {
     char *mesh_ca_pem;
 };
 
+/* A sealed checkpoint of the state that a quorum just confirmed, in pieces. */
+struct api_checkpoint {
+    uint8_t file_id[16]; /* zeros: make a new one */
+    uint64_t offset;
+};
+
+struct api_checkpoint_reply {
+    uint8_t file_id[16];
+    uint64_t size; /* of the whole file (meshca/checkpoint.h) */
+    uint64_t offset;
+    struct span data;
+};
+
+/* Opens a recovery session at a replica (docs/recovery.md). */
+struct api_recover {
+    uint8_t mode;       /* enum recovery_mode: from a survivor, or from a checkpoint */
+    uint64_t epoch;     /* the new one: above every epoch that the asking owner has seen */
+    struct span header; /* the file up to its ciphertext; empty for a survivor */
+    uint64_t size;      /* of the whole file; 0 for a survivor */
+};
+
+struct api_recover_data {
+    uint8_t session[16];
+    uint64_t offset; /* bytes of the file that came before */
+    struct span data;
+};
+
+struct api_recover_show {
+    uint8_t session[16];
+};
+
+/* One share owner's contribution. */
+struct api_recover_give {
+    uint8_t session[16];
+    struct span key;       /* PKCS#1 DER, as in the manifest */
+    struct span share;     /* secret: x and share; empty for a survivor */
+    struct span signature; /* lib/manifest/recovery.h */
+};
+
+struct api_recover_owner {
+    uint8_t digest[32]; /* SHA-256 of the PKCS#1 DER */
+    bool has_given;
+};
+
+/* What is to be signed, and how far it is. */
+struct api_recover_reply {
+    uint8_t session[16];
+    uint8_t mode;
+    uint8_t cluster[32];
+    uint64_t epoch;
+    uint64_t previous_epoch;
+    uint64_t generation;
+    uint8_t head[32];
+    uint64_t index;
+    uint64_t ledger_size;
+    uint8_t ledger_root[48];
+    uint8_t recipient[32]; /* SHA-256 of the replica's SubjectPublicKeyInfo */
+    uint64_t last_term;
+    uint64_t threshold; /* contributions needed */
+    struct span header;
+    uint64_t received; /* bytes of the file */
+    uint64_t size;
+    struct wire_list owners; /* struct api_recover_owner */
+    char *state;             /* "open", "starting", "done" */
+    char *why;               /* what it waits for; "" */
+    uint64_t expires_ms;     /* from now, without progress */
+};
+
+struct api_recoveries {
+    uint64_t from; /* index of the first one wanted, from 0 */
+};
+
+struct api_recovery_signature {
+    struct span key; /* PKCS#1 DER */
+    struct span signature;
+};
+
+/* A recovery as it stands in the log (lib/manifest/recovery.h). */
+struct api_recovery {
+    uint8_t cluster[32];
+    uint64_t epoch;
+    uint64_t previous_epoch;
+    uint8_t mode;
+    uint64_t generation;
+    uint8_t head[32];
+    uint64_t index;
+    uint64_t ledger_size;
+    uint8_t ledger_root[48];
+    uint8_t recipient[32];
+    struct wire_list signatures; /* struct api_recovery_signature */
+};
+
+/* As many as fit a frame. */
+struct api_recoveries_reply {
+    uint64_t count; /* in all */
+    uint64_t from;
+    struct wire_list items; /* struct api_recovery, by rising epoch */
+};
+
+/* The owner removes a replica. */
+struct api_retire {
+    uint64_t id;
+    struct span spki;
+    struct span signature; /* over "contrast-retire-v1\0", cluster, epoch u64be, id u64be */
+};
+
+struct api_retire_reply {
+    uint64_t index; /* of the log */
+    bool already;   /* it was leaving before */
+};
+
 struct api_certificate_reply {
     char *chain_pem; /* leaf, intermediate */
     char *mesh_ca_pem;
@@ -199,6 +351,7 @@ struct api_certificate_reply {
 struct api_join {
     char *name;
     char *address;        /* raft, host:port */
+    uint64_t version;     /* highest entry version that it knows */
     struct span evidence; /* of purpose document, nonce = cluster id */
 };
 
@@ -217,6 +370,7 @@ struct api_found_prepared {
     char *name;
     char *address;
     struct span spki;
+    uint64_t version;     /* highest entry version that it knows */
     struct span evidence; /* of purpose document, nonce = SHA-256(manifest) */
 };
 
@@ -241,6 +395,17 @@ extern const struct wire_type api_set_type;
 extern const struct wire_type api_need_type;
 extern const struct wire_type api_put_policy_type;
 extern const struct wire_type api_set_reply_type;
+extern const struct wire_type api_checkpoint_type;
+extern const struct wire_type api_checkpoint_reply_type;
+extern const struct wire_type api_recover_type;
+extern const struct wire_type api_recover_reply_type;
+extern const struct wire_type api_recover_data_type;
+extern const struct wire_type api_recover_show_type;
+extern const struct wire_type api_recover_give_type;
+extern const struct wire_type api_recoveries_type;
+extern const struct wire_type api_recoveries_reply_type;
+extern const struct wire_type api_retire_type;
+extern const struct wire_type api_retire_reply_type;
 extern const struct wire_type api_certificate_reply_type;
 extern const struct wire_type api_join_type;
 extern const struct wire_type api_join_reply_type;
