@@ -193,6 +193,11 @@
 #define LIMIT_KDS_LEASES 32        /* keys that somebody asks for; over burst + lease / period */
 #define LIMIT_KDS_LEASE_S 60       /* then another replica may ask for the same key */
 
+/* Renewal of a pod's certificate (initializer) */
+#define LIMIT_RENEWAL_STATUS (16 * 1024) /* renewal-status.json */
+#define LIMIT_RENEWAL_CHECK_S 86400      /* seconds between two looks at the Coordinator */
+#define LIMIT_RENEWAL_ENTRIES 256        /* of one folder that is swept */
+
 /* Sessions of unauthenticated peers */
 #define LIMIT_REJUDGE_MS 30000 /* between two judgements of a member that could not be verified */
 #define LIMIT_ENDORSE_MS 4000  /* a peer without a certificate waits for one; the search goes on */
