@@ -24,7 +24,8 @@
 struct issuer {
     const struct issuer_driver *driver;
     void *state;          /* of the driver, owned by it */
-    pthread_mutex_t lock; /* held through one fetch */
+    void *key_state;      /* of driver->keys, owned by it; NULL: not opened */
+    pthread_mutex_t lock; /* held through one request */
 };
 
 static const struct issuer_driver *const drivers[] = {&issuer_tsm, &issuer_guest, &issuer_socket};
@@ -121,6 +122,9 @@ void issuer_close(struct issuer *issuer) {
         return;
     }
     issuer->driver->close(issuer->state);
+    if (issuer->key_state != NULL) {
+        issuer->driver->keys->close(issuer->key_state);
+    }
     CHECK(pthread_mutex_destroy(&issuer->lock) == 0);
     mem_free(issuer);
 }
@@ -178,4 +182,47 @@ struct result issuer_report(struct issuer *issuer, const uint8_t report_data[ISS
     add_chain(out, table.ask);
     add_chain(out, table.ark);
     return OK;
+}
+
+/* --- Derived keys */
+
+static RESULT open_keys(struct issuer *issuer, struct err *err) {
+    const struct issuer_driver *keys = issuer->driver->keys;
+    CHECK(keys != NULL);
+    if (issuer->key_state != NULL) {
+        return OK;
+    }
+    struct result r = keys->open("", &issuer->key_state, err);
+    if (!is_ok(r)) {
+        return err_wrap(r, err, "%s derives no keys; the device that does is needed beside it",
+                        issuer->driver->prefix);
+    }
+    log_info("derived keys come from %s", keys->prefix);
+    return OK;
+}
+
+/* Under the lock. */
+static RESULT derive(struct issuer *issuer, const uint8_t *request, uint8_t *response,
+                     struct err *err) {
+    if (issuer->driver->derive != NULL) {
+        return issuer->driver->derive(issuer->state, request, response, err);
+    }
+    TRY(open_keys(issuer, err));
+    return issuer->driver->keys->derive(issuer->key_state, request, response, err);
+}
+
+static void free_secret(struct secret **s) {
+    secret_free(*s);
+}
+
+struct result issuer_derive_key(struct issuer *issuer, const struct issuer_key_spec *spec,
+                                struct secret *out, struct err *err) {
+    uint8_t request[ISSUER_KEY_REQUEST_SIZE];
+    TRY(issuer_key_encode(spec, request, err));
+    AUTO(free_secret)
+    struct secret *response = secret_new(ISSUER_KEY_RESPONSE_SIZE);
+    CHECK(pthread_mutex_lock(&issuer->lock) == 0);
+    struct result r = derive(issuer, request, secret_data(response), err);
+    CHECK(pthread_mutex_unlock(&issuer->lock) == 0);
+    return is_ok(r) ? issuer_key_parse(secret_data(response), out, err) : r;
 }

@@ -1,6 +1,8 @@
 /* Issuer: where this pod's attestation reports come from.
  *
  *   issuer_open("auto")  ->  issuer_report(64 bytes)  ->  report, VEK, ASK, ARK
+ *                        ->  issuer_derive_key(spec)  ->  32 bytes that are this guest's
+ * (issuer_key.h)
  *
  *   configfs:[DIR]     the kernel's configfs-tsm                                   issuer_tsm.c
  *   sev-guest:[PATH]   the kernel's device of the guest's security processor       issuer_guest.c
@@ -19,6 +21,11 @@
  *   request   "SNPR"  u32 version 1    report_data[64]
  *   answer    "SNPA"  u32 status       0 ok, 1 busy, 2 refused; after 1 and 2 nothing follows
  *                     u32 size, report           u32 size, certificate table (snp_certtable.h)
+ *   request   "SNPK"  u32 version 1    MSG_KEY_REQ[32]
+ *   answer    "SNPA"  u32 status       as above
+ *                     u32 size 64, MSG_KEY_RSP[64]        (issuer_key.h)
+ *
+ * configfs-tsm derives no keys. Its issuer opens /dev/sev-guest when the first key is asked for.
  *
  * docs/issuers.md is the page for whoever has to mend one.
  *
@@ -26,16 +33,20 @@
 #ifndef CONTRAST_ISSUER_H
 #define CONTRAST_ISSUER_H
 
+#include "attest/issuer_key.h"
 #include "lib/base/bytes.h"
 
 #define ISSUER_DATA_SIZE 64 /* REPORT_DATA, AMD 56860 table 23 */
 #define ISSUER_CHAIN_MAX 3
 
 #define ISSUER_REQUEST_MAGIC "SNPR"
+#define ISSUER_KEY_MAGIC "SNPK"
 #define ISSUER_ANSWER_MAGIC "SNPA"
 #define ISSUER_MAGIC_SIZE 4
 #define ISSUER_VERSION 1
 #define ISSUER_REQUEST_SIZE (ISSUER_MAGIC_SIZE + 4 + ISSUER_DATA_SIZE) /* bytes */
+
+#define ISSUER_KEY_MESSAGE_SIZE (ISSUER_MAGIC_SIZE + 4 + ISSUER_KEY_REQUEST_SIZE) /* bytes */
 
 #define ISSUER_AUTO "auto"
 
@@ -56,7 +67,9 @@ struct issuer_evidence {
     size_t chain_count;
 };
 
-/* A source of reports. `fetch` appends the raw report and the certificate table. */
+/* A source of reports. `fetch` appends the raw report and the certificate table; `derive` fills the
+ * response, which lies in memory of a secret. A source that cannot derive has NULL there and names
+ * in `keys` the driver that is opened with "" in its place. */
 struct issuer_driver {
     const char *prefix; /* of the spec: "unix:" */
     const char *usage;  /* what a spec looks like: "unix:/PATH" */
@@ -64,6 +77,10 @@ struct issuer_driver {
     RESULT(*fetch)
     (void *state, const uint8_t report_data[ISSUER_DATA_SIZE], struct buf *report,
      struct buf *table, struct err *err);
+    RESULT(*derive)
+    (void *state, const uint8_t request[ISSUER_KEY_REQUEST_SIZE],
+     uint8_t response[ISSUER_KEY_RESPONSE_SIZE], struct err *err);
+    const struct issuer_driver *keys;
     void (*close)(void *state);
 };
 
@@ -94,6 +111,13 @@ void issuer_close(struct issuer *issuer); /* accepts NULL; no call may be under 
  * the text says where. *out must be empty and is untouched on failure. */
 RESULT issuer_report(struct issuer *issuer, const uint8_t report_data[ISSUER_DATA_SIZE],
                      struct issuer_evidence *out, struct err *err);
+
+/* The key that the security processor derives for this guest and `spec`, into `out` of
+ * ISSUER_KEY_SIZE bytes, which is untouched on failure. INVALID: no processor takes the spec. BUSY,
+ * LOST, MALFORMED: as issuer_report. UNAVAILABLE: so, too; or the processor refused, or the source
+ * derives no keys and the device that does is not there. */
+RESULT issuer_derive_key(struct issuer *issuer, const struct issuer_key_spec *spec,
+                         struct secret *out, struct err *err);
 
 void issuer_evidence_deinit(struct issuer_evidence *e); /* accepts zeroed */
 

@@ -2,6 +2,7 @@
  *
  *   SNP_GET_EXT_REPORT   no room for a table -> EIO, INVALID_LEN, the size -> again with room
  *   SNP_GET_REPORT       when the kernel does not know the first: a report without a table
+ *   SNP_GET_DERIVED_KEY  a key (issuer_key.h)
  *
  * The room that was enough is remembered, so that a call is one request. The host says how much it
  * wants and may change its mind between two calls: a size that is no multiple of a page or over
@@ -74,12 +75,17 @@ struct outcome {
     struct issuer_guest_response response;
 };
 
+static void call_into(struct guest *g, unsigned long code, const void *request, void *response,
+                      struct outcome *o) {
+    o->io = (struct issuer_guest_ioctl){.message_version = ISSUER_GUEST_MESSAGE_VERSION};
+    o->io.request = address_of(request);
+    o->io.response = address_of(response);
+    o->error = g->calls->ioctl(g->calls->data, g->fd, code, &o->io) == 0 ? 0 : errno;
+}
+
 static void call(struct guest *g, unsigned long code, const void *request, struct outcome *o) {
     *o = (struct outcome){0};
-    o->io.message_version = ISSUER_GUEST_MESSAGE_VERSION;
-    o->io.request = address_of(request);
-    o->io.response = address_of(&o->response);
-    o->error = g->calls->ioctl(g->calls->data, g->fd, code, &o->io) == 0 ? 0 : errno;
+    call_into(g, code, request, &o->response, o);
 }
 
 /* The kernel says so of a wiped key; of a request that it does not know, too. */
@@ -93,14 +99,15 @@ static RESULT lose(struct guest *g, const struct outcome *o, struct err *err) {
     return err_set(err, ERR_LOST, ISSUER_LOST_TEXT);
 }
 
-static RESULT fail(struct guest *g, const struct outcome *o, struct err *err) {
+/* `what` was asked for: "report". */
+static RESULT fail(struct guest *g, const struct outcome *o, const char *what, struct err *err) {
     if (is_gone(o->error)) {
         return lose(g, o, err);
     }
     bool is_busy = o->io.vmm_error == ISSUER_GUEST_VMM_BUSY || o->error == EBUSY ||
                    o->error == EAGAIN || o->error == ETIMEDOUT || o->error == EINTR;
-    ENSURE(!is_busy, err, BUSY, "the host throttles reports (%s)", strerror(o->error));
-    return err_set(err, ERR_UNAVAILABLE, "no report: %s, firmware error 0x%x, host error 0x%x",
+    ENSURE(!is_busy, err, BUSY, "the host throttles %ss (%s)", what, strerror(o->error));
+    return err_set(err, ERR_UNAVAILABLE, "no %s: %s, firmware error 0x%x, host error 0x%x", what,
                    strerror(o->error), (unsigned)o->io.firmware_error, (unsigned)o->io.vmm_error);
 }
 
@@ -128,7 +135,7 @@ static RESULT fetch_plain(struct guest *g, const uint8_t *report_data, struct bu
     struct outcome o;
     fill(&request, report_data);
     call(g, ISSUER_GUEST_GET_REPORT, &request, &o);
-    return o.error == 0 ? take_report(&o, report, err) : fail(g, &o, err);
+    return o.error == 0 ? take_report(&o, report, err) : fail(g, &o, "report", err);
 }
 
 /* --- The table */
@@ -164,7 +171,7 @@ static RESULT try_extended(struct guest *g, const uint8_t *report_data, struct b
                  "elsewhere");
         return OK;
     }
-    TRY(o.error == 0 ? take_report(&o, report, err) : fail(g, &o, err));
+    TRY(o.error == 0 ? take_report(&o, report, err) : fail(g, &o, "report", err));
     buf_append(table, g->table, g->table_size);
     return OK;
 }
@@ -191,6 +198,16 @@ static RESULT fetch_report(void *state, const uint8_t report_data[ISSUER_DATA_SI
     ENSURE(!g->is_lost, err, LOST, ISSUER_LOST_TEXT);
     return g->has_no_tables ? fetch_plain(g, report_data, report, err)
                             : fetch_extended(g, report_data, report, table, err);
+}
+
+/* The kernel writes the response there and nowhere else. */
+static RESULT derive_key(void *state, const uint8_t request[ISSUER_KEY_REQUEST_SIZE],
+                         uint8_t response[ISSUER_KEY_RESPONSE_SIZE], struct err *err) {
+    struct guest *g = state;
+    struct outcome o = {0};
+    ENSURE(!g->is_lost, err, LOST, ISSUER_LOST_TEXT);
+    call_into(g, ISSUER_GUEST_GET_DERIVED_KEY, request, response, &o);
+    return o.error == 0 ? OK : fail(g, &o, "derived key", err);
 }
 
 static void close_guest(void *state) {
@@ -223,5 +240,6 @@ const struct issuer_driver issuer_guest = {
     .usage = "sev-guest:[/PATH] (the device " DEFAULT_PATH ")",
     .open = open_guest,
     .fetch = fetch_report,
+    .derive = derive_key,
     .close = close_guest,
 };

@@ -11,6 +11,7 @@
 #include "attest/issuer.h"
 
 #define ISSUER_GUEST_GET_REPORT 0xC0205300UL
+#define ISSUER_GUEST_GET_DERIVED_KEY 0xC0205301UL
 #define ISSUER_GUEST_GET_EXT_REPORT 0xC0205302UL
 #define ISSUER_GUEST_MESSAGE_VERSION 1
 
@@ -21,7 +22,7 @@ struct issuer_guest_ioctl {
     uint8_t message_version;
     uint8_t padding[7];
     uint64_t request;  /* address */
-    uint64_t response; /* address of a struct issuer_guest_response */
+    uint64_t response; /* address of a struct issuer_guest_response, or of a MSG_KEY_RSP */
     uint32_t firmware_error;
     uint32_t vmm_error;
 };

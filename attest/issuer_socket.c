@@ -1,4 +1,4 @@
-/* Issuer driver for a simulated machine: one Unix socket per pod, one connection per report.
+/* Issuer driver for a simulated machine: one Unix socket per pod, one connection per request.
  *
  * The protocol stands in issuer.h. Every size is checked before a byte is stored. A host that
  * closes, refuses or stays silent for LIMIT_ISSUER_MS is UNAVAILABLE; what does not fit the
@@ -53,14 +53,14 @@ static RESULT connect_to(int fd, const char *path, struct err *err) {
     return OK;
 }
 
-static RESULT send_request(int fd, const uint8_t *report_data, struct err *err) {
-    uint8_t request[ISSUER_REQUEST_SIZE];
-    struct span magic = span_str(ISSUER_REQUEST_MAGIC);
-    memcpy(request, magic.data, magic.size);
-    store_u32be(request + ISSUER_MAGIC_SIZE, ISSUER_VERSION);
-    memcpy(request + ISSUER_MAGIC_SIZE + 4, report_data, ISSUER_DATA_SIZE);
-    for (size_t at = 0; at < sizeof request;) {
-        ssize_t n = send(fd, request + at, sizeof request - at, MSG_NOSIGNAL);
+static RESULT send_request(int fd, const char *magic, struct span body, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf request = {0};
+    buf_append_str(&request, magic);
+    buf_append_u32be(&request, ISSUER_VERSION);
+    buf_append_span(&request, body);
+    for (size_t at = 0; at < request.size;) {
+        ssize_t n = send(fd, request.data + at, request.size - at, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -95,34 +95,50 @@ static RESULT receive_block(int fd, size_t limit, const char *what, struct buf *
     return receive(fd, buf_extend(out, size), size, what, err);
 }
 
-static RESULT receive_status(int fd, struct err *err) {
+/* `what` was asked for: "reports". */
+static RESULT receive_status(int fd, const char *what, struct err *err) {
     uint8_t head[ANSWER_HEADER_SIZE];
     TRY(receive(fd, head, sizeof head, "the answer", err));
     ENSURE(memcmp(head, ISSUER_ANSWER_MAGIC, ISSUER_MAGIC_SIZE) == 0, err, MALFORMED,
            "the answer does not start with " ISSUER_ANSWER_MAGIC);
     uint32_t status = load_u32be(head + ISSUER_MAGIC_SIZE);
-    ENSURE(status != ISSUER_STATUS_BUSY, err, BUSY, "the host throttles reports");
+    ENSURE(status != ISSUER_STATUS_BUSY, err, BUSY, "the host throttles %s", what);
     ENSURE(status != ISSUER_STATUS_REFUSED, err, UNAVAILABLE, "the host refused the request");
     ENSURE(status == ISSUER_STATUS_OK, err, MALFORMED, "the answer has the unknown status %u",
            (unsigned)status);
     return OK;
 }
 
-static RESULT exchange(const char *path, const uint8_t *report_data, struct buf *report,
-                       struct buf *table, struct err *err) {
-    AUTO(close_fd)
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ENSURE(fd >= 0, err, UNAVAILABLE, "%s: %s", path, strerror(errno));
-    TRY(connect_to(fd, path, err));
-    TRY(send_request(fd, report_data, err));
-    TRY(receive_status(fd, err));
-    TRY(receive_block(fd, LIMIT_SNP_REPORT, "the report", report, err));
-    return receive_block(fd, LIMIT_SNP_CERTTABLE, "the certificate table", table, err);
+static RESULT open_connection(const char *path, int *fd, struct err *err) {
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ENSURE(*fd >= 0, err, UNAVAILABLE, "%s: %s", path, strerror(errno));
+    return connect_to(*fd, path, err);
 }
 
 static struct result fetch_report(void *state, const uint8_t report_data[ISSUER_DATA_SIZE],
                                   struct buf *report, struct buf *table, struct err *err) {
-    return exchange(state, report_data, report, table, err);
+    AUTO(close_fd)
+    int fd = -1;
+    TRY(open_connection(state, &fd, err));
+    TRY(send_request(fd, ISSUER_REQUEST_MAGIC, span_of(report_data, ISSUER_DATA_SIZE), err));
+    TRY(receive_status(fd, "reports", err));
+    TRY(receive_block(fd, LIMIT_SNP_REPORT, "the report", report, err));
+    return receive_block(fd, LIMIT_SNP_CERTTABLE, "the certificate table", table, err);
+}
+
+static struct result derive_key(void *state, const uint8_t request[ISSUER_KEY_REQUEST_SIZE],
+                                uint8_t response[ISSUER_KEY_RESPONSE_SIZE], struct err *err) {
+    uint8_t head[4];
+    AUTO(close_fd)
+    int fd = -1;
+    TRY(open_connection(state, &fd, err));
+    TRY(send_request(fd, ISSUER_KEY_MAGIC, span_of(request, ISSUER_KEY_REQUEST_SIZE), err));
+    TRY(receive_status(fd, "derived keys", err));
+    TRY(receive(fd, head, sizeof head, "the derived key", err));
+    ENSURE(load_u32be(head) == ISSUER_KEY_RESPONSE_SIZE, err, MALFORMED,
+           "the answer to a request for a key has %u bytes, want %d", (unsigned)load_u32be(head),
+           ISSUER_KEY_RESPONSE_SIZE);
+    return receive(fd, response, ISSUER_KEY_RESPONSE_SIZE, "the derived key", err);
 }
 
 const struct issuer_driver issuer_socket = {
@@ -130,5 +146,6 @@ const struct issuer_driver issuer_socket = {
     .usage = "unix:/PATH (the pod socket of contrast-snp-simulator)",
     .open = open_socket,
     .fetch = fetch_report,
+    .derive = derive_key,
     .close = close_socket,
 };

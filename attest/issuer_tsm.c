@@ -405,5 +405,6 @@ const struct issuer_driver issuer_tsm = {
     .usage = "configfs:[/DIR] (configfs-tsm, " DEFAULT_DIR ")",
     .open = open_tsm,
     .fetch = fetch_report,
+    .keys = &issuer_guest,
     .close = close_tsm,
 };

@@ -49,6 +49,7 @@ struct kernel {
     int open_error;
     bool is_other; /* the report is over other data */
     struct buf table;
+    uint8_t key_request[ISSUER_KEY_REQUEST_SIZE];
 };
 
 struct guest_fixture {
@@ -102,12 +103,33 @@ static void copy_table(const struct kernel *k, const struct issuer_guest_ext_req
     }
 }
 
+/* The answer to a request for a key: the request is kept, `size_off` bytes of the key are lacking.
+ */
+static int give_key(struct kernel *k, const struct step *s, struct issuer_guest_ioctl *io) {
+    uint8_t response[ISSUER_KEY_RESPONSE_SIZE] = {0};
+    memcpy(k->key_request, (const void *)(uintptr_t)io->request, sizeof k->key_request);
+    k->seen[k->count++] = (struct seen){.code = ISSUER_GUEST_GET_DERIVED_KEY};
+    io->vmm_error = s->vmm_error;
+    io->firmware_error = s->firmware_error;
+    if (s->error != 0) {
+        errno = s->error;
+        return -1;
+    }
+    store_u32le(response, s->status);
+    memset(response + 32, (int)k->count, ISSUER_KEY_SIZE);
+    memcpy((void *)(uintptr_t)io->response, response, sizeof response - s->size_off);
+    return 0;
+}
+
 static int on_ioctl(void *data, int fd, unsigned long code, struct issuer_guest_ioctl *io) {
     struct kernel *k = data;
     assert_int_equal(fd, DESCRIPTOR);
     assert_int_equal(io->message_version, 1);
     assert_true(k->count < k->step_count); /* no more calls than the script has */
     const struct step *s = &k->script[k->count];
+    if (code == ISSUER_GUEST_GET_DERIVED_KEY) {
+        return give_key(k, s, io);
+    }
     struct issuer_guest_ext_request request = {0};
     bool is_extended = code == ISSUER_GUEST_GET_EXT_REPORT;
     assert_true(is_extended || code == ISSUER_GUEST_GET_REPORT);
@@ -362,6 +384,113 @@ static void test_real_calls(void **state) {
     assert_int_equal(issuer_open("sev-guest:/nonexistent", &issuer, &f->err).code, ERR_UNAVAILABLE);
 }
 
+/* --- Derived keys */
+
+#define UNTOUCHED 0xEE
+
+static const struct issuer_key_spec spec = {
+    .fields = ISSUER_FIELD_MEASUREMENT, .vmpl = 2, .guest_svn = 3, .tcb_version = 4};
+
+static void free_secret(struct secret **s) {
+    secret_free(*s);
+}
+
+/* Every byte of the key is this number, UNTOUCHED of a failure. */
+static void expect_filled(const struct secret *key, int number) {
+    uint8_t want[ISSUER_KEY_SIZE];
+    memset(want, number, sizeof want);
+    assert_true(span_equal(secret_span(key), SPAN(want)));
+}
+
+static void expect_key(struct guest_fixture *f) {
+    AUTO(free_secret)
+    struct secret *key = secret_new(ISSUER_KEY_SIZE);
+    struct result r = issuer_derive_key(f->issuer, &spec, key, &f->err);
+    if (!is_ok(r)) {
+        fail_msg("%s: %s", err_name(r.code), f->err.text);
+    }
+    assert_int_equal(f->kernel.count, f->kernel.step_count);
+    expect_filled(key, (int)f->kernel.count);
+}
+
+static void expect_no_key(struct guest_fixture *f, enum err_code code, const char *text) {
+    AUTO(free_secret)
+    struct secret *key = secret_new(ISSUER_KEY_SIZE);
+    memset(secret_data(key), UNTOUCHED, ISSUER_KEY_SIZE);
+    struct result r = issuer_derive_key(f->issuer, &spec, key, &f->err);
+    if (r.code != code || strstr(f->err.text, text) == NULL) {
+        fail_msg("got %s '%s', want %s '%s'", err_name(r.code), f->err.text, err_name(code), text);
+    }
+    assert_int_equal(f->kernel.count, f->kernel.step_count);
+    expect_filled(key, UNTOUCHED);
+}
+
+static void test_key(void **state) {
+    struct guest_fixture *f = *state;
+    static const uint8_t request[ISSUER_KEY_REQUEST_SIZE] = {
+        [8] = ISSUER_FIELD_MEASUREMENT, [16] = 2, [20] = 3, [24] = 4};
+    plan(f, (struct step){0});
+    expect_key(f);
+    assert_int_equal(f->kernel.seen[0].code, ISSUER_GUEST_GET_DERIVED_KEY);
+    assert_memory_equal(f->kernel.key_request, request, sizeof request);
+    plan_report(f); /* a report and a key do not disturb each other */
+    expect_report(f);
+    plan(f, (struct step){0});
+    expect_key(f);
+}
+
+static void test_key_refused(void **state) {
+    struct guest_fixture *f = *state;
+    plan(f, (struct step){.status = 0x16});
+    expect_no_key(f, ERR_UNAVAILABLE, "wrong parameter (status 0x16)");
+    plan(f, (struct step){.status = 0x27});
+    expect_no_key(f, ERR_UNAVAILABLE, "status 0x27");
+    plan(f, (struct step){.error = EIO, .firmware_error = 0x1a, .vmm_error = 0x63});
+    expect_no_key(f, ERR_UNAVAILABLE,
+                  "no derived key: Input/output error, firmware error 0x1a, host error 0x63");
+    plan(f, (struct step){.error = EINVAL});
+    expect_no_key(f, ERR_UNAVAILABLE, "no derived key: Invalid argument");
+    plan(f, (struct step){0}); /* none of these is the end */
+    expect_key(f);
+}
+
+static void test_key_throttled(void **state) {
+    struct guest_fixture *f = *state;
+    static const int errors[] = {EBUSY, EAGAIN, ETIMEDOUT, EINTR};
+    plan(f, (struct step){.error = EIO, .vmm_error = ISSUER_GUEST_VMM_BUSY});
+    expect_no_key(f, ERR_BUSY, "the host throttles derived keys");
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        plan(f, (struct step){.error = errors[i]});
+        expect_no_key(f, ERR_BUSY, "the host throttles derived keys");
+    }
+}
+
+/* A kernel that says "done" and writes nothing, or a status and no key. */
+static void test_key_that_is_not_written(void **state) {
+    struct guest_fixture *f = *state;
+    plan(f, (struct step){.size_off = ISSUER_KEY_RESPONSE_SIZE});
+    expect_no_key(f, ERR_MALFORMED, "all zeros");
+    plan(f, (struct step){.size_off = ISSUER_KEY_SIZE});
+    expect_no_key(f, ERR_MALFORMED, "all zeros");
+}
+
+/* What is lost is lost for keys and reports, whichever noticed. */
+static void test_key_lost_for_ever(void **state) {
+    struct guest_fixture *f = *state;
+    plan(f, (struct step){.error = ENOTTY});
+    expect_no_key(f, ERR_LOST, ISSUER_LOST_TEXT);
+    expect_no_key(f, ERR_LOST, "restart the pod"); /* at once: the script has no further call */
+    expect_error(f, ERR_LOST, "restart the pod");
+}
+
+static void test_key_lost_with_reports(void **state) {
+    struct guest_fixture *f = *state;
+    plan(f, (struct step){.error = ENODEV});
+    plan(f, (struct step){.error = ENODEV});
+    expect_error(f, ERR_LOST, ISSUER_LOST_TEXT);
+    expect_no_key(f, ERR_LOST, "restart the pod");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -379,6 +508,12 @@ int main(void) {
         T(test_device_that_went_away),
         T(test_open),
         T(test_real_calls),
+        T(test_key),
+        T(test_key_refused),
+        T(test_key_throttled),
+        T(test_key_that_is_not_written),
+        T(test_key_lost_for_ever),
+        T(test_key_lost_with_reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

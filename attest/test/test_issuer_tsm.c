@@ -330,6 +330,11 @@ static void test_lost_for_ever(void **state) {
 
 /* --- What is there */
 
+static bool is_there(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0;
+}
+
 static void test_other_providers(void **state) {
     struct tsm_world *w = *state;
     set_text(w->script->provider, "tdx_guest");
@@ -365,16 +370,28 @@ static void test_automatic_choice(void **state) {
     assert_non_null(strstr(w->err.text, "tdx_guest"));
 }
 
+/* configfs-tsm derives no keys: the text names the device that does. */
+static void test_keys_need_the_device(void **state) {
+    struct tsm_world *w = *state;
+    struct issuer_key_spec spec = {.fields = ISSUER_FIELD_MEASUREMENT};
+    if (is_there("/dev/sev-guest")) {
+        skip(); /* it would ask the real one */
+    }
+    open_issuer(w);
+    struct secret *key = secret_new(ISSUER_KEY_SIZE);
+    struct result r = issuer_derive_key(w->issuer, &spec, key, &w->err);
+    secret_free(key);
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(w->err.text, "configfs: derives no keys"));
+    assert_non_null(strstr(w->err.text, "/dev/sev-guest: No such file or directory"));
+    expect_report(w); /* reports go on */
+}
+
 /* --- Entries of ended processes */
 
 static void make_entry(const char *name, char path[512]) {
     snprintf(path, 512, "%s/%s", tsm.dir, name);
     assert_int_equal(mkdir(path, 0700), 0);
-}
-
-static bool is_there(const char *path) {
-    struct stat s;
-    return stat(path, &s) == 0;
 }
 
 static unsigned long long own_namespace(void) {
@@ -478,6 +495,7 @@ static int run(void) {
         T(test_other_providers),
         T(test_no_provider),
         T(test_automatic_choice),
+        T(test_keys_need_the_device),
         T(test_stale_entries_are_removed),
         T(test_other_entries_are_left_alone),
         T(test_entries_in_use_are_left_alone),
