@@ -31,6 +31,7 @@ const struct node_options node_options_default = {
     .snapshot_trailing = LIMIT_SNAPSHOT_TRAILING,
     .max_inflight = LIMIT_INFLIGHT_ENTRIES,
     .read_timeout_ms = 5000,
+    .gone_timeout_ms = 20,
 };
 
 /* raft_version_number is not exported from the shared library. What can be compared at run time is
@@ -64,6 +65,9 @@ RESULT node_new(uint64_t id, const struct node_io *io, const struct host *host,
     ENSURE(options->snapshot_trailing >= options->max_inflight, err, INVALID,
            "%u entries kept behind a snapshot, want at least the %u in flight",
            options->snapshot_trailing, options->max_inflight);
+    ENSURE(2ULL * options->gone_timeout_ms <= options->election_timeout_ms, err, INVALID,
+           "%u ms after a leader is gone, want at most half of the election timeout",
+           options->gone_timeout_ms);
     struct node *node = mem_zalloc(sizeof *node);
     char address[24];
     node->id = id;
@@ -304,7 +308,7 @@ int node__submit_entry(struct node *node, int type, struct node_payload *payload
 /* --- What follows --- */
 
 /* Also where reads of a leadership that ended are refused. */
-static bool tell_role(struct node *node) {
+bool node__tell_role(struct node *node) {
     enum node_role role = node_role(node);
     uint64_t term = node_term(node);
     uint64_t leader = node_leader(node);
@@ -364,7 +368,7 @@ void node__settle(struct node *node) {
     }
     node->is_settling = true;
     while (node->health == ERR_OK &&
-           (tell_role(node) || node__settle_barrier(node) || node__snapshot_load(node) ||
+           (node__tell_role(node) || node__settle_barrier(node) || node__snapshot_load(node) ||
             apply_next(node) || node__snapshot_take(node))) {
     }
     if (node->health != ERR_OK) {
@@ -399,6 +403,7 @@ void node_tick(struct node *node) {
     if (node->now_ms >= node->raft_deadline_ms) {
         struct raft_event event = {.type = RAFT_TIMEOUT};
         node__turn(node, &event);
+        node__gone_tick(node);
     }
     node__settle(node);
     node__snapshot_tick(node);
@@ -500,7 +505,7 @@ static struct raft *mutable_raft(const struct node *node) {
 }
 
 bool node__is_leader(const struct node *node) {
-    return node->started && raft_state(mutable_raft(node)) == RAFT_LEADER;
+    return node->started && node->health == ERR_OK && raft_state(mutable_raft(node)) == RAFT_LEADER;
 }
 
 uint64_t node_id(const struct node *node) {
@@ -511,7 +516,8 @@ enum node_role node_role(const struct node *node) {
     if (node__is_leader(node)) {
         return NODE_LEADER;
     }
-    return node->raft.state == RAFT_CANDIDATE ? NODE_CANDIDATE : NODE_FOLLOWER;
+    bool campaigns = node->health == ERR_OK && node->raft.state == RAFT_CANDIDATE;
+    return campaigns ? NODE_CANDIDATE : NODE_FOLLOWER;
 }
 
 uint64_t node_term(const struct node *node) {
@@ -523,7 +529,8 @@ uint64_t node_leader(const struct node *node) {
     if (node__is_leader(node)) {
         return node->id;
     }
-    bool heard = node->heard_term == node_term(node) && node_role(node) == NODE_FOLLOWER;
+    bool heard = node->heard_term == node_term(node) && node_role(node) == NODE_FOLLOWER &&
+                 node->health == ERR_OK && !node->leader_is_gone;
     return heard ? node->heard_leader : 0;
 }
 

@@ -9,8 +9,8 @@
  *
  * Single-threaded, runs to completion: every function returns with all its consequences handed to
  * the callbacks, except that from inside a callback they follow when that callback returns.
- * Callbacks may call everything but node_receive, node_tick and node_free; `send` may call nothing.
- * Time and randomness come from struct host. Reads no clock and no socket itself.
+ * Callbacks may call everything but node_receive, node_tick, node_conclude and node_free; `send`
+ * may call nothing. Time and randomness come from struct host. Reads no clock and no socket itself.
  *
  * Peers' bytes are bounded and checked before the library sees them. What breaks the protocol comes
  * back as an error of class PEER from node_receive and leaves the node as it was. When the node
@@ -59,8 +59,9 @@ struct node_options {
     unsigned snapshot_trailing;  /* entries kept behind a snapshot; >= max_inflight (rule R3) */
     unsigned max_inflight;       /* entries sent to a follower and not acknowledged */
     unsigned read_timeout_ms;    /* a read without a quorum fails with NO_QUORUM after this */
+    unsigned gone_timeout_ms;    /* 1..2 times this after node_leader_gone start an election */
 };
-/* 1000/100 ms, 4096 entries, LIMIT_SNAPSHOT_TRAILING, LIMIT_INFLIGHT_ENTRIES, 5000 ms. */
+/* 1000/100 ms, 4096 entries, LIMIT_SNAPSHOT_TRAILING, LIMIT_INFLIGHT_ENTRIES, 5000 ms, 20 ms. */
 extern const struct node_options node_options_default;
 
 struct node; /* owned by whoever called node_new */
@@ -72,12 +73,27 @@ RESULT node_new(uint64_t id, const struct node_io *io, const struct host *host,
 /* Pending reads get CANCELED. Wipes the log. Accepts NULL. */
 void node_free(struct node *node);
 
-/* Start, exactly one of the two, once. Bootstrap: a founder, with the identical first configuration
- * on every founder (1..LIMIT_VOTERS voters, this id among them, sorted by id): term 1, one entry.
- * INVALID otherwise. Join: an empty log; waits until a leader adds this id. */
+/* Start, exactly one of the three, once. Bootstrap: a founder, with the identical first
+ * configuration on every founder (1..LIMIT_VOTERS voters, this id among them, sorted by id): term
+ * 1, one entry. INVALID otherwise. Join: an empty log; waits until a leader adds this id. */
 RESULT node_bootstrap(struct node *node, const struct node_member *members, size_t count,
                       struct err *err);
 void node_join(struct node *node);
+/* Restore, for a new epoch: this replica is the only voter of a new log. It begins with a snapshot
+ * of the owner's present state, taken by snapshot_save before this returns, as if that were what
+ * the entry `index` of `term` (both 1..2^62-2) led to. Elects itself in term + 1; whoever joins
+ * gets that snapshot. `configured` comes before this returns. INVALID otherwise. */
+RESULT node_restore(struct node *node, uint64_t index, uint64_t term, struct err *err);
+
+/* The end of a log that lost its quorum, for a survivor: applies every command that stands in the
+ * log, committed or not, then freezes for good ("concluded"; again: OK). An acknowledged entry is
+ * stored by a majority, and a survivor that holds it need not know that it is committed: only to
+ * apply all loses none. What nobody was told about may thereby take effect; its outcome was unknown
+ * to whoever sent it, and role_changed says so before the first apply. Of several survivors the one
+ * with the greatest (node_last_term, node_last_index) holds all that any majority with it stored.
+ * FROZEN or DIVERGED when the node is frozen for another reason; UNAVAILABLE before the start, and
+ * while a snapshot has loaded nothing yet. Not from inside a callback. */
+RESULT node_conclude(struct node *node, struct err *err);
 
 /* Call node_tick when host monotonic time >= node_deadline (ms), and re-read the deadline after
  * every call into the node. UINT64_MAX: nothing to wait for (frozen or not started). */
@@ -90,6 +106,12 @@ void node_tick(struct node *node);
 RESULT node_receive(struct node *node, uint64_t peer, struct span bytes, struct err *err);
 /* The link to `peer` was re-established (rule R6): what was half received is dropped. */
 void node_peer_reset(struct node *node, uint64_t peer);
+/* The link knows that the process of `peer` closed the connection or refuses new ones; silence
+ * alone is no reason. If it is the leader that this node follows, it is forgotten at once and an
+ * election starts after a short random pause (gone_timeout_ms) unless a leader shows up before. At
+ * most LIMIT_GONE_CAMPAIGNS such elections begin in one election timeout; pre-vote keeps them from
+ * disturbing a leader that a majority still hears. */
+void node_leader_gone(struct node *node, uint64_t peer);
 
 /* Proposes a command of 1..LIMIT_ENTRY bytes (copied). On success it is at *index, *term and
  * commits if `apply` comes with this index and this term; never from inside this call, also with a

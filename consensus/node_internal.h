@@ -6,6 +6,8 @@
  *   node_change.c    membership: R2 gate, P1 leader stays a voter, P2 standbys, P5 catch-up
  *   node_snapshot.c  taking, sending in chunks, assembling, installing
  *   node_read.c      linearizable reads
+ *   node_gone.c      an early election when the leader's process is known to be gone
+ *   node_epoch.c     the beginning of a new log with an old state, and the end of a log
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NODE_INTERNAL_H
@@ -121,6 +123,10 @@ struct node {
     uint64_t heard_leader, heard_term; /* whom we follow, and in which term */
     uint64_t append_term;              /* of the request being handled (pitfall P7) */
     bool rejected;                     /* it was answered with a rejection (rule R1) */
+    bool leader_is_gone;               /* node_leader_gone, and no leader since */
+    bool is_concluded;
+    unsigned gone_campaigns; /* early elections since gone_since_ms */
+    uint64_t gone_since_ms;
 
     enum node_role told_role;
     uint64_t told_term, told_leader;
@@ -145,7 +151,8 @@ struct node {
 int node__turn(struct node *node, struct raft_event *event);
 /* Everything else, until nothing is left: role_changed, barrier, snapshots, apply. */
 void node__settle(struct node *node);
-void node__clock(struct node *node); /* now_ms = the host's time, never back (P4) */
+bool node__tell_role(struct node *node); /* true: it changed */
+void node__clock(struct node *node);     /* now_ms = the host's time, never back (P4) */
 RESULT node__ensure_working(const struct node *node, struct err *err);
 /* Submits one entry (takes over the reference); the index is raft_last_index afterwards. */
 int node__submit_entry(struct node *node, int type, struct node_payload *payload);
@@ -166,6 +173,8 @@ RESULT node__receive_snapshot(struct node *node, uint64_t peer, const struct nod
                               struct node_snapshot *snapshot, struct err *err);
 
 /* node_snapshot.c */
+/* Of the owner's present state; the caller fills in the place in the log. */
+struct node_snapshot *node__snapshot_save(struct node *node);
 void node__snapshot_unref(struct node_snapshot *snapshot); /* accepts NULL */
 void node__snapshot_install(struct node *node, struct raft_update *update);
 bool node__snapshot_load(struct node *node); /* true: did something */
@@ -181,6 +190,10 @@ void node__incoming_drop(struct node_incoming *in);
 
 /* node_change.c */
 bool node__settle_barrier(struct node *node); /* true: submitted one */
+
+/* node_gone.c */
+void node__gone_tick(struct node *node); /* after the library's timeout */
+void node__leader_seen(struct node *node);
 
 /* node_read.c */
 void node__read_cancel_all(struct node *node, enum err_code code);

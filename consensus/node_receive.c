@@ -151,6 +151,7 @@ static RESULT check_leader(struct node *node, uint64_t peer, uint64_t term, stru
     if (term >= node_term(node)) {
         node->heard_leader = peer;
         node->heard_term = term;
+        node__leader_seen(node);
     }
     return OK;
 }

@@ -57,17 +57,22 @@ static void report_taken(struct node *node) {
     node__turn(node, &event);
 }
 
+struct node_snapshot *node__snapshot_save(struct node *node) {
+    struct node_snapshot *s = snapshot_new();
+    node->io->snapshot_save(node->io->data, &s->data);
+    CHECK(s->data.size > 0 && s->data.size <= LIMIT_SNAPSHOT);
+    return s;
+}
+
 bool node__snapshot_take(struct node *node) {
     if (!is_due(node)) {
         return false;
     }
-    struct node_snapshot *s = snapshot_new();
+    struct node_snapshot *s = node__snapshot_save(node);
     s->index = node->applied;
     s->term = node_log_term(&node->log, node->applied);
     s->config = node->config;
     s->config_index = node->config_index;
-    node->io->snapshot_save(node->io->data, &s->data);
-    CHECK(s->data.size > 0 && s->data.size <= LIMIT_SNAPSHOT);
     node__snapshot_unref(node->snapshot);
     node->snapshot = s;
     report_taken(node);

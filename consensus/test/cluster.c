@@ -190,7 +190,7 @@ static void on_role(void *data, enum node_role role, uint64_t term, uint64_t lea
 
 /* --- Life --- */
 
-static size_t add_machine(struct cluster *c) {
+size_t cluster_add(struct cluster *c) {
     CHECK(c->count < CLUSTER_MAX);
     size_t at = c->count++;
     struct machine *m = &c->machines[at];
@@ -209,10 +209,10 @@ void cluster_init(struct cluster *c, size_t voters, uint64_t seed) {
     c->host = (struct host){c, monotonic, unix_time, fill_random};
     c->now = 1000;
     c->random = seed;
-    c->options = (struct node_options){100, 20, 1000, 64, 64, 1000};
+    c->options = (struct node_options){100, 20, 1000, 64, 64, 1000, 5};
     struct node_member members[CLUSTER_MAX];
     for (size_t i = 0; i < voters; i++) {
-        members[i] = (struct node_member){add_machine(c) + 1, NODE_VOTER};
+        members[i] = (struct node_member){cluster_add(c) + 1, NODE_VOTER};
     }
     for (size_t i = 0; i < voters; i++) {
         CHECK(is_ok(node_bootstrap(c->machines[i].node, members, voters, NULL)));
@@ -227,7 +227,7 @@ void cluster_deinit(struct cluster *c) {
 }
 
 size_t cluster_join(struct cluster *c) {
-    size_t at = add_machine(c);
+    size_t at = cluster_add(c);
     node_join(c->machines[at].node);
     return at;
 }

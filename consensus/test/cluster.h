@@ -54,6 +54,7 @@ struct cluster {
 
 void cluster_init(struct cluster *c, size_t voters, uint64_t seed);
 void cluster_deinit(struct cluster *c);
+size_t cluster_add(struct cluster *c);  /* a new machine whose node has not started; its place */
 size_t cluster_join(struct cluster *c); /* a new machine with an empty log; its place */
 void cluster_crash(struct cluster *c, size_t at);
 void cluster_violate(struct cluster *c, const char *format, ...) PRINTF_LIKE(2, 3);
