@@ -3,15 +3,20 @@
  *   dial -> trust_judge when the workspace has a manifest -> API_STATUS -> text or JSON
  *
  * A replica without a quorum is asked as well: its answer says so, and the exit code is 1. Denied
- * evidence ends the command (3): what such a peer says is worth nothing.
+ * evidence ends the command (3): what such a peer says is worth nothing. With --safe-to-stop the
+ * exit code is the answer: 0 only when a quorum confirmed it a moment ago.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_status.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "attest/snp_product.h"
 #include "cli/trust.h"
+
+#define TCB_TEXT 128 /* bytes of a TCB in words */
 
 struct status_run {
     struct cli *cli;
@@ -22,6 +27,8 @@ struct status_run {
     bool is_verified;
     bool simulated;
     bool is_members_only;
+    bool is_asked_to_stop; /* --safe-to-stop */
+    const char *stop_name; /* whom; NULL = the replica that answers */
     struct api_status_reply status;
     struct arena arena;
 };
@@ -48,13 +55,23 @@ static RESULT judge(struct status_run *run, struct err *err) {
 /* What a replica says of itself is shown on a terminal, and need not be verified: one line each. */
 static void clean(struct api_status_reply *s) {
     struct api_member *members = s->members.items;
+    struct api_alarm *alarms = s->alarms.items;
     err_clean(s->state);
     err_clean(s->why);
     err_clean(s->name);
+    err_clean(s->may_stop_why);
     for (size_t i = 0; i < s->members.count; i++) {
         err_clean(members[i].name);
         err_clean(members[i].address);
         err_clean(members[i].role);
+        err_clean(members[i].product);
+        err_clean(members[i].may_stop_why);
+    }
+    for (size_t i = 0; i < s->alarms.count; i++) {
+        err_clean(alarms[i].name);
+        err_clean(alarms[i].by);
+        err_clean(alarms[i].code);
+        err_clean(alarms[i].text);
     }
 }
 
@@ -100,6 +117,24 @@ static int64_t lag(const struct api_status_reply *s, const struct api_member *m)
     return at >= s->commit_index ? 0 : (int64_t)(s->commit_index - at);
 }
 
+/* Whether this member's evidence is known to whoever answered. */
+static bool has_evidence(const struct api_member *m) {
+    static const uint8_t none[sizeof m->measurement];
+    return m->product[0] != 0 && memcmp(m->measurement, none, sizeof none) != 0;
+}
+
+/* "bootloader 4, tee 0, ..." of REPORTED_TCB, or its bytes where the product is unknown. */
+static void tcb_text(const struct api_member *m, char *out, size_t size) {
+    struct snp_tcb tcb;
+    enum snp_product product = snp_product_from_line(m->product, strlen(m->product));
+    if (is_ok(snp_tcb_decode(product, m->tcb, &tcb, NULL))) {
+        snp_tcb_format(product, &tcb, out, size);
+    } else {
+        CHECK(size >= 2 * sizeof m->tcb + 1);
+        hex_encode(SPAN(m->tcb), out);
+    }
+}
+
 /* ---- JSON ---- */
 
 static json_t *id_to_json(uint64_t id) {
@@ -113,18 +148,46 @@ static json_t *hex_to_json(struct span s) {
     return json_string((const char *)text.data);
 }
 
+/* null where the evidence is not known. */
+static json_t *evidence_to_json(const struct api_member *m) {
+    char tcb[TCB_TEXT];
+    if (!has_evidence(m)) {
+        return json_null();
+    }
+    tcb_text(m, tcb, sizeof tcb);
+    return json_pack("{s:s, s:o, s:o, s:s, s:o}", "product", m->product, "measurement",
+                     hex_to_json(SPAN(m->measurement)), "chip_id", hex_to_json(SPAN(m->chip_id)),
+                     "reported_tcb", tcb, "reported_tcb_raw", hex_to_json(SPAN(m->tcb)));
+}
+
 static json_t *members_to_json(const struct api_status_reply *s) {
     json_t *list = json_array();
     const struct api_member *members = s->members.items;
     for (size_t i = 0; i < s->members.count; i++) {
         const struct api_member *m = &members[i];
         int64_t behind = lag(s, m);
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:I}", "name", m->name,
-                                        "id", id_to_json(m->id), "address", m->address, "role",
-                                        m->role, "connected", m->is_connected || m->id == s->id,
-                                        "lag", behind < 0 ? json_null() : json_integer(behind),
-                                        "last_contact_ms", (json_int_t)m->last_contact_ms));
+        json_t *o = json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:I}", "name", m->name, "id",
+                              id_to_json(m->id), "address", m->address, "role", m->role,
+                              "connected", m->is_connected || m->id == s->id, "lag",
+                              behind < 0 ? json_null() : json_integer(behind), "last_contact_ms",
+                              (json_int_t)m->last_contact_ms);
+        json_object_update_new(o, json_pack("{s:I, s:b, s:s, s:o}", "entry_version",
+                                            (json_int_t)m->version, "may_stop", m->may_stop,
+                                            "may_stop_why", m->may_stop_why, "evidence",
+                                            evidence_to_json(m)));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *alarms_to_json(const struct api_status_reply *s) {
+    json_t *list = json_array();
+    const struct api_alarm *alarms = s->alarms.items;
+    for (size_t i = 0; i < s->alarms.count; i++) {
+        const struct api_alarm *a = &alarms[i];
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:s, s:I}", "name", a->name,
+                                              "id", id_to_json(a->id), "by", a->by, "code", a->code,
+                                              "text", a->text, "time", (json_int_t)a->time));
     }
     return list;
 }
@@ -142,11 +205,16 @@ static void print_json(struct status_run *run) {
                      "epoch", (json_int_t)s->epoch, "generation", (json_int_t)s->generation,
                      "transition", hex_to_json(SPAN(s->head)), "ledger_size",
                      (json_int_t)s->ledger_size, "ledger_root", hex_to_json(SPAN(s->ledger_root))));
-    json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:b, s:b, s:o}", "voters",
-                                        (json_int_t)s->voters, "voters_connected",
-                                        (json_int_t)s->voters_connected, "margin",
-                                        (json_int_t)margin(s), "confirmed", s->is_confirmed,
-                                        "may_stop", s->may_stop, "members", members_to_json(s)));
+    json_object_update_new(
+        o, json_pack("{s:I, s:I, s:I, s:b, s:b, s:s, s:o, s:o}", "voters", (json_int_t)s->voters,
+                     "voters_connected", (json_int_t)s->voters_connected, "margin",
+                     (json_int_t)margin(s), "confirmed", s->is_confirmed, "may_stop", s->may_stop,
+                     "may_stop_why", s->may_stop_why, "members", members_to_json(s), "alarms",
+                     alarms_to_json(s)));
+    json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I}", "entry_level", (json_int_t)s->level,
+                                        "entry_version", (json_int_t)s->version, "last_term",
+                                        (json_int_t)s->last_term, "last_index",
+                                        (json_int_t)s->last_index));
     cli_print_json(run->cli, o);
 }
 
@@ -170,7 +238,35 @@ static void append_summary(struct buf *out, const struct status_run *run) {
     buf_appendf(
         out, "quorum      %s, %" PRIu64 " of %" PRIu64 " voters connected, margin %" PRId64 "\n",
         s->is_confirmed ? "confirmed" : "NOT confirmed", s->voters_connected, s->voters, margin(s));
-    buf_appendf(out, "safe to stop this replica?  %s\n", s->may_stop ? "yes" : "no");
+    buf_appendf(out, "entries     level %" PRIu64 ", this replica knows version %" PRIu64 "\n",
+                s->level, s->version);
+    buf_appendf(out, "safe to stop this replica?  %s%s%s\n", s->may_stop ? "yes" : "no",
+                s->may_stop_why[0] != 0 ? ": " : "", s->may_stop_why);
+}
+
+/* What each member's evidence says; a chip by its first bytes, all of them stand in the JSON. */
+static void append_evidence(struct buf *out, const struct api_member *m) {
+    char measurement[97];
+    char chip[129];
+    char tcb[TCB_TEXT];
+    if (!has_evidence(m)) {
+        buf_appendf(out, "%-20s evidence not known here\n", m->name);
+        return;
+    }
+    hex_encode(SPAN(m->measurement), measurement);
+    hex_encode(SPAN(m->chip_id), chip);
+    tcb_text(m, tcb, sizeof tcb);
+    buf_appendf(out, "%-20s %-7s chip %.16s...  TCB %s\n%-20s measurement %s\n", m->name,
+                m->product, chip, tcb, "", measurement);
+}
+
+static void append_alarms(struct buf *out, const struct api_status_reply *s) {
+    const struct api_alarm *alarms = s->alarms.items;
+    for (size_t i = 0; i < s->alarms.count; i++) {
+        const struct api_alarm *a = &alarms[i];
+        buf_appendf(out, "%sALARM %s: %s: about %s (id %" PRIu64 "), says %s\n", i == 0 ? "\n" : "",
+                    a->code, a->text, a->name, a->id, a->by);
+    }
 }
 
 static void append_member(struct buf *out, const struct api_status_reply *s,
@@ -210,13 +306,72 @@ static void print_text(const struct status_run *run) {
     for (size_t i = 0; i < s->members.count; i++) {
         append_member(&out, s, &members[i]);
     }
+    for (size_t i = 0; run->is_members_only && i < s->members.count; i++) {
+        buf_append_str(&out, i == 0 ? "\n" : "");
+        append_evidence(&out, &members[i]);
+    }
+    append_alarms(&out, s);
     cli_print_text(buf_span(&out));
+}
+
+/* ---- safe to stop? ---- */
+
+/* Whose row answers: by name, or the replica that was asked. A leaving member's name may stand
+ * twice: the one that is not leaving counts. */
+static const struct api_member *find_stop(const struct status_run *run) {
+    const struct api_status_reply *s = &run->status;
+    const struct api_member *members = s->members.items;
+    const struct api_member *best = NULL;
+    for (size_t i = 0; i < s->members.count; i++) {
+        const struct api_member *m = &members[i];
+        bool is_it = run->stop_name == NULL ? m->id == s->id : strcmp(m->name, run->stop_name) == 0;
+        if (is_it && (best == NULL || strcmp(best->role, "leaving") == 0)) {
+            best = m;
+        }
+    }
+    return best;
+}
+
+static void print_stop(struct status_run *run, const char *name, bool may_stop, const char *why) {
+    if (run->cli->json) {
+        cli_print_json(run->cli, json_pack("{s:s, s:b, s:s, s:b, s:b}", "name", name, "may_stop",
+                                           may_stop, "why", why, "confirmed",
+                                           run->status.is_confirmed, "verified", run->is_verified));
+        return;
+    }
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    buf_appendf(&out, "%s: %s%s%s\n", name, may_stop ? "safe to stop" : "do not stop it now",
+                why[0] != 0 ? ": " : "", why);
+    cli_print_text(buf_span(&out));
+}
+
+/* A replica that belongs to no cluster, or left it, may always go. */
+static RESULT show_stop(struct status_run *run, struct err *err) {
+    const struct api_status_reply *s = &run->status;
+    const struct api_member *m = find_stop(run);
+    bool is_outside = m == NULL && run->stop_name == NULL;
+    const char *name = m != NULL ? m->name : is_outside ? s->name : run->stop_name;
+    bool is_confirmed = s->is_confirmed || is_outside;
+    bool may_stop = is_outside || (is_confirmed && m != NULL && m->may_stop);
+    const char *why = is_outside      ? s->state
+                      : !is_confirmed ? "no quorum confirms the state of the cluster"
+                      : m == NULL     ? ""
+                                      : m->may_stop_why;
+    ENSURE(m != NULL || is_outside, err, NOT_FOUND,
+           "no member is called %s; see `contrast members`", run->stop_name);
+    print_stop(run, name, may_stop, why);
+    ENSURE(may_stop, err, UNAVAILABLE, "%s must not be stopped now: %s", name, why);
+    return OK;
 }
 
 /* ---- the commands ---- */
 
 static RESULT show(struct status_run *run, struct err *err) {
     const struct api_status_reply *s = &run->status;
+    if (run->is_asked_to_stop) {
+        return show_stop(run, err);
+    }
     if (run->cli->json) {
         print_json(run);
     } else {
@@ -233,8 +388,14 @@ static RESULT run_status(struct status_run *run, int argc, char **argv, struct e
     const struct cli_option options[] = {
         {"coordinator", 'c', CLI_STRING, (void *)&coordinators},
         {"manifest", 'm', CLI_STRING, (void *)&manifest},
+        {"safe-to-stop", 0, CLI_FLAG, &run->is_asked_to_stop},
     };
-    TRY(cli_parse(run->cli, options, sizeof options / sizeof options[0], argc, argv, NULL, err));
+    struct cli_list names = {0};
+    TRY(cli_parse(run->cli, options, sizeof options / sizeof options[0], argc, argv, &names, err));
+    ENSURE(names.count == 0 || (run->is_asked_to_stop && names.count == 1), err, USAGE,
+           "unexpected argument %s: only --safe-to-stop takes the name of one replica",
+           names.items[0]);
+    run->stop_name = names.count == 0 ? NULL : names.items[0];
     TRY(dial_parse(coordinators, &run->addresses, err));
     TRY(trust_load(run->cli->workspace, manifest, false, &run->trust, err));
     TRY(ask_any(run, err));
