@@ -33,8 +33,12 @@ const struct wire_type replica_statement_type = WIRE_TYPE(struct replica_stateme
 
 const char *replica_state_name(enum replica_state state) {
     static const char *const names[REPLICA_STATE_COUNT] = {
-        [REPLICA_EMPTY] = "empty",   [REPLICA_PREPARED] = "prepared", [REPLICA_JOINING] = "joining",
-        [REPLICA_MEMBER] = "member", [REPLICA_LEAVING] = "leaving",   [REPLICA_FROZEN] = "frozen",
+        [REPLICA_EMPTY] = "empty",     [REPLICA_PREPARED] = "prepared",
+        [REPLICA_JOINING] = "joining", [REPLICA_VOTER] = "voter",
+        [REPLICA_LEAVING] = "leaving", [REPLICA_FROZEN] = "frozen",
+        [REPLICA_FOUNDER] = "founder", [REPLICA_LEARNER] = "learner",
+        [REPLICA_STANDBY] = "standby", [REPLICA_RECOVERING] = "recovering",
+        [REPLICA_GONE] = "gone",
     };
     return state < REPLICA_STATE_COUNT ? names[state] : "unknown";
 }

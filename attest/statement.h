@@ -19,16 +19,27 @@ struct workload_statement {
     struct span public_key; /* DER SubjectPublicKeyInfo, to be certified */
 };
 
+/* The numbers are on the wire. docs/ARCHITECTURE.md, "States of a replica", has the edges. */
 enum replica_state {
-    REPLICA_EMPTY,    /* belongs to no cluster */
-    REPLICA_PREPARED, /* offered itself as a founder */
-    REPLICA_JOINING,
-    REPLICA_MEMBER,
-    REPLICA_LEAVING,
-    REPLICA_FROZEN, /* neither votes nor applies */
+    REPLICA_EMPTY = 0,      /* belongs to no cluster */
+    REPLICA_PREPARED = 1,   /* offered itself as a founder */
+    REPLICA_JOINING = 2,    /* admitted, in no configuration yet */
+    REPLICA_VOTER = 3,      /* caught up, votes */
+    REPLICA_LEAVING = 4,    /* asked to go */
+    REPLICA_FROZEN = 5,     /* neither votes nor applies; keeps memory */
+    REPLICA_FOUNDER = 6,    /* started, no manifest is committed yet */
+    REPLICA_LEARNER = 7,    /* in the configuration, catching up */
+    REPLICA_STANDBY = 8,    /* caught up, takes over when a voter goes */
+    REPLICA_RECOVERING = 9, /* begins a new epoch */
+    REPLICA_GONE = 10,      /* its life is over: the process ends */
     REPLICA_STATE_COUNT,
 };
 const char *replica_state_name(enum replica_state state); /* "empty", ... */
+/* It holds a log of the cluster and takes part. */
+static inline bool replica_state_is_member(enum replica_state s) {
+    return s == REPLICA_FOUNDER || s == REPLICA_LEARNER || s == REPLICA_VOTER ||
+           s == REPLICA_STANDBY || s == REPLICA_LEAVING;
+}
 
 struct replica_statement {
     uint8_t cluster[32]; /* zero before it belongs to one, as everything below but id and key */

@@ -3,30 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/replica.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "coordinator/replica_internal.h"
 #include "lib/base/log.h"
-#include "lib/base/sm.h"
 #include "lib/crypto/digest.h"
-
-static const struct sm_state states[] = {
-    [REPLICA_EMPTY] = {"empty",
-                       SM_BIT(REPLICA_PREPARED) | SM_BIT(REPLICA_JOINING) | SM_BIT(REPLICA_FROZEN)},
-    [REPLICA_PREPARED] = {"prepared", SM_BIT(REPLICA_JOINING) | SM_BIT(REPLICA_EMPTY) |
-                                          SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
-    [REPLICA_JOINING] = {"joining", SM_BIT(REPLICA_MEMBER) | SM_BIT(REPLICA_FROZEN)},
-    [REPLICA_MEMBER] = {"member", SM_BIT(REPLICA_FROZEN)},
-    [REPLICA_FROZEN] = {"frozen", 0},
-};
-
-static void move(struct replica *r, enum replica_state to) {
-    r->state = (enum replica_state)sm_move(states, (int)r->state, (int)to);
-    log_info("replica %s id=%llu is %s", r->options.name, (unsigned long long)r->options.id,
-             states[to].name);
-}
 
 void replica_default_options(struct replica_options *o) {
     *o = (struct replica_options){
@@ -42,26 +23,6 @@ void replica_default_options(struct replica_options *o) {
 
 uint64_t replica_id_of(struct span spki) {
     return entry_replica_id(spki);
-}
-
-void replica__end(struct replica *r, enum err_code code, const char *format, ...) {
-    if (r->is_reported) {
-        return;
-    }
-    struct err why = {.code = code};
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why.text, sizeof why.text, format, args);
-    va_end(args);
-    r->is_reported = true;
-    if (r->node != NULL) {
-        node_freeze(r->node, why.text);
-    }
-    if (r->state != REPLICA_FROZEN) {
-        move(r, REPLICA_FROZEN);
-    }
-    replica__fail_all(r, ERR_FROZEN, why.text);
-    r->io.gone(r->io.data, &why);
 }
 
 /* The first manifest must be of an owner whom this replica's own measured environment names:
@@ -126,6 +87,7 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
             check_founder_key(r);
         }
         check_history(r);
+        replica__life_manifest(r);
         replica__publish(r);
     }
     if (is_new && (result->type == ENTRY_ADMIT || result->type == ENTRY_RETIRE)) {
@@ -140,26 +102,12 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
     }
 }
 
-static bool is_among(const struct node_member *members, size_t count, uint64_t id) {
-    for (size_t i = 0; i < count; i++) {
-        if (members[i].id == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void on_configured(void *data, uint64_t index, const struct node_member *members,
                           size_t count) {
     struct replica *r = data;
     (void)index;
     replica__configured(r, members, count);
-    bool is_in = is_among(members, count, r->options.id);
-    if (is_in && r->state == REPLICA_JOINING) {
-        move(r, REPLICA_MEMBER);
-    } else if (!is_in && r->state == REPLICA_MEMBER) {
-        replica__end(r, ERR_CANCELED, "removed from the cluster: a restart joins as a new member");
-    }
+    replica__life_configured(r, members, count);
     r->members_ms = 0;
 }
 
@@ -176,6 +124,7 @@ static struct result on_snapshot_load(void *data, struct span bytes, uint64_t in
     struct result checked = check_expected(r, core, err);
     if (!is_ok(checked)) {
         core_free(core);
+        replica__end(r, checked.code, "%s", err->text);
         return checked;
     }
     core_free(r->core);
@@ -234,13 +183,18 @@ static void free_quietly(void *data, uint64_t ticket, const struct replica_reply
     (void)reply;
 }
 
+static void end_quietly(void *data, const struct err *why) {
+    (void)data;
+    (void)why;
+}
+
 void replica_free(struct replica *r) {
     if (r == NULL) {
         return;
     }
     r->io.reply = free_quietly;
     r->io.send = send_nothing;
-    r->is_reported = true;
+    r->io.gone = end_quietly;
     node_free(r->node); /* its pending reads end here */
     r->node = NULL;
     replica__fail_all(r, ERR_CANCELED, "the replica stops");
@@ -273,9 +227,9 @@ static RESULT start_node(struct replica *r, struct err *err) {
 struct result replica_prepare(struct replica *r, struct err *err) {
     ENSURE(r->state == REPLICA_EMPTY || r->state == REPLICA_PREPARED, err, FOUNDED,
            "replica %s is %s: it belongs to a cluster already", r->options.name,
-           states[r->state].name);
+           replica_state_name(r->state));
     if (r->state == REPLICA_EMPTY) {
-        move(r, REPLICA_PREPARED);
+        replica__move(r, REPLICA_PREPARED);
     }
     r->lapse_ms = replica_now(r) + r->options.prepared_ms;
     return OK;
@@ -307,11 +261,11 @@ static RESULT check_own_row(const struct replica *r, struct span found, struct a
 }
 
 struct result replica_found(struct replica *r, struct span found, struct err *err) {
-    if (r->state == REPLICA_MEMBER && span_equal(found, buf_span(&r->found))) {
+    if (replica_state_is_member(r->state) && span_equal(found, buf_span(&r->found))) {
         return OK; /* another founder passed it on */
     }
     ENSURE(r->state == REPLICA_PREPARED, err, FOUNDED, "replica %s is %s, not prepared",
-           r->options.name, states[r->state].name);
+           r->options.name, replica_state_name(r->state));
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct entry entry;
@@ -324,7 +278,7 @@ struct result replica_found(struct replica *r, struct span found, struct err *er
     }
     TRY(apply_found(r, found, err));
     TRY(start_node(r, err));
-    move(r, REPLICA_MEMBER);
+    replica__move(r, REPLICA_FOUNDER);
     r->lapse_ms = replica_now(r) + r->options.founding_ms;
     replica__publish(r);
     replica__set_peers(r);
@@ -335,12 +289,12 @@ struct result replica_join(struct replica *r, const struct replica_admission *ad
                            struct err *err) {
     ENSURE(r->state == REPLICA_EMPTY || r->state == REPLICA_PREPARED, err, FOUNDED,
            "replica %s is %s: it belongs to a cluster already", r->options.name,
-           states[r->state].name);
+           replica_state_name(r->state));
     TRY(apply_found(r, admission->found, err));
     TRY(start_node(r, err));
     r->expected_generation = admission->generation;
     memcpy(r->expected_head, admission->head, sizeof r->expected_head);
-    move(r, REPLICA_JOINING);
+    replica__move(r, REPLICA_JOINING);
     /* A member that was admitted and never got into the configuration gives up. */
     r->lapse_ms = replica_now(r) + r->options.founding_ms;
     r->io.peers(r->io.data, core_cluster(r->core), admission->members, admission->member_count);
@@ -350,56 +304,18 @@ struct result replica_join(struct replica *r, const struct replica_admission *ad
 
 /* --- Events */
 
-/* Time in which the host paused this process counts for no lapse: what came meanwhile is heard
- * first. Ticks are never further apart than REPLICA_MEMBERS_MS otherwise. */
-static void forgive_pause(struct replica *r) {
-    uint64_t now = replica_now(r);
-    uint64_t gap = r->ticked_ms == 0 ? 0 : now - r->ticked_ms;
-    r->ticked_ms = r->node == NULL ? 0 : now; /* without a node there is nothing to tick for */
-    if (gap >= REPLICA_PAUSE_MS && r->lapse_ms != 0) {
-        r->lapse_ms += gap;
-    }
-}
-
-static void check_lapse(struct replica *r) {
-    if (r->lapse_ms == 0 || replica_now(r) < r->lapse_ms) {
-        return;
-    }
-    r->lapse_ms = 0;
-    bool is_new = r->state == REPLICA_MEMBER && core_generation(r->core) == 0;
-    if (r->state == REPLICA_PREPARED) {
-        log_warn("no founding followed the preparation: empty again");
-        move(r, REPLICA_EMPTY);
-    } else if (r->state == REPLICA_JOINING) {
-        replica__end(r, ERR_TIMEOUT, "admitted, but not taken into the configuration in time");
-    } else if (is_new && node_last_index(r->node) > node_commit_index(r->node)) {
-        /* The manifest may be in the log, committed and acknowledged, and only that not known. */
-        r->lapse_ms = replica_now(r) + r->options.founding_ms;
-    } else if (is_new) {
-        replica__end(r, ERR_TIMEOUT, "founded, but no manifest was committed in time");
-    }
-}
-
-static void check_health(struct replica *r) {
-    struct err why;
-    if (r->node != NULL && !r->is_reported && !is_ok(node_health(r->node, &why))) {
-        replica__end(r, why.code, "%s", why.text);
-    }
-}
-
 void replica_tick(struct replica *r) {
-    if (r->state == REPLICA_FROZEN) {
+    if (replica__is_over(r)) {
         return;
     }
-    forgive_pause(r);
-    check_lapse(r);
-    if (r->node != NULL) {
+    replica__life_tick(r);
+    if (r->node != NULL && !replica__is_over(r)) {
         if (replica_now(r) >= node_deadline(r->node)) {
             node_tick(r->node);
         }
         replica__propose_tick(r);
         replica__members_tick(r);
-        check_health(r);
+        replica__check_health(r);
     }
 }
 
@@ -408,7 +324,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 uint64_t replica_deadline(const struct replica *r) {
-    if (r->state == REPLICA_FROZEN) {
+    if (replica__is_over(r)) {
         return UINT64_MAX;
     }
     uint64_t at = r->lapse_ms == 0 ? UINT64_MAX : r->lapse_ms;
@@ -421,7 +337,7 @@ uint64_t replica_deadline(const struct replica *r) {
 }
 
 void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span body) {
-    if (r->node == NULL || r->state == REPLICA_FROZEN) {
+    if (r->node == NULL || replica__is_over(r)) {
         return;
     }
     switch ((enum replica_frame)type) {
@@ -451,7 +367,7 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
     default:
         log_warn("frame %u from replica %llu is unknown", type, (unsigned long long)peer);
     }
-    check_health(r);
+    replica__check_health(r);
 }
 
 void replica_link(struct replica *r, uint64_t peer, bool is_up) {

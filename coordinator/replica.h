@@ -5,14 +5,8 @@
  *   session -> replica_propose / _issue / _confirm / _status -> io.reply, exactly once each
  *   link    -> replica_receive                               -> io.send
  *
- * Life (ARCHITECTURE section 6):
- *
- *            prepare            start
- *   EMPTY ----------> PREPARED -------> MEMBER ---> FROZEN  (removed, diverged or lapsed: no vote,
- * no |  ^--- lapse ----'                  ^               apply; the process ends, and a new one |
- * |               joins under a new id)
- *     '------ join ------> JOINING --------'  (in the configuration, first entry applied); also
- *                                              from PREPARED: a founder that was not needed
+ * Life, as docs/ARCHITECTURE.md draws it ("States of a replica"): empty -> prepared -> founder, or
+ * joining -> learner -> standby, -> voter -> leaving -> gone; frozen and recovering beside them.
  *
  * A proposal is stamped with {own id, sequence}: it reaches the leader directly or through a link,
  * is sent again when the leader changes, is applied once (core dedupe), and is answered when this
@@ -66,7 +60,8 @@ struct replica_io {
     /* A new view: manifest, certificates or members changed. Called before any reply that depends
      * on it. */
     void (*publish)(void *data, struct view *view);
-    /* This replica's life is over; `why` says so. Called once. */
+    /* GONE: this replica's life is over; `why` says so, code OK when it left as asked. Called once.
+     */
     void (*gone)(void *data, const struct err *why);
     /* The log's endorsements, the manifest or the members changed. May be NULL. */
     void (*endorsed)(void *data);
@@ -110,8 +105,8 @@ void replica_link(struct replica *r, uint64_t peer, bool is_up);
 
 /* EMPTY -> PREPARED for prepared_ms; again while PREPARED prolongs it. FOUNDED otherwise. */
 RESULT replica_prepare(struct replica *r, struct err *err);
-/* PREPARED -> MEMBER with this FOUND record, which must name this replica by id and key; again with
- * the same record: success. */
+/* PREPARED -> FOUNDER with this FOUND record, which must name this replica by id and key; again
+ * with the same record: success. */
 RESULT replica_found(struct replica *r, struct span found, struct err *err);
 /* What a joiner learned over its attested session, chain of signatures checked. Borrowed. */
 struct replica_admission {

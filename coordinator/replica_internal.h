@@ -1,4 +1,4 @@
-/* Replica, inside: what replica.c, replica_propose.c and replica_members.c share.
+/* Replica, inside: what the replica*.c files share.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_REPLICA_INTERNAL_H
@@ -40,7 +40,11 @@ struct waiting_issue {
     struct buf spki;
 };
 
-enum waiter_kind { WAITER_CONFIRM, WAITER_STATUS };
+enum waiter_kind {
+    WAITER_CONFIRM,
+    WAITER_STATUS,
+    WAITER_LEARNER, /* this replica itself: no ticket, no reply */
+};
 
 /* Somebody who waits for a quorum's confirmation, then for its index to be applied. */
 struct waiter {
@@ -83,9 +87,9 @@ struct replica {
     const struct host *host;
     struct replica_io io;
     enum replica_state state;
-    bool is_reported; /* io.gone was called */
+    struct err why; /* of FROZEN and GONE */
     struct node_io node_io;
-    struct node *node; /* NULL until MEMBER or JOINING */
+    struct node *node; /* NULL until FOUNDER or JOINING */
     struct core *core;
     struct core_result result; /* of the entry being applied */
     struct buf found;
@@ -127,7 +131,16 @@ static inline uint64_t replica_now(const struct replica *r) {
     return host_monotonic_ms(r->host);
 }
 
+/* replica_life.c */
+void replica__move(struct replica *r, enum replica_state to); /* along an edge of the table */
+bool replica__is_over(const struct replica *r);               /* FROZEN or GONE */
 void replica__end(struct replica *r, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+void replica__freeze(struct replica *r, const char *text);
+void replica__check_health(struct replica *r);
+void replica__caught_up(struct replica *r);
+void replica__life_configured(struct replica *r, const struct node_member *members, size_t count);
+void replica__life_manifest(struct replica *r); /* one was applied */
+void replica__life_tick(struct replica *r);
 
 /* replica_propose.c */
 void replica__applied(struct replica *r);          /* r->result is the newest */
@@ -139,6 +152,9 @@ void replica__forwarded(struct replica *r, uint64_t peer, struct span body);
 void replica__read_asked(struct replica *r, uint64_t peer, struct span body);
 void replica__read_answered(struct replica *r, struct span body);
 void replica__progress(struct replica *r); /* something was applied: waiters may be done */
+/* Asks a quorum how far the log is, unless that is under way: replica__caught_up when it is applied
+ * here. */
+void replica__prove_caught_up(struct replica *r);
 /* Proposes for this replica itself: nobody waits. */
 void replica__propose_own(struct replica *r, enum entry_type type, void *body);
 

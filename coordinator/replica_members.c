@@ -287,7 +287,7 @@ static void notice_pause(struct replica *r, uint64_t now) {
  * that was admitted after it lost touch, with whom it has no link. Any member that it has one with
  * tells. */
 static void tell_removed(struct replica *r, uint64_t now) {
-    if (now < r->removed_ms || r->state != REPLICA_MEMBER) {
+    if (now < r->removed_ms || !replica_state_is_member(r->state)) {
         return;
     }
     r->removed_ms = now + REPLICA_REMOVED_MS;
@@ -303,7 +303,7 @@ static void tell_removed(struct replica *r, uint64_t now) {
 /* A member was in a configuration that it had applied. One that applied more and does not have it
  * in its committed configuration knows of its removal. */
 void replica__removed_received(struct replica *r, uint64_t peer, struct span body) {
-    if (body.size == 8 && r->state == REPLICA_MEMBER &&
+    if (body.size == 8 && replica_state_is_member(r->state) &&
         load_u64be(body.data) > replica_applied(r)) {
         replica__end(r, ERR_CANCELED,
                      "removed from the cluster, says replica %llu: a restart joins as a new member",
@@ -319,7 +319,7 @@ void replica__members_tick(struct replica *r) {
         return;
     }
     r->members_ms = now + REPLICA_MEMBERS_MS;
-    if (!replica_is_leader(r) || !node_is_settled(r->node) || r->state != REPLICA_MEMBER) {
+    if (!replica_is_leader(r) || !node_is_settled(r->node) || !replica_state_is_member(r->state)) {
         r->confirmed_ms = 0;
         return;
     }
@@ -491,14 +491,23 @@ static const char *why_waiting(const struct replica *r) {
         return "offered as a founder: waits for the owner's signature";
     case REPLICA_JOINING:
         return "admitted: waits to be taken into the configuration";
-    case REPLICA_MEMBER:
+    case REPLICA_FOUNDER:
+        return "founded: waits for the first manifest to be committed";
+    case REPLICA_LEARNER:
+        return "in the configuration: catches up with the log";
+    case REPLICA_VOTER:
+    case REPLICA_STANDBY:
         return replica_leader(r) == 0 ? "no leader is known: waits for an election" : "";
     case REPLICA_LEAVING:
+        return "asked to leave: waits to be out of the configuration";
+    case REPLICA_RECOVERING:
+        return "begins a new epoch";
     case REPLICA_FROZEN:
+    case REPLICA_GONE:
     case REPLICA_STATE_COUNT:
         break;
     }
-    return "left the cluster: a restart joins as a new member";
+    return r->why.text;
 }
 
 void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,

@@ -84,7 +84,7 @@ static void dispatch(struct replica *r, struct pending *p) {
 }
 
 void replica__resend(struct replica *r, bool all) {
-    if (r->node == NULL || r->state == REPLICA_FROZEN) {
+    if (r->node == NULL || replica__is_over(r)) {
         return;
     }
     uint64_t now = replica_now(r);
@@ -126,8 +126,8 @@ static bool admit_request(struct replica *r, uint64_t ticket) {
         reply_error(r, ticket, ERR_NOT_FOUNDED, "no manifest is set yet: run `contrast set`");
         return false;
     }
-    if (r->state == REPLICA_FROZEN) {
-        reply_error(r, ticket, ERR_FROZEN, "this replica left the cluster");
+    if (replica__is_over(r)) {
+        reply_error(r, ticket, ERR_FROZEN, r->why.text);
         return false;
     }
     if (r->pending_count >= LIMIT_PENDING_REQUESTS) {
@@ -303,6 +303,13 @@ static void finish_waiter(struct replica *r, struct waiter *w, enum err_code cod
     struct arena arena = {0};
     struct replica_reply reply = {.code = code, .index = w->index};
     struct api_status_reply status;
+    if (w->kind == WAITER_LEARNER) {
+        mem_free(w);
+        if (code == ERR_OK) {
+            replica__caught_up(r);
+        }
+        return;
+    }
     if (w->kind == WAITER_STATUS) {
         replica__status_fill(r, code == ERR_OK, &arena, &status);
         reply.code = ERR_OK;
@@ -388,8 +395,17 @@ static void wait_for(struct replica *r, uint64_t ticket, enum waiter_kind kind) 
                          .deadline_ms = replica_now(r) + REPLICA_READ_MS,
                          .next = r->waiters};
     r->waiters = w;
-    r->pending_count++;
+    r->pending_count += kind == WAITER_LEARNER ? 0 : 1;
     ask(r, w);
+}
+
+void replica__prove_caught_up(struct replica *r) {
+    for (const struct waiter *w = r->waiters; w != NULL; w = w->next) {
+        if (w->kind == WAITER_LEARNER) {
+            return;
+        }
+    }
+    wait_for(r, 0, WAITER_LEARNER);
 }
 
 void replica_confirm(struct replica *r, uint64_t ticket) {
@@ -399,7 +415,7 @@ void replica_confirm(struct replica *r, uint64_t ticket) {
 }
 
 void replica_status(struct replica *r, uint64_t ticket) {
-    if (r->node != NULL && r->state != REPLICA_FROZEN) {
+    if (r->node != NULL && !replica__is_over(r)) {
         if (admit_request(r, ticket)) {
             wait_for(r, ticket, WAITER_STATUS);
         }

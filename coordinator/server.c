@@ -165,7 +165,7 @@ static const struct core *endorser_core(void *data) {
 
 static bool endorser_may_propose(void *data) {
     const struct server *s = data;
-    return replica_state_of(s->replica) == REPLICA_MEMBER;
+    return replica_state_is_member(replica_state_of(s->replica));
 }
 
 static void endorser_propose(void *data, uint64_t ticket, struct span entry) {
@@ -299,7 +299,7 @@ static void open_link(struct server *s, uint64_t id, const char *address, struct
 static bool needs_judgement(const struct server *s, uint64_t id) {
     const struct core_member *m = core_find_member(replica_core(s->replica), id);
     return m != NULL && core_generation(replica_core(s->replica)) > 0 && m->admitted_index > 1 &&
-           replica_state_of(s->replica) == REPLICA_MEMBER &&
+           replica_state_is_member(replica_state_of(s->replica)) &&
            !is_among(s->judged, s->judged_count, id);
 }
 
@@ -373,7 +373,7 @@ static bool start_links(struct server *s, const uint8_t cluster[32]) {
         .host = s->identity.host,
         .id = s->identity.id,
         .epoch = 1,
-        .version = ENTRY_VERSION,
+        .version = entry_version,
         .key = &s->identity.key,
         .certificate = buf_span(&s->certificate),
         .listen_host = s->config->listen,

@@ -72,7 +72,7 @@ static struct replica_statement replica_of(const struct pair_end *e) {
         .replica_id = statement_replica_id(buf_span(&e->spki)),
         .public_key = buf_span(&e->spki),
         .commit_index = 7,
-        .state = REPLICA_MEMBER,
+        .state = REPLICA_VOTER,
     };
 }
 

@@ -260,7 +260,7 @@ static struct replica_statement example_replica(struct span spki) {
         .commit_index = 128,
         .ledger_size = 65535,
         .generation = UINT64_C(4294967296),
-        .state = REPLICA_MEMBER,
+        .state = REPLICA_VOTER,
         .has_confirmed = true,
         .confirmed_index = 100,
     };

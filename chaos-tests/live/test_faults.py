@@ -137,7 +137,7 @@ class Faults(LiveTest):
         def is_replaced():
             members = c.members(2, *VOTING)
             return len(members) == 3 and first not in [m["id"] for m in members] and \
-                c.status(5)["state"] == "member"
+                c.status(5)["state"] in ("voter", "standby")
         wait_until(is_replaced, 30, "the second process is the new coordinator-1")
 
     def test_without_quorum_nothing_is_current_and_nothing_hangs(self):

@@ -351,7 +351,7 @@ void sim_check_rest(struct sim *s) {
     }
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
-        if (p->replica == NULL || replica_state_of(p->replica) != REPLICA_MEMBER) {
+        if (!sim_pod_is_member(p)) {
             sim_fail(s, "pod %u is %s at rest", i,
                      p->replica == NULL ? "down"
                                         : replica_state_name(replica_state_of(p->replica)));

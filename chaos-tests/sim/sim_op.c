@@ -28,6 +28,7 @@ void sim_op_fill_member(const struct sim *s, const struct sim_pod *p, struct are
         .user_address = arena_strndup(arena, "", 0),
         .spki = SPAN(p->spki),
         .evidence = span_str("evidence that its admission judged"),
+        .version = entry_version,
     };
     memcpy(out->host_data, p->host_data, sizeof out->host_data);
 }

@@ -170,7 +170,7 @@ void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
 }
 
 bool sim_pod_is_member(const struct sim_pod *p) {
-    return p->replica != NULL && replica_state_of(p->replica) == REPLICA_MEMBER;
+    return p->replica != NULL && replica_state_is_member(replica_state_of(p->replica));
 }
 
 static void join(struct sim *s, struct sim_pod *p) {

@@ -313,7 +313,7 @@ static void test_one_founder_is_a_cluster(void **state) {
     struct bench *b = *state;
     found(b, 1);
     set_first(b, leader(b));
-    assert_int_equal(replica_state_of(b->pods[0].replica), REPLICA_MEMBER);
+    assert_int_equal(replica_state_of(b->pods[0].replica), REPLICA_VOTER);
 }
 
 static void test_three_founders_hold_the_same(void **state) {
@@ -476,7 +476,7 @@ static void test_a_newcomer_stands_by(void **state) {
     struct bench *b = begin(state);
     join(b, core_head(replica_core(b->pods[0].replica)));
     struct pod *p = &b->pods[3];
-    assert_int_equal(replica_state_of(p->replica), REPLICA_MEMBER);
+    assert_int_equal(replica_state_of(p->replica), REPLICA_STANDBY);
     assert_int_equal(core_generation(replica_core(p->replica)), 1);
     struct node_member members[LIMIT_MEMBERS];
     assert_int_equal(node_members(p->replica->node, members), 4);
@@ -563,7 +563,7 @@ static void test_a_newcomer_keeps_its_peers_in_old_history(void **state) {
                                 .time = WORLD_TIME};
     assert_int_equal(propose(b, leader(b), ENTRY_ADMIT, &other), ERR_OK);
     join(b, core_head(replica_core(b->pods[0].replica)));
-    assert_int_equal(replica_state_of(b->pods[3].replica), REPLICA_MEMBER);
+    assert_int_equal(replica_state_of(b->pods[3].replica), REPLICA_STANDBY);
     assert_int_equal(b->pods[3].early_peers, 1); /* those of its admission */
 }
 

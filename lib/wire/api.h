@@ -148,7 +148,7 @@ struct api_alarm {
 };
 
 struct api_status_reply {
-    char *state; /* "empty", "prepared", "joining", "member", "gone" */
+    char *state; /* as attest/statement.h names it: "empty", "voter", "standby", ... */
     char *why;   /* what it waits for; "" */
     char *name;
     uint64_t id;

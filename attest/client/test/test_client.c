@@ -348,7 +348,7 @@ static void make_statement(struct world *w) {
                                               .public_key = server_spki(w, &spki),
                                               .commit_index = 9,
                                               .generation = GENERATIONS,
-                                              .state = REPLICA_MEMBER};
+                                              .state = REPLICA_VOTER};
     w->statement.replica_id = statement_replica_id(w->statement.public_key);
     memcpy(w->statement.cluster, h->cluster, 32);
     memcpy(w->statement.head, h->heads[GENERATIONS - 1], 32);

@@ -57,7 +57,7 @@ static void make_statement(struct ground *g) {
     key_spki(&key, &spki);
     struct replica_statement s = {.replica_id = statement_replica_id(buf_span(&spki)),
                                   .public_key = buf_span(&spki),
-                                  .state = REPLICA_MEMBER,
+                                  .state = REPLICA_VOTER,
                                   .commit_index = 7,
                                   .has_confirmed = true,
                                   .confirmed_index = 7};
