@@ -21,10 +21,9 @@
 
 #include "cli/deployment.h"
 #include "cli/founding.h"
+#include "cli/owner_key.h"
 #include "cli/trust.h"
-#include "lib/base/file.h"
 
-#define KEY_FILE_MAX (64 * 1024)
 #define RESOLVE_TRIES 5
 #define RESOLVE_PAUSE_S 2
 
@@ -45,8 +44,7 @@ struct set_run {
     struct dial_list addresses;
     struct trust trust;
     struct deployment deployment;
-    struct key key;
-    struct buf spki;
+    struct owner_key key;
     struct dial *dial;
     struct remote remote;
     uint8_t cluster[32]; /* of the transition */
@@ -71,8 +69,7 @@ static void free_run(struct set_run *run) {
     hang_up(run);
     trust_deinit(&run->trust);
     deployment_deinit(&run->deployment);
-    key_deinit(&run->key);
-    buf_deinit(&run->spki);
+    owner_key_deinit(&run->key);
 }
 
 /* ---- local input ---- */
@@ -102,38 +99,15 @@ static RESULT parse_options(struct set_run *run, int argc, char **argv, struct e
     return OK;
 }
 
-static RESULT check_key(struct set_run *run, const char *path, struct err *err) {
-    ENSURE(key_is_private(&run->key), err, CONFIG,
-           "%s: holds a public key alone; signing needs the private one", path);
-    enum key_kind kind = key_kind_of(&run->key);
-    ENSURE(kind == KEY_P256 || kind == KEY_P384 || kind == KEY_ED25519, err, CONFIG,
-           "%s: want a P-384, P-256 or Ed25519 key", path);
-    uint8_t digest[32];
-    key_spki(&run->key, &run->spki);
-    key_digest(&run->key, digest);
+static RESULT load_key(struct set_run *run, struct err *err) {
+    struct owner_key *key = &run->key;
+    TRY(owner_key_load(run->cli->workspace, run->options.key, key, err));
     if (run->trust.own.owner_count == 0) {
         log_warn("the manifest names no owner key: no further update will be possible");
-    } else if (!manifest_has_owner(&run->trust.own, digest)) {
-        log_warn("%s is not among the owner keys of the manifest", path);
+    } else if (!manifest_has_owner(&run->trust.own, key->digest)) {
+        log_warn("%s is not among the owner keys of the manifest", key->path.text);
     }
     return OK;
-}
-
-static RESULT load_key(struct set_run *run, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf pem = {0};
-    struct workspace_path path = {0};
-    TRY(workspace_choose(run->cli->workspace, run->options.key, "workload-owner.pem", &path, err));
-    struct result r = file_read(path.text, KEY_FILE_MAX, &pem, err);
-    if (r.code == ERR_NOT_FOUND) {
-        return err_set(err, ERR_CONFIG,
-                       "%s: no such file; every set is signed by a workload owner: run `contrast "
-                       "generate`, or name the key with --workload-owner-key",
-                       path.text);
-    }
-    TRY(r);
-    TRY(err_wrap(key_from_pem(buf_span(&pem), &run->key, err), err, "%s", path.text));
-    return check_key(run, path.text, err);
 }
 
 static RESULT load_local(struct set_run *run, struct err *err) {
@@ -212,7 +186,7 @@ static RESULT sign(struct set_run *run, uint64_t epoch, struct buf *signature, s
     memcpy(t.manifest_hash, run->trust.own.hash, sizeof t.manifest_hash);
     manifest_policies_hash(&run->trust.own, t.policies_hash);
     transition_hash(&t, run->transition);
-    return transition_sign(run->transition, &run->key, signature, err);
+    return transition_sign(run->transition, &run->key.key, signature, err);
 }
 
 /* ---- founding ---- */
@@ -256,7 +230,7 @@ static RESULT commit(struct set_run *run, struct err *err) {
     TRY(sign(run, 1, &signature, err));
     TRY(workspace_write_cluster(run->cli->workspace, run->cluster, true, err));
     struct api_commit ask = {.manifest = buf_span(&run->trust.bytes),
-                             .spki = buf_span(&run->spki),
+                             .spki = buf_span(&run->key.spki),
                              .signature = buf_span(&signature)};
     memcpy(ask.cluster, run->cluster, sizeof ask.cluster);
     run->is_sent = true;
@@ -291,9 +265,7 @@ static RESULT check_head(struct set_run *run, struct err *err) {
            "changed since you looked: the active transition is %s (generation %" PRIu64
            "); run `contrast verify`, look at what changed, then set again",
            head, h->generation);
-    uint8_t digest[32];
-    key_digest(&run->key, digest);
-    if (!run->already && !manifest_has_owner(&run->remote.verdict.latest, digest)) {
+    if (!run->already && !manifest_has_owner(&run->remote.verdict.latest, run->key.digest)) {
         log_warn("the key is not among the owners of the active manifest");
     }
     return OK;
@@ -304,7 +276,7 @@ static RESULT send_set(struct set_run *run, struct err *err) {
     struct buf signature = {0};
     TRY(sign(run, run->remote.history->epoch, &signature, err));
     struct api_set ask = {.manifest = buf_span(&run->trust.bytes),
-                          .spki = buf_span(&run->spki),
+                          .spki = buf_span(&run->key.spki),
                           .signature = buf_span(&signature)};
     memcpy(ask.previous, run->previous, sizeof ask.previous);
     run->is_sent = true;

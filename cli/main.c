@@ -8,6 +8,7 @@
 #include "cli/cmd_layer.h"
 #include "cli/cmd_measure.h"
 #include "cli/cmd_policy.h"
+#include "cli/cmd_retire.h"
 #include "cli/cmd_set.h"
 #include "cli/cmd_status.h"
 #include "cli/cmd_verify.h"
@@ -19,6 +20,7 @@ static const struct cli_command COMMANDS[] = {
     {"verify", cmd_verify, "verify a Coordinator and write what it has to verify/",
      CMD_VERIFY_HELP},
     {"status", cmd_status, "state and members of a cluster", CMD_STATUS_HELP},
+    {"members retire", cmd_retire, "remove a replica from its cluster", CMD_RETIRE_HELP},
     {"members", cmd_members, "the members of a cluster", CMD_MEMBERS_HELP},
     {"history", cmd_history, "the manifests of a cluster and who signed them", CMD_HISTORY_HELP},
     {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
