@@ -220,6 +220,17 @@ void client_history_free(struct client_history *h) {
     }
 }
 
+struct transition_history client_history_chain(const struct client_history *h) {
+    struct transition_history chain = {
+        .records = h->records,
+        .count = h->count,
+        .recoveries = h->recoveries,
+        .recovery_count = h->recovery_count,
+    };
+    memcpy(chain.cluster, h->cluster, sizeof chain.cluster);
+    return chain;
+}
+
 struct attest_channel client_channel(struct client *c) {
     return attest_channel_of_tls(net_conn_tls(c->conn));
 }
@@ -249,9 +260,10 @@ static RESULT judge_chain(const struct client *c, const struct client_trust *tru
         uint8_t (*out)[32];
     } digests = {trust->owner_digests};
     owners.owner_digests = digests.out; /* read only */
-    TRY(err_wrap(transition_verify_chain(h->cluster, h->epoch, h->records, h->count, &owners,
-                                         &out->latest, out->head, err),
-                 err, "manifest history"));
+    struct transition_history chain = client_history_chain(h);
+    TRY(err_wrap(
+        transition_verify_chain(&chain, &owners, &out->latest, out->head, &out->epoch, err), err,
+        "manifest history"));
     out->has_latest = true;
     return OK;
 }

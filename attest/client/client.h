@@ -28,6 +28,8 @@ struct client_history {
     uint64_t generation; /* 0 = no manifest */
     struct transition_record *records;
     size_t count;
+    struct transition_recovery *recoveries; /* by rising epoch; asked for when `epoch` is above 1 */
+    size_t recovery_count;
     char *root_ca_pem;
     char *mesh_ca_pem;
     struct arena arena;
@@ -73,6 +75,8 @@ const struct client_history *client_history(const struct client *c);
  * was judged outlives the connection. */
 struct client_history *client_take_history(struct client *c);
 void client_history_free(struct client_history *h); /* accepts NULL */
+/* As transition_verify_chain takes it; borrows from `h`. */
+struct transition_history client_history_chain(const struct client_history *h);
 /* The connection's binding, to make evidence of one's own. */
 struct attest_channel client_channel(struct client *c);
 /* The raw evidence message of the server, to keep beside a verdict. */
@@ -90,8 +94,12 @@ struct client_trust {
     size_t permitted_root_count;
     const struct span *crls; /* own revocation lists (DER), besides the evidence's */
     size_t crl_count;
-    bool must_have_manifest; /* a server without one is NOT_FOUNDED */
-    int64_t at;              /* unix seconds */
+    /* The highest epoch that the caller has ever verified of `cluster_seen`, 0 = none: a server of
+     * that cluster that proves a lower one is ROLLBACK. cluster_seen NULL: of any cluster. */
+    uint64_t epoch_seen;
+    const uint8_t *cluster_seen; /* [32] */
+    bool must_have_manifest;     /* a server without one is NOT_FOUNDED */
+    int64_t at;                  /* unix seconds */
     /* Gets what the server's host did not hand out; as in struct attest_policy. */
     RESULT(*endorse)
     (void *data, const struct snp_options *options, struct snp_evidence *evidence,
@@ -104,6 +112,7 @@ struct client_verdict {
     struct manifest latest; /* the newest manifest of the chain, when there is one */
     bool has_latest;
     uint8_t head[32];
+    uint64_t epoch; /* of the chain; 0 without a manifest */
     struct attest_peer peer;
 };
 void client_verdict_deinit(struct client_verdict *v);

@@ -6,18 +6,19 @@
 #include <string.h>
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
 
-#define PKCS1_MAX 2080 /* bytes: RSA with 16384 bits */
-
+#define KEY_PSS_SALT 48 /* bytes: the size of SHA-384 */
 void key_deinit(struct key *k) {
     EVP_PKEY_free(k->pkey);
     k->pkey = NULL;
@@ -202,16 +203,42 @@ void key_pkcs1(const struct key *k, struct buf *out) {
     OPENSSL_free(der);
 }
 
+/* FIPS 186-5 section 5.1: 2^16 < e < 2^256, odd. With e = 1 everything is its own signature. The
+ * upper bound here is OpenSSL's own for large moduli: 64 bits. */
+static bool is_sound_rsa(const EVP_PKEY *pkey, int bits_min) {
+    int bits = EVP_PKEY_get_bits(pkey);
+    BIGNUM *n = NULL;
+    BIGNUM *e = NULL;
+    bool is_sound = bits >= bits_min && bits <= KEY_RSA_BITS_MAX &&
+                    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+                    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(n) &&
+                    BN_is_odd(e) && BN_num_bits(e) > 16 && BN_num_bits(e) <= 64;
+    BN_free(n);
+    BN_free(e);
+    return is_sound;
+}
+
+static bool is_pkcs1_of(const EVP_PKEY *pkey, struct span der) {
+    unsigned char *again = NULL;
+    int n = i2d_PublicKey(pkey, &again);
+    bool is_same = n > 0 && span_equal(span_of(again, (size_t)n), der);
+    OPENSSL_free(again);
+    return is_same;
+}
+
 struct result key_from_pkcs1(struct span der, int bits_min, struct key *out, struct err *err) {
-    ENSURE(der.size > 0 && der.size <= PKCS1_MAX, err, MALFORMED, "RSA public key of %zu bytes",
+    ENSURE(der.size > 0 && der.size <= LIMIT_PKCS1, err, MALFORMED, "RSA public key of %zu bytes",
            der.size);
     const unsigned char *at = der.data;
     EVP_PKEY *pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)der.size);
+    bool is_good = pkey != NULL && is_sound_rsa(pkey, bits_min) && is_pkcs1_of(pkey, der);
     ERR_clear_error();
-    if (pkey == NULL || at != der.data + der.size || EVP_PKEY_get_bits(pkey) < bits_min) {
+    if (!is_good) {
         EVP_PKEY_free(pkey);
-        return err_set(err, ERR_MALFORMED, "not a PKCS#1 RSA public key of at least %d bits",
-                       bits_min);
+        return err_set(err, ERR_MALFORMED,
+                       "not a PKCS#1 RSA public key of %d to %d bits with an exponent above 2^16, "
+                       "in DER",
+                       bits_min, KEY_RSA_BITS_MAX);
     }
     out->pkey = pkey;
     return OK;
@@ -294,6 +321,8 @@ static const EVP_MD *digest_of(const struct key *k, bool *is_known) {
     case KEY_ED25519:
         return NULL;
     case KEY_RSA:
+        *is_known = is_sound_rsa(k->pkey, KEY_RSA_BITS_MIN);
+        return EVP_sha384();
     case KEY_OTHER:
         break;
     }
@@ -301,15 +330,28 @@ static const EVP_MD *digest_of(const struct key *k, bool *is_known) {
     return NULL;
 }
 
+/* PSS where the key is RSA: the digest of MGF1 is that of the message by default (RFC 8017 section
+ * 9.1.1), but said here all the same. */
+static bool set_padding(const struct key *k, EVP_PKEY_CTX *ctx) {
+    return key_kind_of(k) != KEY_RSA ||
+           (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+            EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha384()) == 1 &&
+            EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, KEY_PSS_SALT) == 1);
+}
+
 struct result key_sign(const struct key *k, struct span message, struct buf *out, struct err *err) {
     bool is_known = false;
     const EVP_MD *md = digest_of(k, &is_known);
-    ENSURE(is_known, err, INVALID, "cannot sign with this kind of key: want P-256, P-384, Ed25519");
-    uint8_t signature[LIMIT_SIGNATURE];
+    ENSURE(is_known, err, INVALID,
+           "cannot sign with this kind of key: want P-256, P-384, Ed25519 or RSA of %d to %d bits",
+           KEY_RSA_BITS_MIN, KEY_RSA_BITS_MAX);
+    uint8_t signature[LIMIT_RSA_SIGNATURE];
     size_t size = sizeof signature;
+    EVP_PKEY_CTX *of_key = NULL; /* the EVP_MD_CTX's */
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CHECK(ctx != NULL);
-    bool is_signed = EVP_DigestSignInit(ctx, NULL, md, NULL, k->pkey) == 1 &&
+    bool is_signed = EVP_DigestSignInit(ctx, &of_key, md, NULL, k->pkey) == 1 &&
+                     set_padding(k, of_key) &&
                      EVP_DigestSign(ctx, signature, &size, message.data, message.size) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
@@ -323,14 +365,87 @@ struct result key_verify(const struct key *k, struct span message, struct span s
     bool is_known = false;
     const EVP_MD *md = digest_of(k, &is_known);
     ENSURE(is_known, err, SIGNATURE, "signature of an unknown kind of key");
+    EVP_PKEY_CTX *of_key = NULL; /* the EVP_MD_CTX's */
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CHECK(ctx != NULL);
     int verdict =
-        EVP_DigestVerifyInit(ctx, NULL, md, NULL, k->pkey) == 1
+        EVP_DigestVerifyInit(ctx, &of_key, md, NULL, k->pkey) == 1 && set_padding(k, of_key)
             ? EVP_DigestVerify(ctx, signature.data, signature.size, message.data, message.size)
             : 0;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
     ENSURE(verdict == 1, err, SIGNATURE, "the signature is not valid");
+    return OK;
+}
+
+/* --- Sealing */
+
+/* The context takes over a copy of the label, which the library frees. */
+static bool set_label(EVP_PKEY_CTX *ctx, struct span label) {
+    if (label.size == 0) {
+        return true;
+    }
+    CHECK(label.size <= KEY_LABEL_MAX);
+    void *copy = OPENSSL_memdup(label.data, label.size);
+    if (copy == NULL || EVP_PKEY_CTX_set0_rsa_oaep_label(ctx, copy, (int)label.size) != 1) {
+        OPENSSL_free(copy);
+        return false;
+    }
+    return true;
+}
+
+static bool set_oaep(EVP_PKEY_CTX *ctx, struct span label) {
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
+           EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 && set_label(ctx, label);
+}
+
+static RESULT check_rsa(const struct key *k, struct err *err) {
+    ENSURE(key_kind_of(k) == KEY_RSA && is_sound_rsa(k->pkey, KEY_RSA_BITS_MIN), err, INVALID,
+           "want an RSA key of %d to %d bits with an exponent above 2^16", KEY_RSA_BITS_MIN,
+           KEY_RSA_BITS_MAX);
+    return OK;
+}
+
+struct result key_seal(const struct key *k, struct span label, struct span plaintext,
+                       struct buf *out, struct err *err) {
+    TRY(check_rsa(k, err));
+    uint8_t sealed[LIMIT_RSA_SIGNATURE]; /* the size of the modulus, too */
+    size_t size = sizeof sealed;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(k->pkey, NULL);
+    CHECK(ctx != NULL);
+    bool is_sealed = EVP_PKEY_encrypt_init(ctx) == 1 && set_oaep(ctx, label) &&
+                     EVP_PKEY_encrypt(ctx, sealed, &size, plaintext.data, plaintext.size) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    ENSURE(is_sealed, err, INVALID, "%zu bytes do not fit this RSA key", plaintext.size);
+    buf_append(out, sealed, size);
+    return OK;
+}
+
+static bool decrypt(const struct key *k, struct span label, struct span sealed, uint8_t *plain,
+                    size_t *size) {
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(k->pkey, NULL);
+    CHECK(ctx != NULL);
+    bool is_open = EVP_PKEY_decrypt_init(ctx) == 1 && set_oaep(ctx, label) &&
+                   EVP_PKEY_decrypt(ctx, plain, size, sealed.data, sealed.size) == 1 && *size > 0;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return is_open;
+}
+
+struct result key_open(const struct key *k, struct span label, struct span sealed,
+                       struct secret **out, struct err *err) {
+    TRY(check_rsa(k, err));
+    ENSURE(key_is_private(k), err, INVALID, "opening needs the private key, this is a public one");
+    struct secret *room = secret_new(LIMIT_RSA_SIGNATURE);
+    size_t size = LIMIT_RSA_SIGNATURE;
+    bool is_open = decrypt(k, label, sealed, secret_data(room), &size);
+    if (is_open) {
+        *out = secret_new(size);
+        memcpy(secret_data(*out), secret_data(room), size);
+    }
+    secret_free(room);
+    ENSURE(is_open, err, DENIED, "does not decrypt with this key");
     return OK;
 }

@@ -20,9 +20,6 @@
 #include "lib/manifest/reader.h"
 #include "lib/manifest/reference.h"
 
-#define SHARE_KEY_BITS_MIN 2048
-#define SHARE_KEY_DER_MAX 2080 /* RSA with 16384 bits */
-
 /* --- Policies */
 
 /* RFC 1123 section 2.1 labels; a first label "*" as in RFC 6125 section 6.4.3. */
@@ -211,7 +208,7 @@ static void read_owner_digests(struct reader *r, const json_t *value, void *targ
 static bool is_rsa_public_key(struct span der) {
     AUTO(key_deinit)
     struct key key = {0};
-    return is_ok(key_from_pkcs1(der, SHARE_KEY_BITS_MIN, &key, NULL));
+    return is_ok(key_from_pkcs1(der, KEY_RSA_BITS_MIN, &key, NULL));
 }
 
 static bool is_listed(const struct span *items, size_t count, struct span wanted) {
@@ -229,7 +226,7 @@ static void read_share_owner(struct reader *r, const json_t *value, struct manif
         return;
     }
     size_t size = strlen(text) / 2;
-    if (size == 0 || size > SHARE_KEY_DER_MAX) {
+    if (size == 0 || size > LIMIT_PKCS1) {
         reader_complain(r, "must be the hexadecimal PKCS#1 form of an RSA public key");
         return;
     }
@@ -241,7 +238,7 @@ static void read_share_owner(struct reader *r, const json_t *value, struct manif
         return;
     }
     if (!is_rsa_public_key(key)) {
-        reader_complain(r, "not a PKCS#1 RSA public key of at least 2048 bits");
+        reader_complain(r, "not a PKCS#1 RSA public key of 2048 to 8192 bits, in DER");
     } else if (is_listed(m->share_owners, m->share_owner_count, key)) {
         reader_complain(r, "stands here twice");
     } else {
@@ -251,7 +248,7 @@ static void read_share_owner(struct reader *r, const json_t *value, struct manif
 
 static void read_share_owners(struct reader *r, const json_t *value, void *target) {
     struct manifest *m = target;
-    size_t count = reader_list(r, value, LIMIT_OWNER_KEYS);
+    size_t count = reader_list(r, value, LIMIT_SHARE_OWNERS);
     m->share_owners = arena_alloc(r->arena, (count + 1) * sizeof *m->share_owners);
     for (size_t i = 0; i < count; i++) {
         size_t old = reader_enter_index(r, i);
@@ -260,11 +257,30 @@ static void read_share_owners(struct reader *r, const json_t *value, void *targe
     }
 }
 
+/* Comes after SeedshareOwnerPubKeys: fields are read in the table's order. */
+static void read_share_threshold(struct reader *r, const json_t *value, void *target) {
+    struct manifest *m = target;
+    size_t before = r->problems.size;
+    uint64_t threshold = reader_number(r, value, LIMIT_SHARE_OWNERS);
+    if (r->problems.size == before && (threshold == 0 || threshold > m->share_owner_count)) {
+        reader_complainf(r, "must be from 1 to the number of SeedshareOwnerPubKeys, which is %zu",
+                         m->share_owner_count);
+    }
+    m->share_threshold = (size_t)threshold;
+}
+
+static void read_auto_recovery(struct reader *r, const json_t *value, void *target) {
+    struct manifest *m = target;
+    m->auto_recovery = reader_bool(r, value);
+}
+
 static const struct reader_field manifest_fields[] = {
     {"Policies", true, read_policies},
     {"ReferenceValues", true, reference_read},
     {"WorkloadOwnerKeyDigests", false, read_owner_digests},
     {"SeedshareOwnerPubKeys", false, read_share_owners},
+    {"SeedShareOwnerThreshold", false, read_share_threshold},
+    {"AutoRecovery", false, read_auto_recovery},
 };
 
 /* --- Public */
@@ -287,6 +303,9 @@ static RESULT check_root(const json_t *root, const json_error_t *json_error, str
 static RESULT read_root(const json_t *root, struct manifest *m, struct err *err) {
     struct reader r = {.arena = &m->arena};
     READER_OBJECT(&r, root, manifest_fields, m);
+    if (m->share_threshold == 0 && m->share_owner_count > 0) {
+        m->share_threshold = m->share_owner_count / 2 + 1;
+    }
     struct result result = OK;
     if (r.problems.size > 0) {
         result = err_set(err, ERR_MANIFEST, "%s", buf_cstr(&r.problems));

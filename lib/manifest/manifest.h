@@ -7,7 +7,8 @@
  *                       "MicrocodeVersion": 219}, "GuestPolicy": {...}, "AllowedChipIDs": [...],
  *        "SimulatedRoots": ["<64 hex: SHA-256 of an ARK's SubjectPublicKeyInfo>"]}]},
  *    "WorkloadOwnerKeyDigests": ["<64 hex: SHA-256 of the key's SubjectPublicKeyInfo>"],
- *    "SeedshareOwnerPubKeys": ["<hex of a PKCS#1 RSA public key>"]}
+ *    "SeedshareOwnerPubKeys": ["<hex of a PKCS#1 RSA public key>"], "SeedShareOwnerThreshold": 1,
+ *    "AutoRecovery": false}
  *
  * The exact bytes are the manifest: they are stored, hashed and compared, never re-encoded.
  * Parsing is strict: duplicate keys, unknown fields, wrong types and values that cannot be checked
@@ -106,7 +107,10 @@ struct manifest {
     size_t owner_count;
     struct span *share_owners; /* PKCS#1 DER */
     size_t share_owner_count;
-    uint8_t hash[32]; /* SHA-256 of the exact bytes */
+    size_t share_threshold; /* so many of them together may recover: 1..count, n / 2 + 1 where the
+                               manifest does not say; 0 without share owners */
+    bool auto_recovery;     /* a whole cluster may restart without people */
+    uint8_t hash[32];       /* SHA-256 of the exact bytes */
     struct arena arena;
 };
 

@@ -2,12 +2,14 @@
  *
  * Happy path of a chain: for each generation parse the manifest, recompute the transition over the
  * one before, check the signer against the authority (itself for the first, the predecessor after
- * that). Failure: SIGNATURE, DENIED or MANIFEST, with the generation in the text; outputs stay as
- * they were. Pure: no I/O, no clock.
+ * that); then the recoveries that stand at this generation, which move the epoch. Failure:
+ * SIGNATURE, DENIED or MANIFEST, with the generation in the text; outputs stay as they were. Pure:
+ * no I/O, no clock.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "lib/manifest/transition.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "lib/base/limits.h"
@@ -32,8 +34,16 @@ void transition_signed_bytes(const uint8_t hash[32], struct buf *out) {
     buf_append(out, hash, SHA256_SIZE);
 }
 
+/* RSA keys hold shares; their signatures would not even fit (LIMIT_SIGNATURE). */
+static bool signs_manifests(const struct key *k) {
+    enum key_kind kind = key_kind_of(k);
+    return kind == KEY_P256 || kind == KEY_P384 || kind == KEY_ED25519;
+}
+
 RESULT transition_sign(const uint8_t hash[32], const struct key *owner, struct buf *signature,
                        struct err *err) {
+    ENSURE(signs_manifests(owner), err, INVALID,
+           "cannot sign with this kind of key: want P-256, P-384, Ed25519");
     AUTO(buf_deinit)
     struct buf message = {0};
     transition_signed_bytes(hash, &message);
@@ -42,6 +52,7 @@ RESULT transition_sign(const uint8_t hash[32], const struct key *owner, struct b
 
 static RESULT check_signature(const uint8_t hash[32], const struct key *signer,
                               struct span signature, struct err *err) {
+    ENSURE(signs_manifests(signer), err, SIGNATURE, "signature of an unknown kind of key");
     AUTO(buf_deinit)
     struct buf message = {0};
     transition_signed_bytes(hash, &message);
@@ -116,24 +127,67 @@ static RESULT step(struct walk *w, const struct transition_record *record,
     return OK;
 }
 
-RESULT transition_verify_chain(const uint8_t cluster[32], uint64_t epoch,
-                               const struct transition_record *records, size_t count,
-                               const struct manifest *trusted, struct manifest *latest,
-                               uint8_t head[32], struct err *err) {
-    ENSURE(count > 0, err, DENIED, "the history is empty");
-    ENSURE(count <= LIMIT_HISTORY, err, DENIED, "the history has %zu generations, limit %d", count,
-           LIMIT_HISTORY);
+/* One recovery at the present end of the walk. */
+static RESULT recover(struct walk *w, const struct transition_recovery *t, struct err *err) {
+    const struct recovery *r = &t->recovery;
+    ENSURE(memcmp(r->cluster, w->next.cluster, sizeof r->cluster) == 0, err, DENIED,
+           "it is of another cluster");
+    ENSURE(memcmp(r->head, w->next.previous, sizeof r->head) == 0, err, DENIED,
+           "it goes on from another transition than this history has");
+    ENSURE(r->previous_epoch == w->next.epoch, err, DENIED,
+           "it goes on from epoch %" PRIu64 ", this history is at %" PRIu64, r->previous_epoch,
+           w->next.epoch);
+    TRY(recovery_verify(r, t->signatures, t->signature_count, &w->manifest, err));
+    w->next.epoch = r->epoch;
+    return OK;
+}
+
+/* The recoveries at generation `at`, from *from on; *from moves behind them. */
+static RESULT recover_all(struct walk *w, const struct transition_history *h, uint64_t at,
+                          size_t *from, struct err *err) {
+    for (; *from < h->recovery_count && h->recoveries[*from].recovery.generation == at; ++*from) {
+        const struct transition_recovery *t = &h->recoveries[*from];
+        struct result r = recover(w, t, err);
+        if (!is_ok(r)) {
+            return err_wrap(r, err, "recovery to epoch %" PRIu64, t->recovery.epoch);
+        }
+    }
+    return OK;
+}
+
+static RESULT check_counts(const struct transition_history *h, struct err *err) {
+    ENSURE(h->count > 0, err, DENIED, "the history is empty");
+    ENSURE(h->count <= LIMIT_HISTORY, err, DENIED, "the history has %zu generations, limit %d",
+           h->count, LIMIT_HISTORY);
+    ENSURE(h->recovery_count <= LIMIT_EPOCHS, err, DENIED,
+           "the history has %zu recoveries, limit %d", h->recovery_count, LIMIT_EPOCHS);
+    return OK;
+}
+
+RESULT transition_verify_chain(const struct transition_history *h, const struct manifest *trusted,
+                               struct manifest *latest, uint8_t head[32], uint64_t *epoch,
+                               struct err *err) {
+    TRY(check_counts(h, err));
     AUTO(free_walk)
-    struct walk w = {.next = {.epoch = epoch, .generation = 1}};
-    memcpy(w.next.cluster, cluster, sizeof w.next.cluster);
-    for (size_t i = 0; i < count; i++) {
-        struct result r = step(&w, &records[i], trusted, err);
+    struct walk w = {.next = {.epoch = 1, .generation = 1}};
+    memcpy(w.next.cluster, h->cluster, sizeof w.next.cluster);
+    size_t recovered = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        struct result r = step(&w, &h->records[i], trusted, err);
+        if (is_ok(r)) {
+            r = recover_all(&w, h, i + 1, &recovered, err);
+        }
         if (!is_ok(r)) {
             return err_wrap(r, err, "generation %zu", i + 1);
         }
     }
+    ENSURE(recovered == h->recovery_count, err, DENIED,
+           "recovery to epoch %" PRIu64 " stands at generation %" PRIu64
+           ", where this history has no place for it",
+           h->recoveries[recovered].recovery.epoch, h->recoveries[recovered].recovery.generation);
     *latest = w.manifest;
     w.manifest = (struct manifest){0};
     memcpy(head, w.next.previous, SHA256_SIZE);
+    *epoch = w.next.epoch;
     return OK;
 }

@@ -14,6 +14,7 @@
 
 #include "lib/crypto/key.h"
 #include "lib/manifest/manifest.h"
+#include "lib/manifest/recovery.h"
 
 struct transition {
     uint8_t cluster[32];
@@ -27,6 +28,7 @@ struct transition {
 void transition_hash(const struct transition *t, uint8_t out[32]);
 /* Appends what owners sign. */
 void transition_signed_bytes(const uint8_t hash[32], struct buf *out);
+/* INVALID for a kind of key that does not sign manifests: want P-256, P-384 or Ed25519. */
 RESULT transition_sign(const uint8_t hash[32], const struct key *owner, struct buf *signature,
                        struct err *err);
 
@@ -42,13 +44,33 @@ struct transition_record {
     struct span signature;
 };
 
+/* One recovery of a history. Borrowed. */
+struct transition_recovery {
+    struct recovery recovery;
+    const struct recovery_signature *signatures;
+    size_t signature_count;
+};
+
+/* A whole history, as a server presents it or a file holds it. All borrowed. A recovery at
+ * generation g stands between the transitions g and g + 1; several may stand at one g. Generation n
+ * is hashed with the epoch of the last recovery below it (generation < n), or 1. */
+struct transition_history {
+    uint8_t cluster[32];
+    const struct transition_record *records; /* generations 1, 2, ... */
+    size_t count;
+    const struct transition_recovery *recoveries; /* by rising epoch */
+    size_t recovery_count;
+};
+
 /* Checks a whole history: hashes chain from zero, every signature by the right authority, the
- * first signer among `trusted` (the verifier's own owner digests; see ARCHITECTURE section 5).
- * On success `latest` is the parsed newest manifest and `head` its transition. DENIED or SIGNATURE
- * names the generation. */
-RESULT transition_verify_chain(const uint8_t cluster[32], uint64_t epoch,
-                               const struct transition_record *records, size_t count,
-                               const struct manifest *trusted, struct manifest *latest,
-                               uint8_t head[32], struct err *err);
+ * first signer among `trusted` (the verifier's own owner digests; see ARCHITECTURE section 5);
+ * every recovery of this cluster, at the head of its generation, from the epoch before it to a
+ * higher one, signed as recovery_verify demands by the manifest of that generation.
+ * On success `latest` is the parsed newest manifest, `head` its transition and `epoch` that of the
+ * last recovery, or 1. DENIED or SIGNATURE names the generation, and the epoch of a recovery. A
+ * server may keep the last recoveries back: compare `epoch` with what it attests. */
+RESULT transition_verify_chain(const struct transition_history *h, const struct manifest *trusted,
+                               struct manifest *latest, uint8_t head[32], uint64_t *epoch,
+                               struct err *err);
 
 #endif

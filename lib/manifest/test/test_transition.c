@@ -90,13 +90,20 @@ static int teardown(void **state) {
     return 0;
 }
 
+static struct transition_history history_of(const struct fixture *f, size_t count) {
+    struct transition_history h = {.records = f->records, .count = count};
+    memcpy(h.cluster, f->cluster, sizeof h.cluster);
+    return h;
+}
+
 static void assert_chain_refused(struct fixture *f, size_t count, enum err_code code,
                                  const char *want) {
     struct manifest latest = {0};
     uint8_t head[32] = {0};
+    uint64_t epoch = 0;
     struct err err;
-    struct result r =
-        transition_verify_chain(f->cluster, 1, f->records, count, &f->trusted, &latest, head, &err);
+    struct transition_history h = history_of(f, count);
+    struct result r = transition_verify_chain(&h, &f->trusted, &latest, head, &epoch, &err);
     assert_int_equal(r.code, code);
     if (strstr(err.text, want) == NULL) {
         fail_msg("want '%s', got '%s'", want, err.text);
@@ -136,9 +143,10 @@ static void test_chain_accepts(void **state) {
     for (size_t count = 1; count <= 3; count++) {
         struct manifest latest = {0};
         uint8_t head[32];
-        struct err err;
-        assert_true(is_ok(transition_verify_chain(f->cluster, 1, f->records, count, &f->trusted,
-                                                  &latest, head, &err)));
+        uint64_t epoch = 0;
+        struct transition_history h = history_of(f, count);
+        assert_true(is_ok(transition_verify_chain(&h, &f->trusted, &latest, head, &epoch, NULL)));
+        assert_int_equal(epoch, 1);
         assert_memory_equal(latest.references[0].measurement + 47, &(uint8_t){(uint8_t)count}, 1);
         assert_int_equal(memcmp(head, f->head, 32) == 0, count == 3);
         manifest_deinit(&latest);
