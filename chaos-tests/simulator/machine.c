@@ -37,6 +37,8 @@ static void free_json(json_t **value) {
 
 void machine_deinit(struct machine *m) {
     key_deinit(&m->vcek);
+    secret_free(m->chip_secret);
+    m->chip_secret = NULL;
     buf_deinit(&m->vek_der);
     buf_deinit(&m->ask_der);
     buf_deinit(&m->ark_der);
@@ -197,6 +199,8 @@ static RESULT make_identity(struct machine *m, enum snp_product product, const u
     } else {
         host_random(&host_system, m->measurement, sizeof m->measurement);
     }
+    m->chip_secret = secret_new(MACHINE_CHIP_SECRET_SIZE);
+    host_random(&host_system, secret_data(m->chip_secret), MACHINE_CHIP_SECRET_SIZE);
     return key_generate(KEY_P384, &m->vcek, err);
 }
 
@@ -229,6 +233,7 @@ static RESULT save_all(const char *dir, const struct machine *m, const struct au
     TRY(save_key(dir, "ark.key.pem", &a->ark, err));
     TRY(save_key(dir, "ask.key.pem", &a->ask, err));
     TRY(save_key(dir, "vcek.key.pem", &m->vcek, err));
+    TRY(save(dir, "chip.secret", secret_span(m->chip_secret), 0600, err));
     TRY(save_cert(dir, "ark.der", "ark.pem", &m->ark_der, err));
     TRY(save_cert(dir, "ask.der", "ask.pem", &m->ask_der, err));
     TRY(save_cert(dir, "vcek.der", "vcek.pem", &m->vek_der, err));
@@ -323,6 +328,17 @@ static RESULT load_key(const char *dir, struct key *out, struct err *err) {
     return OK;
 }
 
+static RESULT load_chip_secret(const char *dir, struct secret **out, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    TRY(load(dir, "chip.secret", MACHINE_CHIP_SECRET_SIZE, &bytes, err));
+    ENSURE(bytes.size == MACHINE_CHIP_SECRET_SIZE, err, CONFIG,
+           "%s/chip.secret: has %zu bytes, want %d", dir, bytes.size, MACHINE_CHIP_SECRET_SIZE);
+    *out = secret_new(MACHINE_CHIP_SECRET_SIZE);
+    memcpy(secret_data(*out), bytes.data, MACHINE_CHIP_SECRET_SIZE);
+    return OK;
+}
+
 /* The certificate must hold the key with this digest. */
 static RESULT load_cert(const char *dir, const char *name, const uint8_t *key, struct buf *out,
                         struct err *err) {
@@ -342,6 +358,7 @@ static RESULT load_all(const char *dir, struct machine *m, struct err *err) {
     uint8_t vcek[32];
     TRY(load_document(dir, m, root, err));
     TRY(load_key(dir, &m->vcek, err));
+    TRY(load_chip_secret(dir, &m->chip_secret, err));
     key_digest(&m->vcek, vcek);
     TRY(load_cert(dir, "vcek.der", vcek, &m->vek_der, err));
     TRY(load_cert(dir, "ask.der", NULL, &m->ask_der, err));

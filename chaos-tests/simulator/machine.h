@@ -3,6 +3,7 @@
  *   DIR/ark.{der,pem}  ask.{der,pem}  vcek.{der,pem}     certificates in AMD's profile
  *       cert_chain.pem                                   ASK, then ARK: the order of AMD's KDS
  *       ark.key.pem  ask.key.pem  vcek.key.pem           private keys, 0600
+ *       chip.secret             32 bytes that guests' keys are derived from, 0600
  *       machine.json            product, chip id, measurement, TCB, digest of the ARK's key
  *       reference-values.json   the same as an array for `contrast generate --reference-values`
  *
@@ -15,6 +16,7 @@
 #define CONTRAST_MACHINE_H
 
 #include "lib/base/bytes.h"
+#include "lib/base/secret.h"
 #include "lib/crypto/key.h"
 #include "lib/manifest/manifest.h"
 
@@ -22,6 +24,8 @@
 #define MACHINE_MEASUREMENT_SIZE 48
 #define MACHINE_HOST_DATA_SIZE 32
 #define MACHINE_REPORT_ID_SIZE 32
+#define MACHINE_CHIP_SECRET_SIZE 32
+#define MACHINE_ID_SIZE 16 /* IMAGE_ID, FAMILY_ID */
 
 /* Zeroed is valid for machine_deinit. */
 struct machine {
@@ -29,8 +33,9 @@ struct machine {
     uint8_t chip_id[MACHINE_CHIP_ID_SIZE]; /* Turin: eight bytes, then zeros */
     uint8_t measurement[MACHINE_MEASUREMENT_SIZE];
     struct snp_tcb tcb;
-    struct key vcek;    /* private */
-    struct buf vek_der; /* VCEK */
+    struct key vcek;            /* private */
+    struct secret *chip_secret; /* MACHINE_CHIP_SECRET_SIZE bytes, owned */
+    struct buf vek_der;         /* VCEK */
     struct buf ask_der;
     struct buf ark_der;
 };
@@ -39,6 +44,11 @@ struct machine {
 struct machine_guest {
     uint8_t host_data[MACHINE_HOST_DATA_SIZE];
     uint8_t report_id[MACHINE_REPORT_ID_SIZE];
+    uint8_t measurement[MACHINE_MEASUREMENT_SIZE];
+    uint64_t policy;
+    uint32_t guest_svn; /* this and the two below: of an ID block, zero without one */
+    uint8_t image_id[MACHINE_ID_SIZE];
+    uint8_t family_id[MACHINE_ID_SIZE];
 };
 
 /* "Milan", "Genoa" or "Turin"; USAGE otherwise. */
@@ -52,6 +62,11 @@ RESULT machine_create(const char *dir, enum snp_product product, const uint8_t *
 /* Reads what serving needs: no CA key. CONFIG names the file and member that does not fit. */
 RESULT machine_load(const char *dir, struct machine *out, struct err *err);
 void machine_deinit(struct machine *m);
+
+/* Launches a guest with this HOST_DATA and a random REPORT_ID: the machine's measurement, and a
+ * policy that allows SMT and nothing else. */
+void machine_guest_init(const struct machine *m, const uint8_t host_data[MACHINE_HOST_DATA_SIZE],
+                        struct machine_guest *out);
 
 /* The certificate table of the host (attest/snp_certtable.h); appended to `out`. */
 void machine_certtable(const struct machine *m, struct buf *out);

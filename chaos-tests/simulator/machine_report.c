@@ -10,6 +10,7 @@
 #include "attest/snp_product.h"
 #include "attest/snp_report.h"
 #include "chaos-tests/simulator/machine.h"
+#include "lib/base/host.h"
 #include "lib/base/limits.h"
 
 #define PLATFORM_INFO 0x25 /* SMT on, ECC memory, alias check complete */
@@ -59,13 +60,16 @@ static void fill_machine(const struct machine *m, struct snp_report *report) {
     memcpy(report->launch_tcb, report->current_tcb, sizeof report->current_tcb);
 }
 
-static void fill_guest(const struct machine *m, const struct machine_guest *guest,
-                       const uint8_t *report_data, struct snp_report *report) {
-    report->policy = SNP_POLICY_RESERVED_ONE | SNP_POLICY_SMT;
+static void fill_guest(const struct machine_guest *guest, const uint8_t *report_data,
+                       struct snp_report *report) {
+    report->guest_svn = guest->guest_svn;
+    report->policy = guest->policy;
+    memcpy(report->family_id, guest->family_id, sizeof report->family_id);
+    memcpy(report->image_id, guest->image_id, sizeof report->image_id);
     report->vmpl = 0;
     report->signature_algo = SNP_SIGNATURE_ECDSA_P384_SHA384;
     memcpy(report->report_data, report_data, sizeof report->report_data);
-    memcpy(report->measurement, m->measurement, sizeof report->measurement);
+    memcpy(report->measurement, guest->measurement, sizeof report->measurement);
     memcpy(report->host_data, guest->host_data, sizeof report->host_data);
     memcpy(report->report_id, guest->report_id, sizeof report->report_id);
     memset(report->report_id_ma, 0xFF, sizeof report->report_id_ma);
@@ -91,13 +95,21 @@ struct result machine_report(const struct machine *m, const struct machine_guest
     AUTO(buf_deinit)
     struct buf signature = {0};
     fill_machine(m, &report);
-    fill_guest(m, guest, report_data, &report);
+    fill_guest(guest, report_data, &report);
     snp_report_encode(&report, bytes);
     TRY(key_sign(&m->vcek, span_of(bytes, SNP_REPORT_SIGNED_SIZE), &signature, err));
     TRY(split(buf_span(&signature), &report, err));
     snp_report_encode(&report, bytes);
     buf_append(out, bytes, sizeof bytes);
     return OK;
+}
+
+void machine_guest_init(const struct machine *m, const uint8_t host_data[MACHINE_HOST_DATA_SIZE],
+                        struct machine_guest *out) {
+    *out = (struct machine_guest){.policy = SNP_POLICY_RESERVED_ONE | SNP_POLICY_SMT};
+    memcpy(out->host_data, host_data, sizeof out->host_data);
+    memcpy(out->measurement, m->measurement, sizeof out->measurement);
+    host_random(&host_system, out->report_id, sizeof out->report_id);
 }
 
 void machine_certtable(const struct machine *m, struct buf *out) {

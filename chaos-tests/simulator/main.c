@@ -5,6 +5,7 @@
  * Exit codes as everywhere: 0 done, 1 could not, 2 usage or configuration.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -25,21 +26,24 @@ static const char usage[] =
     "usage: " PROGRAM " init DIR [--product Milan|Genoa|Turin] [--measurement HEX96]\n"
     "       " PROGRAM " serve DIR --socket S [--report-latency MS] [--busy-rate PERCENT]\n"
     "                            [--certificates table|none]\n"
-    "       " PROGRAM " launch --socket S --pod FILE [--name N] -- PROGRAM [ARGUMENT]...\n"
+    "       " PROGRAM " launch --socket S --pod FILE [--name N] [--measurement HEX96]\n"
+    "                            [--guest-policy NUMBER] -- PROGRAM [ARGUMENT]...\n"
     "\n"
     "Plays an AMD SEV-SNP machine with a root of its own. Its reports are genuine in format and\n"
     "signature; a verifier takes them only where its configuration names the simulated root.\n"
     "\n"
     "  init    makes keys, certificates, a chip id and a launch measurement in DIR, and\n"
     "          DIR/reference-values.json for `contrast generate --reference-values`\n"
-    "  serve   launches pods and signs their reports until SIGTERM; prints \"listening on S\"\n"
+    "  serve   launches pods, signs their reports and derives their keys until SIGTERM; prints\n"
+    "          \"listening on S\"\n"
     "  launch  runs PROGRAM as the pod of FILE: HOST_DATA is the SHA-256 of the policy in the\n"
     "          annotation io.katacontainers.config.agent.policy; sets CONTRAST_SNP_SOCKET\n"
     "\n"
     "  --product P          processor generation (Milan)\n"
-    "  --measurement HEX96  launch digest of every pod (random)\n"
-    "  --report-latency MS  time that the security processor takes for one report (0)\n"
-    "  --busy-rate PERCENT  part of the report requests that is answered busy (0)\n"
+    "  --measurement HEX96  init: launch digest of every pod (random); launch: of this pod\n"
+    "  --guest-policy N     POLICY of this pod's guest, 0x... or decimal (0x30000)\n"
+    "  --report-latency MS  time that the security processor takes for one report or key (0)\n"
+    "  --busy-rate PERCENT  part of the pods' requests that is answered busy (0)\n"
     "  --certificates C     what the host hands out beside a report: its certificate table, or\n"
     "                       none (table); DIR has them for a key service of your own\n"
     "  --name N             metadata.name of the workload when FILE has several\n"
@@ -57,13 +61,14 @@ struct options {
     const char *latency;
     const char *busy;
     const char *certificates;
+    const char *guest_policy;
     char **rest; /* what stands behind the options, NULL-terminated */
 };
 
 static RESULT parse(int argc, char **argv, struct options *out, struct err *err) {
-    const char **const targets[] = {&out->product, &out->measurement, &out->socket,
-                                    &out->pod,     &out->name,        &out->latency,
-                                    &out->busy,    &out->certificates};
+    const char **const targets[] = {&out->product, &out->measurement,  &out->socket,
+                                    &out->pod,     &out->name,         &out->latency,
+                                    &out->busy,    &out->certificates, &out->guest_policy};
     static const struct option table[] = {{"product", required_argument, NULL, 0},
                                           {"measurement", required_argument, NULL, 0},
                                           {"socket", required_argument, NULL, 0},
@@ -72,6 +77,7 @@ static RESULT parse(int argc, char **argv, struct options *out, struct err *err)
                                           {"report-latency", required_argument, NULL, 0},
                                           {"busy-rate", required_argument, NULL, 0},
                                           {"certificates", required_argument, NULL, 0},
+                                          {"guest-policy", required_argument, NULL, 0},
                                           {NULL, 0, NULL, 0}};
     int index = 0;
     opterr = 0;
@@ -111,6 +117,23 @@ static RESULT take_dir(const struct options *o, const char *command, struct err 
     return OK;
 }
 
+static RESULT parse_measurement(const char *text, uint8_t out[MACHINE_MEASUREMENT_SIZE],
+                                struct err *err) {
+    ENSURE(is_ok(hex_decode(span_str(text), out, MACHINE_MEASUREMENT_SIZE, NULL)), err, USAGE,
+           "--measurement: want 96 hexadecimal digits, got %zu bytes", strlen(text));
+    return OK;
+}
+
+static RESULT parse_policy(const char *text, uint64_t *out, struct err *err) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 0);
+    ENSURE(text[0] >= '0' && text[0] <= '9' && *end == 0 && errno == 0 && value > 0, err, USAGE,
+           "--guest-policy %.40s: want a number, as in 0x30000", text);
+    *out = value;
+    return OK;
+}
+
 static RESULT run_init(const struct options *o, struct err *err) {
     enum snp_product product = SNP_MILAN;
     uint8_t measurement[MACHINE_MEASUREMENT_SIZE];
@@ -121,13 +144,12 @@ static RESULT run_init(const struct options *o, struct err *err) {
     TRY(reject(o->latency, "report-latency", err));
     TRY(reject(o->busy, "busy-rate", err));
     TRY(reject(o->certificates, "certificates", err));
+    TRY(reject(o->guest_policy, "guest-policy", err));
     if (o->product != NULL) {
         TRY(machine_product_parse(o->product, &product, err));
     }
-    if (o->measurement != NULL &&
-        !is_ok(hex_decode(span_str(o->measurement), measurement, sizeof measurement, NULL))) {
-        return err_set(err, ERR_USAGE, "--measurement: want 96 hexadecimal digits, got %zu bytes",
-                       strlen(o->measurement));
+    if (o->measurement != NULL) {
+        TRY(parse_measurement(o->measurement, measurement, err));
     }
     return machine_create(o->rest[0], product, o->measurement != NULL ? measurement : NULL, err);
 }
@@ -153,6 +175,7 @@ static RESULT run_serve(const struct options *o, struct err *err) {
     TRY(reject(o->measurement, "measurement", err));
     TRY(reject(o->pod, "pod", err));
     TRY(reject(o->name, "name", err));
+    TRY(reject(o->guest_policy, "guest-policy", err));
     ENSURE(o->socket != NULL, err, USAGE, "serve wants --socket S; see --help");
     TRY(parse_number(o->latency, "report-latency", PODSERVER_LATENCY_MAX_MS, &options.latency_ms,
                      err));
@@ -170,8 +193,8 @@ static RESULT run_serve(const struct options *o, struct err *err) {
 }
 
 static RESULT run_launch(const struct options *o, struct err *err) {
+    uint8_t measurement[MACHINE_MEASUREMENT_SIZE];
     TRY(reject(o->product, "product", err));
-    TRY(reject(o->measurement, "measurement", err));
     TRY(reject(o->latency, "report-latency", err));
     TRY(reject(o->busy, "busy-rate", err));
     TRY(reject(o->certificates, "certificates", err));
@@ -180,6 +203,13 @@ static RESULT run_launch(const struct options *o, struct err *err) {
     ENSURE(o->rest[0] != NULL, err, USAGE, "launch wants -- PROGRAM; see --help");
     struct podlaunch_options options = {
         .socket = o->socket, .pod_file = o->pod, .name = o->name, .program = o->rest};
+    if (o->measurement != NULL) {
+        TRY(parse_measurement(o->measurement, measurement, err));
+        options.measurement = measurement;
+    }
+    if (o->guest_policy != NULL) {
+        TRY(parse_policy(o->guest_policy, &options.guest_policy, err));
+    }
     return podlaunch_exec(&options, err);
 }
 

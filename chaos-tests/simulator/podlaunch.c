@@ -26,12 +26,18 @@ static RESULT hash_policy(const struct podlaunch_options *options, uint8_t *host
     return OK;
 }
 
-static RESULT send_launch(int fd, const uint8_t *host_data, struct err *err) {
-    uint8_t request[PODSERVER_LAUNCH_SIZE];
+static RESULT send_launch(const struct podlaunch_options *options, int fd, const uint8_t *host_data,
+                          struct err *err) {
+    uint8_t request[PODSERVER_LAUNCH_SIZE] = {0};
     struct span magic = span_str(PODSERVER_LAUNCH_MAGIC);
     memcpy(request, magic.data, magic.size);
     store_u32be(request + PODSERVER_MAGIC_SIZE, PODSERVER_VERSION);
     memcpy(request + HEADER_SIZE, host_data, MACHINE_HOST_DATA_SIZE);
+    if (options->measurement != NULL) {
+        memcpy(request + PODSERVER_LAUNCH_MEASUREMENT, options->measurement,
+               MACHINE_MEASUREMENT_SIZE);
+    }
+    store_u64be(request + PODSERVER_LAUNCH_POLICY, options->guest_policy);
     ssize_t n = send(fd, request, sizeof request, MSG_NOSIGNAL);
     ENSURE(n == (ssize_t)sizeof request, err, UNAVAILABLE, "the server did not take the launch: %s",
            n < 0 ? strerror(errno) : "short write");
@@ -75,7 +81,7 @@ static RESULT become(const struct podlaunch_options *options, int fd, const char
 static RESULT launch(const struct podlaunch_options *options, int fd, const uint8_t *host_data,
                      struct err *err) {
     char path[PODSOCKET_PATH_SIZE];
-    TRY(send_launch(fd, host_data, err));
+    TRY(send_launch(options, fd, host_data, err));
     TRY(receive_pod(fd, path, err));
     return become(options, fd, path, err);
 }

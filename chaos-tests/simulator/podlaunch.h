@@ -14,10 +14,12 @@
 #define PODLAUNCH_ENVIRONMENT "CONTRAST_SNP_SOCKET"
 
 struct podlaunch_options {
-    const char *socket;   /* of the server */
-    const char *pod_file; /* YAML */
-    const char *name;     /* metadata.name of the workload; NULL when the file has one */
-    char **program;       /* argv of the program, NULL-terminated */
+    const char *socket;         /* of the server */
+    const char *pod_file;       /* YAML */
+    const char *name;           /* metadata.name of the workload; NULL when the file has one */
+    char **program;             /* argv of the program, NULL-terminated */
+    const uint8_t *measurement; /* MACHINE_MEASUREMENT_SIZE bytes, or NULL: the machine's */
+    uint64_t guest_policy;      /* AMD 56860 table 10, or 0: the machine's */
 };
 
 /* Returns only on failure. INVALID and CONFIG for the file and the program, UNAVAILABLE for the

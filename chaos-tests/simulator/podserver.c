@@ -10,6 +10,8 @@
 #include <uv.h>
 
 #include "attest/issuer.h"
+#include "attest/snp_report.h"
+#include "chaos-tests/simulator/machine_key.h"
 #include "chaos-tests/simulator/podsocket.h"
 #include "lib/base/host.h"
 #include "lib/base/log.h"
@@ -17,18 +19,30 @@
 
 #define BACKLOG 128
 #define HEADER_SIZE 8 /* magic and version or status */
+#define LINK_INPUT_SIZE 128
 
 struct server;
 struct pod;
+struct link;
+
+/* One kind of request. A link's first bytes choose it. */
+struct request_kind {
+    bool is_control;
+    const char *magic;
+    size_t size; /* bytes of a whole request, at most LINK_INPUT_SIZE */
+    void (*take)(struct link *link);
+    void (*process)(struct link *link); /* at the security processor's turn */
+};
 
 struct link {
     uv_pipe_t pipe;
     struct server *server;
     struct pod *pod; /* whose reports it asks for; of a control link: the pod it holds, or NULL */
     bool is_control;
-    bool is_waiting; /* a report is queued */
+    bool is_waiting; /* a request is queued */
     bool is_closing;
-    uint8_t in[ISSUER_REQUEST_SIZE];
+    const struct request_kind *kind; /* of the request that is read or queued, NULL = not known */
+    uint8_t in[LINK_INPUT_SIZE];
     size_t in_size;
 };
 
@@ -67,7 +81,11 @@ struct answer {
     bool is_last; /* close the link behind it */
 };
 
-_Static_assert(PODSERVER_LAUNCH_SIZE <= ISSUER_REQUEST_SIZE, "a link's input holds both");
+_Static_assert(PODSERVER_LAUNCH_SIZE <= LINK_INPUT_SIZE, "a link's input holds a launch");
+_Static_assert(ISSUER_REQUEST_SIZE <= LINK_INPUT_SIZE, "a link's input holds a report request");
+_Static_assert(ISSUER_KEY_MESSAGE_SIZE <= LINK_INPUT_SIZE, "a link's input holds a key request");
+_Static_assert(ISSUER_KEY_REQUEST_SIZE == MACHINE_KEY_REQUEST_SIZE, "one MSG_KEY_REQ");
+_Static_assert(ISSUER_KEY_RESPONSE_SIZE == MACHINE_KEY_RESPONSE_SIZE, "one MSG_KEY_RSP");
 
 /* --- closing */
 
@@ -157,7 +175,7 @@ static void send_status(struct link *link, uint32_t status, bool is_last) {
 }
 
 static void refuse(struct link *link, const char *why) {
-    log_warn("refused a %s request: %s", link->is_control ? "launch" : "report", why);
+    log_warn("refused a %s request: %s", link->is_control ? "launch" : "pod's", why);
     send_status(link, PODSERVER_STATUS_REFUSED, true);
 }
 
@@ -171,8 +189,6 @@ static void sign_report(struct link *link) {
     struct err err;
     struct result r =
         machine_report(server->machine, &link->pod->guest, link->in + HEADER_SIZE, &report, &err);
-    link->is_waiting = false;
-    link->in_size = 0;
     if (!is_ok(r)) {
         refuse(link, err.text);
         return;
@@ -186,6 +202,27 @@ static void sign_report(struct link *link) {
     send_bytes(link, &bytes, false);
 }
 
+static void derive_key(struct link *link) {
+    const struct machine *machine = link->server->machine;
+    struct buf bytes = {0};
+    buf_append_str(&bytes, ISSUER_ANSWER_MAGIC);
+    buf_append_u32be(&bytes, ISSUER_STATUS_OK);
+    buf_append_u32be(&bytes, MACHINE_KEY_RESPONSE_SIZE);
+    uint8_t *response = buf_extend(&bytes, MACHINE_KEY_RESPONSE_SIZE);
+    machine_key_derive(machine, &link->pod->guest, link->in + HEADER_SIZE, response);
+    if (load_u32le(response) != MACHINE_KEY_OK) {
+        log_warn("refused to derive a key: status 0x%x", (unsigned)load_u32le(response));
+    }
+    send_bytes(link, &bytes, false);
+}
+
+/* Another request may be read. */
+static void end_request(struct link *link) {
+    link->is_waiting = false;
+    link->kind = NULL;
+    link->in_size = 0;
+}
+
 static void on_processed(uv_timer_t *timer) {
     struct server *server = timer->data;
     struct link *link = server->queue[server->queue_first];
@@ -195,7 +232,8 @@ static void on_processed(uv_timer_t *timer) {
         CHECK(uv_timer_start(timer, on_processed, server->options->latency_ms, 0) == 0);
     }
     if (link != NULL) {
-        sign_report(link);
+        link->kind->process(link);
+        end_request(link);
     }
 }
 
@@ -204,14 +242,14 @@ static bool is_throttled(const struct server *server) {
            host_random_below(&host_system, 100) < server->options->busy_percent;
 }
 
-static void take_report_request(struct link *link) {
+static void take_pod_request(struct link *link) {
     struct server *server = link->server;
     if (load_u32be(link->in + ISSUER_MAGIC_SIZE) != ISSUER_VERSION) {
         refuse(link, "unknown version");
         return;
     }
     if (is_throttled(server)) {
-        link->in_size = 0;
+        end_request(link);
         send_status(link, ISSUER_STATUS_BUSY, false);
         return;
     }
@@ -237,11 +275,25 @@ static bool open_pod(struct server *server, struct pod *pod) {
            uv_listen((uv_stream_t *)&pod->listener, BACKLOG, on_connection) == 0;
 }
 
-static struct pod *make_pod(struct server *server, const uint8_t *host_data) {
+/* Takes what the launch says of the guest, the machine's where it says nothing. False: firmware
+ * launches no such guest. */
+static bool fill_guest(const struct machine *machine, const uint8_t *launch,
+                       struct machine_guest *guest) {
+    struct span measurement =
+        span_of(launch + PODSERVER_LAUNCH_MEASUREMENT, MACHINE_MEASUREMENT_SIZE);
+    uint64_t policy = load_u64be(launch + PODSERVER_LAUNCH_POLICY);
+    machine_guest_init(machine, launch + HEADER_SIZE, guest);
+    if (!span_is_zero(measurement)) {
+        memcpy(guest->measurement, measurement.data, measurement.size);
+    }
+    guest->policy = policy != 0 ? policy : guest->policy;
+    return (guest->policy & SNP_POLICY_RESERVED_ONE) != 0;
+}
+
+static struct pod *make_pod(struct server *server, const struct machine_guest *guest) {
     struct pod *pod = mem_zalloc(sizeof *pod);
     pod->server = server;
-    memcpy(pod->guest.host_data, host_data, sizeof pod->guest.host_data);
-    host_random(&host_system, pod->guest.report_id, sizeof pod->guest.report_id);
+    pod->guest = *guest;
     if (!open_pod(server, pod)) {
         uv_close((uv_handle_t *)&pod->listener, on_pod_closed);
         return NULL;
@@ -252,6 +304,7 @@ static struct pod *make_pod(struct server *server, const uint8_t *host_data) {
 
 static void take_launch(struct link *link) {
     struct server *server = link->server;
+    struct machine_guest guest;
     if (load_u32be(link->in + PODSERVER_MAGIC_SIZE) != PODSERVER_VERSION) {
         refuse(link, "unknown version");
         return;
@@ -260,7 +313,11 @@ static void take_launch(struct link *link) {
         refuse(link, "too many pods");
         return;
     }
-    link->pod = make_pod(server, link->in + HEADER_SIZE);
+    if (!fill_guest(server->machine, link->in, &guest)) {
+        refuse(link, "bit 17 of a guest policy must be set");
+        return;
+    }
+    link->pod = make_pod(server, &guest);
     if (link->pod == NULL) {
         refuse(link, "cannot make the pod's socket");
         return;
@@ -280,10 +337,28 @@ static void take_launch(struct link *link) {
 
 /* Bytes still wanted from this link; 0 = it must be silent now. */
 static size_t wanted(const struct link *link) {
+    size_t size = link->kind == NULL ? ISSUER_MAGIC_SIZE : link->kind->size;
     if (link->is_control) {
-        return link->pod != NULL ? 0 : PODSERVER_LAUNCH_SIZE - link->in_size;
+        return link->pod != NULL ? 0 : size - link->in_size;
     }
-    return link->is_waiting ? 0 : ISSUER_REQUEST_SIZE - link->in_size;
+    return link->is_waiting ? 0 : size - link->in_size;
+}
+
+/* What the bytes so far may be the start of; once the magic is whole, what they are. */
+static const struct request_kind *find_kind(const struct link *link) {
+    static const struct request_kind kinds[] = {
+        {true, PODSERVER_LAUNCH_MAGIC, PODSERVER_LAUNCH_SIZE, take_launch, NULL},
+        {false, ISSUER_REQUEST_MAGIC, ISSUER_REQUEST_SIZE, take_pod_request, sign_report},
+        {false, ISSUER_KEY_MAGIC, ISSUER_KEY_MESSAGE_SIZE, take_pod_request, derive_key},
+    };
+    size_t known = link->in_size < ISSUER_MAGIC_SIZE ? link->in_size : ISSUER_MAGIC_SIZE;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (kinds[i].is_control == link->is_control &&
+            memcmp(link->in, kinds[i].magic, known) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
 }
 
 static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *space) {
@@ -306,15 +381,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *space) {
         return;
     }
     link->in_size += (size_t)n;
-    const char *magic = link->is_control ? PODSERVER_LAUNCH_MAGIC : ISSUER_REQUEST_MAGIC;
-    size_t known = link->in_size < ISSUER_MAGIC_SIZE ? link->in_size : ISSUER_MAGIC_SIZE;
-    if (memcmp(link->in, magic, known) != 0) {
+    const struct request_kind *kind = find_kind(link);
+    if (kind == NULL) {
         CHECK(uv_read_stop(stream) == 0);
         refuse(link, "wrong magic");
-    } else if (wanted(link) == 0 && link->is_control) {
-        take_launch(link);
-    } else if (wanted(link) == 0) {
-        take_report_request(link);
+        return;
+    }
+    link->kind = link->in_size < ISSUER_MAGIC_SIZE ? NULL : kind;
+    if (link->in_size == kind->size) {
+        kind->take(link);
     }
 }
 

@@ -1,9 +1,11 @@
-/* Pod server: the simulated machine at work: launches pods and signs their reports.
+/* Pod server: the simulated machine at work: launches pods, signs their reports, derives their
+ * keys.
  *
  *   control socket S      one connection per pod; the pod lives as long as the connection
  *     launch  "SNPL"  u32 version 1    host_data[32]
+ *                     measurement[48] (zeros: the machine's)   u64 guest policy (0: the machine's)
  *     answer  "SNPP"  u32 status (0 ok, 2 refused)    after 0: u32 size, path of the pod's socket
- *   pod socket S.pod-<16 hex>      reports of this pod alone, protocol of attest/issuer.h
+ *   pod socket S.pod-<16 hex>      reports and keys of this pod alone, protocol of attest/issuer.h
  *
  * Integers big-endian. One libuv loop. One security processor: requests of all pods queue and are
  * served one at a time, each after the latency of the options, while the sockets stay responsive; a
@@ -21,7 +23,9 @@
 #define PODSERVER_POD_MAGIC "SNPP"
 #define PODSERVER_MAGIC_SIZE 4
 #define PODSERVER_VERSION 1
-#define PODSERVER_LAUNCH_SIZE (PODSERVER_MAGIC_SIZE + 4 + MACHINE_HOST_DATA_SIZE) /* bytes */
+#define PODSERVER_LAUNCH_MEASUREMENT (PODSERVER_MAGIC_SIZE + 4 + MACHINE_HOST_DATA_SIZE)
+#define PODSERVER_LAUNCH_POLICY (PODSERVER_LAUNCH_MEASUREMENT + MACHINE_MEASUREMENT_SIZE)
+#define PODSERVER_LAUNCH_SIZE (PODSERVER_LAUNCH_POLICY + 8) /* bytes */
 #define PODSERVER_STATUS_OK 0
 #define PODSERVER_STATUS_REFUSED 2
 
@@ -32,7 +36,7 @@
 
 struct podserver_options {
     const char *socket;    /* path of the control socket */
-    uint64_t latency_ms;   /* of one report, 0..PODSERVER_LATENCY_MAX_MS */
+    uint64_t latency_ms;   /* of one report or key, 0..PODSERVER_LATENCY_MAX_MS */
     uint64_t busy_percent; /* 0..100 of the requests are answered busy */
     bool no_certificates;  /* the host hands out an empty certificate table */
 };

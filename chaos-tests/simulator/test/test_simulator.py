@@ -388,9 +388,11 @@ class Serving(Case):
     def test_hostile_clients(self):
         server = self.serve()
         self.assertEqual(self.exchange(server.path, b"GET / HTTP/1.1\r\n\r\n"), b"SNPP\0\0\0\2")
-        launch = b"SNPL" + bytes([0, 0, 0, 2]) + bytes(32)
+        launch = b"SNPL" + bytes([0, 0, 0, 2]) + bytes(88)
         self.assertEqual(self.exchange(server.path, launch), b"SNPP\0\0\0\2")
-        launch = b"SNPL" + bytes([0, 0, 0, 1]) + bytes(32)
+        launch = b"SNPL" + bytes([0, 0, 0, 1]) + bytes(80) + (1 << 16).to_bytes(8, "big")
+        self.assertEqual(self.exchange(server.path, launch), b"SNPP\0\0\0\2")  # no bit 17
+        launch = b"SNPL" + bytes([0, 0, 0, 1]) + bytes(88)
         answer = self.exchange(server.path, launch + b"more")  # cut off, the pod with it
         self.assertIn(answer[:8], (b"SNPP\0\0\0\0", b""))
         with socket.socket(socket.AF_UNIX) as s:
@@ -398,13 +400,23 @@ class Serving(Case):
             s.sendall(launch)
             head = s.recv(12, socket.MSG_WAITALL)
             pod = s.recv(struct.unpack(">I", head[8:])[0], socket.MSG_WAITALL).decode()
-            self.assertEqual(self.exchange(pod, b"XXXX"), b"SNPA\0\0\0\2")
+            for word in (b"XXXX", b"SNPX", b"SNPL", b"Y", b"SNQ"):
+                self.assertEqual(self.exchange(pod, word), b"SNPA\0\0\0\2")
+            key = b"SNPK" + bytes([0, 0, 0, 9]) + bytes(32)
+            self.assertEqual(self.exchange(pod, key), b"SNPA\0\0\0\2")
+            key = b"SNPK" + bytes([0, 0, 0, 1]) + bytes(32)
+            self.exchange(pod, key + b"more")  # out of turn: cut off
             bad = b"SNPR" + bytes([0, 0, 0, 9]) + bytes(64)
             self.assertEqual(self.exchange(pod, bad), b"SNPA\0\0\0\2")
             good = b"SNPR" + bytes([0, 0, 0, 1]) + DATA
             with socket.socket(socket.AF_UNIX) as p:  # several requests on one connection
                 p.connect(pod)
                 for _ in range(2):
+                    for piece in (key[:1], key[1:7], key[7:39], key[39:]):
+                        p.sendall(piece)
+                    got = p.recv(12 + 64, socket.MSG_WAITALL)
+                    self.assertEqual(got[:44], b"SNPA\0\0\0\0\0\0\0\x40" + bytes(32))
+                    self.assertNotEqual(got[44:], bytes(32))
                     p.sendall(good)
                     got = p.recv(12 + 1184, socket.MSG_WAITALL)
                     self.assertEqual(got[12 + 0x50:12 + 0x90], DATA)
@@ -444,6 +456,100 @@ class Serving(Case):
         self.assertEqual(self.launch("true", pod="two.yaml", name="none").returncode, 2)
 
 
+POLICY_BIT, MEASUREMENT_BIT, SVN_BIT, TCB_BIT = 1, 8, 16, 32
+TCB = int.from_bytes(bytes((4, 0, 0, 0, 0, 0, 24, 219)), "little")  # of a Milan
+
+
+class Keys(Case):
+    """What a guest gets as its key, through the product's issuer and the machine's processor."""
+
+    def key(self, *launch_options, root=0, fields=POLICY_BIT | MEASUREMENT_BIT, vmpl=0, svn=0,
+            tcb=0, pod="pod.yaml", socket_name="s", refused=None):
+        out = self.root / "key"
+        out.mkdir(exist_ok=True)
+        (out / "key.bin").unlink(missing_ok=True)
+        done = simulator("launch", "--socket", self.root / socket_name, "--pod", self.root / pod,
+                         *launch_options, "--", args.client, out, "key", root, fields, vmpl, svn,
+                         tcb)
+        if refused is not None:
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(refused, done.stderr.decode())
+            self.assertFalse((out / "key.bin").exists())
+            return None
+        self.assertEqual(done.returncode, 0, done.stderr)
+        key = (out / "key.bin").read_bytes()
+        self.assertEqual(len(key), 32)
+        self.assertNotIn(key.hex(), done.stderr.decode())
+        return key
+
+    def test_the_same_guest_gets_the_same_key(self):
+        server = self.serve()
+        first = self.key()
+        self.assertEqual(self.key(), first)
+        server.stop()
+        self.assertNotIn(first.hex(), server.log)
+        self.serve("--report-latency", "1")  # the machine was off
+        self.assertEqual(self.key(), first)
+
+    def test_host_data_does_not_enter(self):
+        self.serve()
+        (self.root / "other.yaml").write_text(pod_yaml(policy=b"another policy"))
+        for fields in (0, POLICY_BIT | MEASUREMENT_BIT, 63):
+            self.assertEqual(self.key(fields=fields, pod="other.yaml"), self.key(fields=fields))
+
+    def test_selected_fields_change_it_and_others_do_not(self):
+        self.serve()
+        image = ("--measurement", "cd" * 48)
+        policy = ("--guest-policy", "0x20000")
+        base = {fields: self.key(fields=fields) for fields in (0, 1, 8, 9, 16, 32, 63)}
+        self.assertEqual(len(set(base.values())), len(base))
+        for fields, key in base.items():
+            self.assertEqual(self.key(*image, fields=fields) == key, not fields & MEASUREMENT_BIT)
+            self.assertEqual(self.key(*policy, fields=fields) == key, not fields & POLICY_BIT)
+            self.assertEqual(self.key(fields=fields, tcb=TCB) == key, not fields & TCB_BIT)
+            self.assertNotEqual(self.key(fields=fields, vmpl=1), key)
+
+    def test_another_image_is_in_the_report_too(self):
+        self.serve()
+        out = self.root / "image"
+        out.mkdir()
+        done = simulator("launch", "--socket", self.root / "s", "--pod", self.root / "pod.yaml",
+                         "--measurement", "cd" * 48, "--guest-policy", "0x20000", "--",
+                         args.client, out, DATA.hex())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = (out / "report.bin").read_bytes()
+        self.assertEqual(report[0x90:0xC0], b"\xcd" * 48)
+        self.assertEqual(struct.unpack_from("<Q", report, 8)[0], 0x20000)
+        self.assertEqual(self.report()[0x90:0xC0], b"\xab" * 48)
+
+    def test_two_chips_differ(self):
+        self.serve()
+        first = self.key()
+        other = self.root / "other-machine"
+        done = simulator("init", other, "--measurement", self.measurement)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        mode = (other / "chip.secret").stat().st_mode
+        self.assertEqual(stat.S_IMODE(mode), 0o600)
+        server = Server(other, self.root / "s2")
+        self.addCleanup(server.stop)
+        self.assertNotEqual(self.key(socket_name="s2"), first)
+        self.assertEqual(self.key(), first)
+
+    def test_refusals(self):
+        self.serve()
+        above = {"vmrk": {"root": 1}, "svn": {"svn": 1}, "svn not selected": {"fields": 0, "svn": 1},
+                 "tcb": {"fields": TCB_BIT, "tcb": TCB + (1 << 56)},
+                 "reserved tcb byte": {"tcb": 1 << 32}}
+        for name, spec in above.items():
+            with self.subTest(name):
+                self.key(**spec, refused="wrong parameter (status 0x16)")
+        self.key(fields=TCB_BIT, tcb=TCB - (1 << 56))  # an older TCB may be named
+
+    def test_throttled_host(self):
+        self.serve("--busy-rate", "100")
+        self.key(refused="the host throttles derived keys")
+
+
 class Usage(Case):
     def expect(self, code, text, *arguments):
         done = simulator(*arguments)
@@ -458,6 +564,12 @@ class Usage(Case):
         self.expect(2, "96 hexadecimal", "init", new, "--measurement", "ab")
         self.expect(2, "has no meaning", "init", new, "--socket", "s")
         self.expect(2, "unknown or lacks", "init", new, "--measuremet", "ab")
+        self.expect(2, "has no meaning", "init", new, "--guest-policy", "1")
+        self.expect(2, "has no meaning", "serve", self.machine, "--guest-policy", "1")
+        launch = ("launch", "--socket", "s", "--pod", "p")
+        self.expect(2, "96 hexadecimal", *launch, "--measurement", "ab", "--", "true")
+        for number in ("x", "", "0", "-1", "0x1ffffffffffffffff", "12z"):
+            self.expect(2, "want a number", *launch, "--guest-policy", number, "--", "true")
         self.expect(2, "given twice", "init", new, "--product", "Milan", "--product", "Milan")
         self.expect(2, "is not empty", "init", self.machine)
         self.expect(2, "wants --socket", "serve", self.machine)
@@ -497,6 +609,9 @@ class Usage(Case):
             (copy / "machine.json").write_text(text.replace(old, new, 1))
             self.expect(2, want, "serve", copy, "--socket", "s")
         (copy / "machine.json").write_text(text)
+        (copy / "chip.secret").write_bytes(bytes(31))
+        self.expect(2, "chip.secret: has 31 bytes, want 32", "serve", copy, "--socket", "s")
+        (copy / "chip.secret").write_bytes(bytes(32))
         run("cp", self.machine / "ask.der", copy / "vcek.der")
         self.expect(2, "vcek.der: holds another key", "serve", copy, "--socket", "s")
 
