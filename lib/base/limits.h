@@ -193,7 +193,6 @@
 #define LIMIT_RECOVERY_IDLE_MS 600000       /* without a contribution or progress: lapses */
 #define LIMIT_RECOVERY_MS 1800000           /* with a contribution, without progress: lapses */
 #define LIMIT_RECOVERY_TOTAL_MS 7200000     /* whatever comes */
-#define LIMIT_RECOVERY_START_MS 60000       /* from the last contribution to the new epoch */
 #define LIMIT_CHECKPOINTS 4                 /* sealed files in memory at a time, to be fetched */
 #define LIMIT_CHECKPOINT_BURST 8            /* made at once, after a pause */
 #define LIMIT_CHECKPOINT_PERIOD_MS 5000     /* for one more */
