@@ -101,6 +101,10 @@ void node_free(struct node *node) {
         node__outgoing_stop(&node->peers[i].out);
         node__incoming_drop(&node->peers[i].in);
     }
+    for (size_t i = 0; i < node->batch_count; i++) {
+        node_payload_unref(node_payload_of(node->batch[i].buf.base));
+    }
+    mem_free(node->batch);
     raft_close(&node->raft, NULL);
     node__snapshot_unref(node->snapshot);
     node__snapshot_unref(node->loading);
@@ -263,8 +267,11 @@ static bool is_refusal(int rv) {
            rv == RAFT_BADID || rv == RAFT_BADROLE || rv == RAFT_NOTFOUND || rv == RAFT_BUSY;
 }
 
+static void hand_over(struct node *node);
+
 int node__turn(struct node *node, struct raft_event *event) {
     struct raft_update update = {0};
+    hand_over(node); /* before anything changes role, term or log: its indexes are promised */
     if (node->health != ERR_OK) {
         return RAFT_SHUTDOWN;
     }
@@ -286,23 +293,49 @@ int node__turn(struct node *node, struct raft_event *event) {
     return rv;
 }
 
-int node__submit_entry(struct node *node, int type, struct node_payload *payload) {
-    /* The library frees `batch` in some cases and reads `buf` only of a CHANGE: one byte of its own
-     * memory stands for the batch, so that payloads stay ours. */
-    struct raft_entry entry = {.term = raft_current_term(&node->raft),
-                               .type = (enum raft_entry_type)type,
-                               .buf = {payload->data, payload->size},
-                               .batch = raft_malloc(1)};
+/* The library frees `batch` in some cases and reads `buf` only of a CHANGE: one byte of its own
+ * memory stands for the batch, so that payloads stay ours. Takes over their references. */
+static int submit_entries(struct node *node, struct raft_entry *entries, size_t count) {
     struct raft_event event = {.type = RAFT_SUBMIT};
-    event.submit.entries = &entry;
-    event.submit.n = 1;
-    CHECK(entry.batch != NULL);
+    void *token = raft_malloc(1);
+    CHECK(token != NULL);
+    for (size_t i = 0; i < count; i++) {
+        entries[i].batch = token;
+    }
+    event.submit.entries = entries;
+    event.submit.n = (unsigned)count;
     int rv = node__turn(node, &event);
     if (rv != 0) {
-        raft_free(entry.batch);
+        raft_free(token);
     }
-    node_payload_unref(payload);
+    for (size_t i = 0; i < count; i++) {
+        node_payload_unref(node_payload_of(entries[i].buf.base));
+    }
     return rv;
+}
+
+static struct raft_entry entry_of(const struct node *node, int type, struct node_payload *payload) {
+    return (struct raft_entry){.term = raft_current_term(&node->raft),
+                               .type = (enum raft_entry_type)type,
+                               .buf = {payload->data, payload->size}};
+}
+
+int node__submit_entry(struct node *node, int type, struct node_payload *payload) {
+    struct raft_entry entry = entry_of(node, type, payload);
+    return submit_entries(node, &entry, 1);
+}
+
+/* Group commit: all that was submitted since the last turn is one SUBMIT, so one AppendEntries to
+ * each follower. The library refuses nothing here that node_submit has not refused: no turn has
+ * come in between. */
+static void hand_over(struct node *node) {
+    size_t count = node->batch_count;
+    if (count > 0) {
+        node->batch_count = 0;
+        node->batch_bytes = 0;
+        int rv = submit_entries(node, node->batch, count);
+        CHECK(rv == 0 || node->health != ERR_OK);
+    }
 }
 
 /* --- What follows --- */
@@ -367,6 +400,7 @@ void node__settle(struct node *node) {
         return; /* a callback called in: the loop below goes on when it returns */
     }
     node->is_settling = true;
+    node__gone_check(node);
     while (node->health == ERR_OK &&
            (node__tell_role(node) || node__settle_barrier(node) || node__snapshot_load(node) ||
             apply_next(node) || node__snapshot_take(node))) {
@@ -381,7 +415,8 @@ uint64_t node_deadline(const struct node *node) {
     if (node->health != ERR_OK || !node->started) {
         return UINT64_MAX;
     }
-    if (node->applied < raft_commit_index(&node->raft)) {
+    if (node->batch_count > 0 || node->tells_commit ||
+        node->applied < raft_commit_index(&node->raft)) {
         return node->now_ms;
     }
     uint64_t own = MIN(node__read_deadline(node), node__snapshot_deadline(node));
@@ -394,6 +429,7 @@ void node_tick(struct node *node) {
         return;
     }
     node__clock(node);
+    hand_over(node);
     if (node->deferred_persist != 0) {
         struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
         event.persisted_entries.index = node->deferred_persist;
@@ -403,9 +439,12 @@ void node_tick(struct node *node) {
     if (node->now_ms >= node->raft_deadline_ms) {
         struct raft_event event = {.type = RAFT_TIMEOUT};
         node__turn(node, &event);
-        node__gone_tick(node);
     }
     node__settle(node);
+    if (node->tells_commit) {
+        node->tells_commit = false;
+        node__tell_commits(node);
+    }
     node__snapshot_tick(node);
     node__read_tick(node);
     node__settle(node);
@@ -418,15 +457,21 @@ RESULT node_submit(struct node *node, struct span command, uint64_t *index, uint
            "command of %zu bytes, want 1..%d", command.size, LIMIT_ENTRY);
     ENSURE(node__is_leader(node), err, NOT_LEADER, "this replica does not lead");
     ENSURE(raft_transferee(&node->raft) == 0, err, UNAVAILABLE, "leadership is being transferred");
-    uint64_t waiting = node_log_bytes_after(&node->log, raft_commit_index(&node->raft));
+    uint64_t waiting =
+        node_log_bytes_after(&node->log, raft_commit_index(&node->raft)) + node->batch_bytes;
     ENSURE(waiting + command.size <= LIMIT_UNCOMMITTED, err, BUSY,
            "%" PRIu64 " bytes are not committed yet", waiting);
+    if (node->batch == NULL) {
+        node->batch = mem_calloc(LIMIT_APPEND_ENTRIES, sizeof node->batch[0]);
+    }
     node__clock(node);
-    uint64_t in_term = node_term(node);
-    int rv = node__submit_entry(node, RAFT_COMMAND, node_payload_new(command));
-    ENSURE(rv == 0, err, UNAVAILABLE, "submit: %s", raft_strerror(rv));
-    *index = node_log_last(&node->log);
-    *term = in_term;
+    node->batch[node->batch_count++] = entry_of(node, RAFT_COMMAND, node_payload_new(command));
+    node->batch_bytes += command.size;
+    *index = node_last_index(node);
+    *term = node_term(node);
+    if (node->batch_count == LIMIT_APPEND_ENTRIES) {
+        hand_over(node);
+    }
     return OK; /* settled by the tick that node_deadline asks for: apply comes after this */
 }
 
@@ -543,11 +588,12 @@ uint64_t node_applied_index(const struct node *node) {
 }
 
 uint64_t node_last_index(const struct node *node) {
-    return node_log_last(&node->log);
+    return node_log_last(&node->log) + node->batch_count;
 }
 
 uint64_t node_last_term(const struct node *node) {
-    return node_log_term(&node->log, node_log_last(&node->log));
+    return node->batch_count > 0 ? node_term(node)
+                                 : node_log_term(&node->log, node_log_last(&node->log));
 }
 
 size_t node_members(const struct node *node, struct node_member out[LIMIT_MEMBERS]) {

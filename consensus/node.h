@@ -110,13 +110,14 @@ void node_peer_reset(struct node *node, uint64_t peer);
  * alone is no reason. If it is the leader that this node follows, it is forgotten at once and an
  * election starts after a short random pause (gone_timeout_ms) unless a leader shows up before. At
  * most LIMIT_GONE_CAMPAIGNS such elections begin in one election timeout; pre-vote keeps them from
- * disturbing a leader that a majority still hears. */
+ * disturbing a leader that a majority still hears. May come from inside `send`. */
 void node_leader_gone(struct node *node, uint64_t peer);
 
 /* Proposes a command of 1..LIMIT_ENTRY bytes (copied). On success it is at *index, *term and
  * commits if `apply` comes with this index and this term; never from inside this call, also with a
- * single voter: re-read node_deadline. NOT_LEADER; TOO_LARGE; BUSY with more than LIMIT_UNCOMMITTED
- * bytes uncommitted; UNAVAILABLE while leadership is being transferred. */
+ * single voter: re-read node_deadline. What is proposed before the next node_tick, or any other
+ * call that changes something, goes to the peers together. NOT_LEADER; TOO_LARGE; BUSY with more
+ * than LIMIT_UNCOMMITTED bytes uncommitted; UNAVAILABLE while leadership is being transferred. */
 RESULT node_submit(struct node *node, struct span command, uint64_t *index, uint64_t *term,
                    struct err *err);
 

@@ -13,6 +13,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "consensus/node_internal.h"
 
+/* Early timers are counted per election timeout. */
 static bool has_budget(struct node *node) {
     if (node->now_ms - node->gone_since_ms >= node->options.election_timeout_ms) {
         node->gone_since_ms = node->now_ms;
@@ -45,7 +46,18 @@ static void forget_leader(struct node *node) {
     node->leader_is_gone = true;
 }
 
+static bool is_voter(const struct node *node) {
+    struct node_config config;
+    node_config_from_raft(&node->raft.configuration, &config);
+    const struct node_member *self = node_config_find(&config, node->id);
+    return self != NULL && self->role == NODE_VOTER;
+}
+
 void node_leader_gone(struct node *node, uint64_t peer) {
+    if (node->is_turning) { /* from inside `send`: after this turn */
+        node->gone_report = peer;
+        return;
+    }
     if (!node->started || node->health != ERR_OK || node_role(node) != NODE_FOLLOWER || peer == 0 ||
         node_leader(node) != peer) {
         return;
@@ -55,15 +67,34 @@ void node_leader_gone(struct node *node, uint64_t peer) {
         return;
     }
     forget_leader(node);
-    hasten_election(node);
+    if (is_voter(node)) {
+        hasten_election(node);
+    }
     node__settle(node);
 }
 
-void node__gone_tick(struct node *node) {
-    if (node->health != ERR_OK || !node->leader_is_gone) {
+/* Whoever waits for a vote of its own, or has given none in this term, waits for itself. */
+static bool is_campaigning(const struct node *node) {
+    const struct raft *r = &node->raft;
+    return r->state == RAFT_CANDIDATE || (r->state == RAFT_FOLLOWER && r->voted_for == 0);
+}
+
+void node__gone_check(struct node *node) {
+    uint64_t report = node->gone_report;
+    node->gone_report = 0;
+    if (report != 0) {
+        node_leader_gone(node, report);
+    }
+    if (!node->leader_is_gone || node->health != ERR_OK) {
         return;
     }
-    if (node->raft.state == RAFT_CANDIDATE && has_budget(node)) {
+    if (node->raft.state == RAFT_LEADER) {
+        node->leader_is_gone = false;
+        return;
+    }
+    uint64_t longest = node->now_ms + 2ULL * node->options.gone_timeout_ms + 1;
+    if (raft_timeout(&node->raft) > longest && is_campaigning(node) && is_voter(node) &&
+        has_budget(node)) {
         hasten_election(node);
     }
 }
@@ -71,6 +102,7 @@ void node__gone_tick(struct node *node) {
 void node__leader_seen(struct node *node) {
     if (node->leader_is_gone && node->raft.state == RAFT_FOLLOWER) {
         node->raft.election_timer_start = node->now_ms;
+        node->raft_deadline_ms = raft_timeout(&node->raft);
     }
     node->leader_is_gone = false;
 }

@@ -111,6 +111,11 @@ struct node {
     uint64_t raft_deadline_ms; /* pitfall P3 */
     uint64_t steps;            /* raft_step calls, for tests and metrics */
 
+    struct raft_entry *batch; /* owned; submitted, and not handed to the library yet */
+    size_t batch_count;
+    uint64_t batch_bytes; /* of their payloads */
+    bool tells_commit;    /* followers may have to hear of the commit index in this tick */
+
     struct node_log log;
     struct node_snapshot *snapshot; /* the newest, or NULL */
     struct node_snapshot *arriving; /* while the library decides on it, else NULL */
@@ -125,8 +130,9 @@ struct node {
     bool rejected;                     /* it was answered with a rejection (rule R1) */
     bool leader_is_gone;               /* node_leader_gone, and no leader since */
     bool is_concluded;
-    unsigned gone_campaigns; /* early elections since gone_since_ms */
+    unsigned gone_campaigns; /* early timers since gone_since_ms */
     uint64_t gone_since_ms;
+    uint64_t gone_report; /* a peer reported from inside `send`; 0: none */
 
     enum node_role told_role;
     uint64_t told_term, told_leader;
@@ -164,8 +170,8 @@ const struct node_peer *node__find_peer(const struct node *node, uint64_t id);
 /* node_send.c */
 void node__send(struct node *node, uint64_t peer, struct node_message *message);
 void node__send_raft(struct node *node, const struct raft_message *message);
-/* Leader: says at once what this follower has and does not know to be committed. */
-void node__tell_commit(struct node *node, const struct node_peer *peer);
+/* Leader: tells each follower what it has and does not know to be committed. */
+void node__tell_commits(struct node *node);
 
 /* node_receive.c */
 /* Gives a complete snapshot to the library as if it had come in one message. */
@@ -192,7 +198,7 @@ void node__incoming_drop(struct node_incoming *in);
 bool node__settle_barrier(struct node *node); /* true: submitted one */
 
 /* node_gone.c */
-void node__gone_tick(struct node *node); /* after the library's timeout */
+void node__gone_check(struct node *node); /* after every step */
 void node__leader_seen(struct node *node);
 
 /* node_read.c */

@@ -88,6 +88,7 @@ static void on_send(void *data, uint64_t peer, struct span bytes) {
         return;
     }
     c->chunks += decoded.kind == NODE_KIND_CHUNK;
+    c->pre_votes += decoded.kind == NODE_KIND_VOTE && decoded.body.vote.pre_vote;
     c->appends_sent += decoded.kind == NODE_KIND_APPEND && decoded.body.append.entries.count > 0;
     c->last = decoded;
     if (to == CLUSTER_MAX || c->machines[to].node == NULL || !c->links[from][to] ||
@@ -241,6 +242,12 @@ void cluster_crash(struct cluster *c, size_t at) {
     }
 }
 
+void cluster_report_gone(struct cluster *c, size_t dead, unsigned spread_ms) {
+    for (size_t i = 0; i < c->count; i++) {
+        c->gone_due[i][dead] = i == dead ? 0 : c->now + 1 + cluster_random(c, spread_ms + 1ULL);
+    }
+}
+
 void cluster_connect(struct cluster *c, unsigned mask) {
     for (size_t i = 0; i < CLUSTER_MAX; i++) {
         for (size_t j = 0; j < CLUSTER_MAX; j++) {
@@ -292,10 +299,19 @@ static void tick_machine(struct cluster *c, struct machine *m) {
     }
 }
 
+static void report_gone(struct cluster *c, size_t to, size_t dead) {
+    if (c->gone_due[to][dead] != 0 && c->gone_due[to][dead] <= c->now &&
+        is_live(&c->machines[to])) {
+        c->gone_due[to][dead] = 0;
+        node_leader_gone(c->machines[to].node, c->machines[dead].id);
+    }
+}
+
 static void run_now(struct cluster *c) {
     for (size_t i = 0; i < c->count; i++) {
         for (size_t j = 0; j < c->count; j++) {
             deliver_pair(c, j, i);
+            report_gone(c, i, j);
         }
         tick_machine(c, &c->machines[i]);
     }

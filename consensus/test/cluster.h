@@ -38,8 +38,9 @@ struct cluster {
     bool links[CLUSTER_MAX][CLUSTER_MAX];
     struct cluster_message *queue[CLUSTER_MAX][CLUSTER_MAX];
     uint64_t last_due[CLUSTER_MAX][CLUSTER_MAX];
-    unsigned loss_percent, delay_ms; /* delay: 1..delay_ms */
-    size_t snapshot_padding;         /* bytes, to need several chunks */
+    uint64_t gone_due[CLUSTER_MAX][CLUSTER_MAX]; /* [to][dead]: node_leader_gone then; 0: none */
+    unsigned loss_percent, delay_ms;             /* delay: 1..delay_ms */
+    size_t snapshot_padding;                     /* bytes, to need several chunks */
     /* May drop (return false) or look at a message when it is sent. */
     bool (*filter)(struct cluster *c, size_t from, size_t to, const struct node_message *m);
     struct {
@@ -48,7 +49,7 @@ struct cluster {
     uint64_t committed_max;
     uint64_t leaders[CLUSTER_TERMS];
     char violation[256]; /* the first one; empty: none */
-    size_t chunks, appends_sent;
+    size_t chunks, appends_sent, pre_votes;
     struct node_message last; /* scalars of the last message sent; its lists are not valid */
 };
 
@@ -59,6 +60,8 @@ size_t cluster_join(struct cluster *c); /* a new machine with an empty log; its 
 void cluster_crash(struct cluster *c, size_t at);
 void cluster_violate(struct cluster *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* The links to `dead` report to all live machines, each 0..spread_ms from now. */
+void cluster_report_gone(struct cluster *c, size_t dead, unsigned spread_ms);
 void cluster_connect(struct cluster *c, unsigned mask); /* only these reach each other; rest cut */
 void cluster_heal(struct cluster *c);
 void cluster_flush(struct cluster *c); /* forgets what is under way */

@@ -145,6 +145,9 @@ static void crash(void) {
     const struct node_config *config = &at(leader)->config;
     uint64_t victim = config->members[cluster_random(&c, config->count)].id;
     cluster_crash(&c, cluster_place(&c, victim));
+    if (cluster_random(&c, 2) == 0) {
+        cluster_report_gone(&c, cluster_place(&c, victim), (unsigned)cluster_random(&c, 50));
+    }
     cluster_join(&c);
     totals.crashes++;
 }
@@ -160,7 +163,10 @@ static void disturb(void) {
         crash();
     } else if (x < 78 && leader != CLUSTER_MAX) {
         err_ignore(node_transfer(at(leader), 0, NULL), "any outcome");
-    } else if (x < 86) {
+    } else if (x < 82) { /* its links break, one or all, and it lives */
+        cluster_report_gone(&c, (size_t)cluster_random(&c, c.count),
+                            (unsigned)cluster_random(&c, 50));
+    } else if (x < 88) {
         size_t i = (size_t)cluster_random(&c, c.count);
         c.machines[i].paused = !c.machines[i].paused;
     } else {
