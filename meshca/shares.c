@@ -13,8 +13,9 @@
 uint8_t shares_multiply(uint8_t a, uint8_t b) {
     unsigned product = 0;
     unsigned shifted = a;
+    unsigned factor = b;
     for (unsigned bit = 0; bit < 8; bit++) {
-        unsigned is_set = 0U - ((b >> bit) & 1U);
+        unsigned is_set = 0U - ((factor >> bit) & 1U);
         unsigned overflows = 0U - ((shifted >> 7) & 1U);
         product ^= shifted & is_set;
         shifted = ((shifted << 1) & 0xffU) ^ (0x1bU & overflows);
