@@ -130,6 +130,7 @@ static void test_a_session_from_the_offer_to_its_end(void **state) {
     assert_memory_equal(c.file.data, b->file, FILE_SIZE);
     assert_int_equal(c.share_count, 2);
     assert_int_equal(c.signature_count, 2);
+    assert_true(span_equal(c.signatures[1].signature, span_str("signature")));
     assert_int_equal(c.threshold, 2);
     assert_int_equal(c.owner_count, 3);
     recovery_desk_finish(b->desk, b->session, OK, NULL);
@@ -279,6 +280,7 @@ static void test_what_could_not_be_is_tried_again(void **state) {
     struct recovery_case c;
     recovery_desk_case(b->desk, b->session, &c);
     assert_int_equal(c.share_count, 2);
+    assert_true(span_equal(c.signatures[0].key, span_str("key"))); /* once, not twice */
     recovery_desk_finish(b->desk, b->session, OK, NULL);
 }
 
