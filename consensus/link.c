@@ -210,6 +210,7 @@ static void come_up(struct channel *ch, const struct hello *hello) {
     peer->is_lost = false;
     peer->backoff_ms = BACKOFF_MIN_MS;
     net_conn_set_frame_limit(ch->conn, LIMIT_FRAME_BODY);
+    net_conn_set_gathering(ch->conn);
     links->calls.on_up(links->data, id, hello->version);
 }
 

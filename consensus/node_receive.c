@@ -345,11 +345,7 @@ RESULT node_receive(struct node *node, uint64_t peer_id, struct span bytes, stru
     peer->last_contact_ms = node->now_ms;
     struct result r = dispatch(node, peer, &m, err);
     node__settle(node);
-    for (size_t i = 0; i < NODE_PEERS_MAX && m.kind == NODE_KIND_APPEND_RESULT; i++) {
-        if (node->peers[i].id != 0) {
-            node__tell_commit(node, &node->peers[i]);
-        }
-    }
+    node->tells_commit = node->tells_commit || m.kind == NODE_KIND_APPEND_RESULT;
     return r;
 }
 

@@ -79,9 +79,10 @@ static void send_append(struct node *node, uint64_t peer, const struct raft_appe
 }
 
 /* The library tells a commit index with the next entries or heartbeat. Who waits for an entry
- * behind a follower would wait for that heartbeat, so a follower that has the entry hears of it at
- * once: an AppendEntries without entries, as a heartbeat is, at the index that it acknowledged. */
-void node__tell_commit(struct node *node, const struct node_peer *peer) {
+ * behind a follower would wait for that heartbeat, so a follower that has the entry hears of it in
+ * the same tick, unless entries that were submitted meanwhile told it: an AppendEntries without
+ * entries, as a heartbeat is, at the index that it acknowledged. */
+static void tell_commit(struct node *node, const struct node_peer *peer) {
     raft_index match = 0;
     if (peer->told_term != node_term(node) || !node__is_leader(node) ||
         raft_match_index(&node->raft, peer->id, &match) != 0) {
@@ -97,6 +98,14 @@ void node__tell_commit(struct node *node, const struct node_peer *peer) {
                                     .prev_log_term = node_log_term(&node->log, match),
                                     .leader_commit = commit};
     send_append(node, peer->id, &a);
+}
+
+void node__tell_commits(struct node *node) {
+    for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
+        if (node->peers[i].id != 0) {
+            tell_commit(node, &node->peers[i]);
+        }
+    }
 }
 
 static void send_vote(struct node *node, uint64_t peer, const struct raft_request_vote *v) {

@@ -70,6 +70,7 @@ static void on_ready(struct net_conn *conn, void *data) {
     memset(r->waiting, 0, sizeof r->waiting);
     r->generator = conn; /* the newest; an older one gets no answer any more */
     net_conn_set_frame_limit(conn, LIMIT_FRAME_BODY);
+    net_conn_set_gathering(conn);
 }
 
 static void submit(struct replica *r, const struct frame *frame) {

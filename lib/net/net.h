@@ -10,8 +10,9 @@
  * on_ready calls only the listener's on_refused.
  *
  * Writes leave at once when the socket takes them; frames sent inside one on_frame round, or while
- * the socket is full, leave together. One thread: everything on the thread of the loop. The process
- * must ignore SIGPIPE (process_harden does).
+ * the socket is full, leave together, in TLS records as full as they get (net_conn_set_gathering:
+ * also those of one round of the loop). One thread: everything on the thread of the loop. The
+ * process must ignore SIGPIPE (process_harden does).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NET_H
@@ -93,7 +94,8 @@ RESULT net_send(struct net_conn *conn, uint8_t type, uint16_t request, struct sp
                 struct err *err);
 RESULT net_send_message(struct net_conn *conn, uint8_t type, uint16_t request,
                         const struct wire_type *wire_type, const void *message, struct err *err);
-size_t net_conn_pending_bytes(const struct net_conn *conn); /* not yet taken by the system */
+/* Not yet taken by the system, frames that are not encrypted yet included. */
+size_t net_conn_pending_bytes(const struct net_conn *conn);
 
 /* In good order: what was sent goes out first (for at most LIMIT_CLOSE_MS), then close_notify. */
 void net_conn_close(struct net_conn *conn);
@@ -105,6 +107,9 @@ void *net_conn_data(const struct net_conn *conn);
 struct tls *net_conn_tls(struct net_conn *conn);
 /* The largest frame body accepted from now on, at most LIMIT_FRAME_BODY. */
 void net_conn_set_frame_limit(struct net_conn *conn, size_t bytes);
+/* Gathers what is sent in one round of the loop: it leaves right before the loop waits, or earlier
+ * when it is much. For few connections with many small frames. */
+void net_conn_set_gathering(struct net_conn *conn);
 void net_conn_set_idle_timeout(struct net_conn *conn, uint64_t idle_ms); /* 0: none */
 const char *net_conn_peer_address(const struct net_conn *conn); /* "192.0.2.1:7443"; borrowed */
 /* In on_close: the other end closed or reset the connection, or refused it. False for silence, a

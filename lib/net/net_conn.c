@@ -1,7 +1,8 @@
 /* Connections: a TCP stream, TLS over it and frames inside, from handshake to on_close; see net.h.
  *
  *   socket -> on_read -> tls_feed -> tls_step/tls_read -> in -> frame_decode -> on_frame
- *   socket <- uv_try_write, else uv_write <- out <- tls_take_output <- tls_write <- net_send
+ *   socket <- uv_try_write, else uv_write <- out <- tls_take_output <- tls_write <- frames <-
+ * net_send
  *
  * Every failure goes through net__conn_fail: the state becomes CLOSED, the handles close, and the
  * last of their callbacks ends the connection. As libuv calls those in a later turn, nothing is
@@ -36,11 +37,25 @@ void net__conn_move(struct net_conn *conn, enum net__state state) {
 
 /* --- The end */
 
-static void empty(struct buf *b) {
-    if (b->capacity > NET_KEEP_CAPACITY) {
+static size_t kept_capacity(const struct net_conn *conn) {
+    return conn->is_gathering ? NET_KEEP_GATHERING : NET_KEEP_CAPACITY;
+}
+
+/* Plaintext: wipes what was in use. */
+static void empty(const struct net_conn *conn, struct buf *b) {
+    if (b->capacity > kept_capacity(conn)) {
         buf_deinit(b);
-    } else {
-        buf_clear(b);
+    } else if (b->size > 0) {
+        mem_wipe(b->data, b->size);
+        b->size = 0;
+    }
+}
+
+static void empty_ciphertext(const struct net_conn *conn, struct buf *b) {
+    b->size = 0;
+    if (b->capacity > kept_capacity(conn)) {
+        mem_free(b->data);
+        *b = (struct buf){0};
     }
 }
 
@@ -54,6 +69,7 @@ static void finish(struct net_conn *conn) {
     uv_freeaddrinfo(conn->addresses);
     tls_free(conn->tls);
     buf_deinit(&conn->in);
+    buf_deinit(&conn->frames);
     buf_deinit(&conn->out);
     buf_deinit(&conn->writing);
     mem_free(conn);
@@ -66,7 +82,7 @@ void net__conn_release(struct net_conn *conn) {
     }
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
     net__conn_release(handle->data);
 }
 
@@ -92,8 +108,20 @@ void net__conn_close_tcp(struct net_conn *conn) {
     }
 }
 
+/* Encrypts what was sent since. */
+static RESULT seal(struct net_conn *conn, struct err *err) {
+    if (conn->frames.size > 0) {
+        TRY(tls_write(conn->tls, buf_span(&conn->frames), err));
+        empty(conn, &conn->frames);
+    }
+    return OK;
+}
+
 /* What TLS still has to say (an alert, a close_notify), if the socket takes it at once. */
 static void say_last_words(struct net_conn *conn) {
+    if (conn->state == NET_READY) {
+        err_ignore(seal(conn, NULL), "the connection ends in any case");
+    }
     if (conn->why.code == ERR_CLOSED && conn->state == NET_READY) {
         tls_close_notify(conn->tls);
     }
@@ -125,7 +153,8 @@ void net__conn_fail(struct net_conn *conn, const struct err *why) {
         (void)uv_cancel((uv_req_t *)&conn->resolve); /* its callback comes in any case */
     }
     net__conn_move(conn, NET_CLOSED);
-    uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&conn->prepare, on_handle_closed);
     net__conn_close_tcp(conn);
 }
 
@@ -188,7 +217,7 @@ static void flush(struct net_conn *conn);
 static void on_written(uv_write_t *write, int status) {
     struct net_conn *conn = write->data;
     conn->is_writing = false;
-    empty(&conn->writing);
+    empty_ciphertext(conn, &conn->writing);
     if (status < 0) {
         fail_status(conn, status);
     } else {
@@ -235,7 +264,12 @@ static void write_rest(struct net_conn *conn, size_t offset) {
 }
 
 static void flush(struct net_conn *conn) {
+    struct err err;
     if (conn->state < NET_HANDSHAKE || conn->state == NET_CLOSED || conn->is_corked) {
+        return;
+    }
+    if (!is_ok(seal(conn, &err))) {
+        net__conn_fail(conn, &err);
         return;
     }
     tls_take_output(conn->tls, &conn->out);
@@ -254,7 +288,7 @@ static void flush(struct net_conn *conn) {
             write_rest(conn, taken);
             return;
         }
-        empty(&conn->out);
+        empty_ciphertext(conn, &conn->out);
     }
     if (conn->state == NET_DRAINING && !conn->is_shut) {
         shut(conn);
@@ -262,24 +296,34 @@ static void flush(struct net_conn *conn) {
 }
 
 size_t net_conn_pending_bytes(const struct net_conn *conn) {
-    return conn->out.size + conn->writing.size;
+    return conn->frames.size + conn->out.size + conn->writing.size;
 }
 
-static RESULT send_bytes(struct net_conn *conn, struct span bytes, struct err *err) {
-    tls_take_output(conn->tls, &conn->out);
-    size_t waiting = net_conn_pending_bytes(conn);
-    if (waiting + bytes.size > LIMIT_CONN_WRITE_QUEUE) {
-        struct err why;
-        struct result r =
-            err_set(&why, ERR_BUSY, "the peer does not read: %zu bytes wait, limit %d",
-                    waiting + bytes.size, LIMIT_CONN_WRITE_QUEUE);
-        net__conn_fail(conn, &why);
-        return err_set(err, r.code, "%s", why.text);
+static void on_prepare(uv_prepare_t *prepare) {
+    CHECK(uv_prepare_stop(prepare) == 0);
+    flush(prepare->data);
+}
+
+/* What was sent leaves now, or with what comes until the loop waits. */
+static void flush_or_gather(struct net_conn *conn) {
+    if (!conn->is_gathering || conn->state != NET_READY || conn->frames.size >= NET_GATHER_MAX ||
+        tls_has_output(conn->tls)) {
+        flush(conn);
+    } else if (conn->frames.size > 0) {
+        CHECK(uv_prepare_start(&conn->prepare, on_prepare) == 0);
     }
-    TRY(tls_write(conn->tls, bytes, err));
-    rearm_idle(conn);
-    flush(conn);
-    return OK;
+}
+
+static RESULT ensure_room(struct net_conn *conn, size_t size, struct err *err) {
+    size_t waiting = net_conn_pending_bytes(conn) + size;
+    if (waiting <= LIMIT_CONN_WRITE_QUEUE) {
+        return OK;
+    }
+    struct err why;
+    struct result r = err_set(&why, ERR_BUSY, "the peer does not read: %zu bytes wait, limit %d",
+                              waiting, LIMIT_CONN_WRITE_QUEUE);
+    net__conn_fail(conn, &why);
+    return err_set(err, r.code, "%s", why.text);
 }
 
 static RESULT check_open(const struct net_conn *conn, struct err *err) {
@@ -291,11 +335,11 @@ static RESULT check_open(const struct net_conn *conn, struct err *err) {
 struct result net_send(struct net_conn *conn, uint8_t type, uint16_t request, struct span body,
                        struct err *err) {
     TRY(check_open(conn, err));
-    AUTO(buf_deinit)
-    struct buf bytes = {0};
-    buf_reserve(&bytes, FRAME_HEADER_SIZE + body.size);
-    frame_encode(type, request, body, &bytes);
-    return send_bytes(conn, buf_span(&bytes), err);
+    TRY(ensure_room(conn, FRAME_HEADER_SIZE + body.size, err));
+    frame_encode(type, request, body, &conn->frames);
+    rearm_idle(conn);
+    flush_or_gather(conn);
+    return OK;
 }
 
 struct result net_send_message(struct net_conn *conn, uint8_t type, uint16_t request,
@@ -305,7 +349,11 @@ struct result net_send_message(struct net_conn *conn, uint8_t type, uint16_t req
     AUTO(buf_deinit)
     struct buf bytes = {0};
     frame_encode_message(type, request, wire_type, message, &bytes);
-    return send_bytes(conn, buf_span(&bytes), err);
+    TRY(ensure_room(conn, bytes.size, err));
+    buf_append_span(&conn->frames, buf_span(&bytes));
+    rearm_idle(conn);
+    flush_or_gather(conn);
+    return OK;
 }
 
 /* --- Input */
@@ -326,7 +374,7 @@ static RESULT take_frames(struct net_conn *conn, struct err *err) {
         conn->calls.on_frame(conn, conn->data, &frame);
     }
     if (at == conn->in.size) {
-        empty(&conn->in);
+        empty(conn, &conn->in);
     } else if (at > 0) {
         buf_consume(&conn->in, at);
     }
@@ -390,7 +438,7 @@ static void pump(struct net_conn *conn, struct span ciphertext) {
         conn->is_corked = false;
     }
     if (is_ok(r)) {
-        flush(conn);
+        flush_or_gather(conn);
         r = check_answers(conn, &err);
     }
     if (!is_ok(r)) {
@@ -452,7 +500,9 @@ struct result net__conn_new(uv_loop_t *loop, struct tls_context *tls, struct net
     conn->frame_limit = LIMIT_FRAME_BODY_UNAUTHENTICATED;
     CHECK(uv_timer_init(loop, &conn->timer) == 0);
     conn->timer.data = conn;
-    conn->pending = 1;
+    CHECK(uv_prepare_init(loop, &conn->prepare) == 0);
+    conn->prepare.data = conn;
+    conn->pending = 2; /* timer and prepare */
     *out = conn;
     return OK;
 }
@@ -460,7 +510,10 @@ struct result net__conn_new(uv_loop_t *loop, struct tls_context *tls, struct net
 /* --- What the user may ask */
 
 void net_conn_close(struct net_conn *conn) {
-    if (conn->state == NET_READY) {
+    struct err err;
+    if (conn->state == NET_READY && !is_ok(seal(conn, &err))) {
+        net__conn_fail(conn, &err);
+    } else if (conn->state == NET_READY) {
         net__conn_move(conn, NET_DRAINING);
         tls_close_notify(conn->tls);
         set_timer(conn, LIMIT_CLOSE_MS);
@@ -490,6 +543,10 @@ struct tls *net_conn_tls(struct net_conn *conn) {
 void net_conn_set_frame_limit(struct net_conn *conn, size_t bytes) {
     CHECK(bytes > 0 && bytes <= LIMIT_FRAME_BODY);
     conn->frame_limit = bytes;
+}
+
+void net_conn_set_gathering(struct net_conn *conn) {
+    conn->is_gathering = true;
 }
 
 void net_conn_set_idle_timeout(struct net_conn *conn, uint64_t idle_ms) {

@@ -11,7 +11,9 @@
 #define NET_USER_TIMEOUT_MS 5000 /* unacknowledged data ends a connection, RFC 5482 */
 #define NET_KEEPALIVE_S 5
 #define NET_BACKLOG 1024
-#define NET_KEEP_CAPACITY (64 * 1024) /* bytes: larger buffers are given back once empty */
+#define NET_KEEP_CAPACITY (64 * 1024)    /* bytes: larger buffers are given back once empty */
+#define NET_KEEP_GATHERING (1024 * 1024) /* the same, of a connection that gathers */
+#define NET_GATHER_MAX (64 * 1024)       /* bytes: then frames leave before the loop waits */
 
 enum net__state {
     NET_RESOLVING,  /* outgoing: the name's addresses are asked for */
@@ -29,15 +31,17 @@ struct net_conn {
     struct net_conn *previous;
     int state; /* net__state */
     bool was_ready;
-    bool is_tcp_open; /* tcp was initialized and not closed yet */
-    bool is_corked;   /* inside a round of callbacks: output is collected */
-    bool is_writing;  /* `write` is in flight */
-    bool is_shut;     /* uv_shutdown was asked for */
+    bool is_tcp_open;  /* tcp was initialized and not closed yet */
+    bool is_corked;    /* inside a round of callbacks: output is collected */
+    bool is_gathering; /* output is collected until the loop waits */
+    bool is_writing;   /* `write` is in flight */
+    bool is_shut;      /* uv_shutdown was asked for */
     bool is_peer_gone;
     unsigned pending; /* handles and requests whose last callback is still to come */
 
     uv_tcp_t tcp;
-    uv_timer_t timer; /* handshake, then idle, then close */
+    uv_timer_t timer;     /* handshake, then idle, then close */
+    uv_prepare_t prepare; /* before the loop waits; runs while something is gathered */
     uv_getaddrinfo_t resolve;
     uv_connect_t connect;
     uv_write_t write;
@@ -47,6 +51,7 @@ struct net_conn {
 
     struct tls *tls;    /* owned */
     struct buf in;      /* plaintext: the start of a frame */
+    struct buf frames;  /* plaintext: frames that are not encrypted yet */
     struct buf out;     /* ciphertext not yet given to the system */
     struct buf writing; /* ciphertext of `write` */
     size_t frame_limit; /* bytes */
