@@ -127,6 +127,7 @@ static void on_document(void *owner, const struct letter *reply) {
     struct api_join join = {
         .name = arena_strndup(&arena, config->name, strlen(config->name)),
         .address = arena_strndup(&arena, config->address, strlen(config->address)),
+        .version = entry_version,
         .evidence = buf_span(&reply->bytes),
     };
     struct err err;

@@ -332,7 +332,8 @@ static RESULT take_prepared(struct caller *c, const struct frame *frame, struct 
                                       .address = p.address,
                                       .user_address = arena_strndup(&c->arena, none, 0),
                                       .spki = p.spki,
-                                      .evidence = p.evidence};
+                                      .evidence = p.evidence,
+                                      .version = p.version};
     memcpy(c->member.host_data, c->host_data, 32);
     TRY(entry_member_check(&c->member, err));
     c->phase = CALLER_PREPARED;
@@ -478,6 +479,7 @@ static void on_own_document(void *owner, const struct letter *reply) {
         .user_address = arena_strndup(&f->arena, "", 0),
         .spki = buf_span(&self->spki),
         .evidence = span_of(copy, evidence.size),
+        .version = entry_version,
     };
     memcpy(f->self.host_data, peer.host_data, 32);
     attest_peer_deinit(&peer);

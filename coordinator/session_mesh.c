@@ -170,7 +170,8 @@ static RESULT make_admit(struct session *s, struct buf *entry, struct err *err) 
                    .address = join.address,
                    .user_address = none,
                    .spki = s->peer.statement.replica.public_key,
-                   .evidence = buf_span(&document)},
+                   .evidence = buf_span(&document),
+                   .version = join.version},
         .time = worker_now(s->worker),
     };
     memcpy(e.member.host_data, s->peer.host_data, sizeof e.member.host_data);
@@ -265,6 +266,7 @@ static void on_document(void *owner, const struct letter *reply) {
         .name = arena_strndup(&arena, config->name, strlen(config->name)),
         .address = arena_strndup(&arena, config->address, strlen(config->address)),
         .spki = buf_span(&self->spki),
+        .version = entry_version,
         .evidence = buf_span(&reply->bytes),
     };
     session_reply(s, API_FOUND_PREPARED, &api_found_prepared_type, &prepared);

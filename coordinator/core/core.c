@@ -71,6 +71,14 @@ static void free_record(struct core_record *r) {
     core__free_span(&r->root_cert);
 }
 
+static void free_recovery(struct core_recovery *r) {
+    for (size_t i = 0; i < r->signature_count; i++) {
+        mem_free(writable(r->signatures[i].key.data));
+        mem_free(writable(r->signatures[i].signature.data));
+    }
+    mem_free(writable(r->signatures));
+}
+
 static void free_tables(struct core *c) {
     for (size_t i = 0; i < c->founder_count; i++) {
         core__free_member(&c->founders[i]);
@@ -84,6 +92,10 @@ static void free_tables(struct core *c) {
     for (size_t i = 0; i < c->blob_count; i++) {
         core__free_span(&c->blobs[i].data);
     }
+    for (size_t i = 0; i < c->recovery_count; i++) {
+        free_recovery(&c->recoveries[i]);
+    }
+    mem_free(c->recoveries);
     mem_free(c->records);
     mem_free(c->blobs);
 }
@@ -213,6 +225,19 @@ void core__add_record(struct core *c, const struct core_record *r) {
     c->history_size += core__record_size(r);
 }
 
+void core__renew_mesh(struct core *c, struct span key, struct span mesh_cert,
+                      struct span intermediate) {
+    struct core_record *last = &c->records[c->record_count - 1];
+    c->history_size -= core__record_size(last);
+    core__free_span(&last->mesh_cert);
+    core__free_span(&last->intermediate);
+    last->mesh_cert = core__dup(mesh_cert);
+    last->intermediate = core__dup(intermediate);
+    c->history_size += core__record_size(last);
+    secret_free(c->mesh_key);
+    c->mesh_key = core__dup_secret(key);
+}
+
 /* --- Shared rules */
 
 RESULT core__check_founders(const struct entry_member *founders, size_t count, struct err *err) {
@@ -238,6 +263,22 @@ RESULT core__check_digests(const struct entry_digest *digests, size_t count, str
     return OK;
 }
 
+uint64_t core__least_version(const struct entry_member *members, size_t count) {
+    uint64_t least = members[0].version;
+    for (size_t i = 1; i < count; i++) {
+        least = members[i].version < least ? members[i].version : least;
+    }
+    return least;
+}
+
+RESULT core__check_version(const struct core *c, const struct entry_member *m, struct err *err) {
+    ENSURE(m->version >= c->level, err, DENIED,
+           "member %s knows entries up to version %llu, the cluster uses version %llu: run a newer "
+           "build",
+           m->name, (unsigned long long)m->version, (unsigned long long)c->level);
+    return OK;
+}
+
 RESULT core__check_members(const struct core *c, const struct manifest *m, struct err *err) {
     AUTO(buf_deinit)
     struct buf names = {0};
@@ -254,20 +295,28 @@ RESULT core__check_members(const struct core *c, const struct manifest *m, struc
     return OK;
 }
 
-static RESULT check_signer(const struct core *c, const struct core_record *r,
-                           const struct manifest *m, struct err *err) {
-    const struct manifest *authority = c->record_count == 0 ? m : &c->manifest;
-    ENSURE(r->signer.size > 0 && r->signature.size > 0, err, SIGNATURE, "not signed");
-    ENSURE(c->record_count == 0 || authority->owner_count > 0, err, DENIED,
-           "generation %zu names no owner: it allows no further update", c->record_count);
+RESULT core__check_owner(const struct manifest *authority, uint64_t generation, struct span signer,
+                         struct span signature, struct err *err) {
+    ENSURE(signer.size > 0 && signature.size > 0, err, SIGNATURE, "not signed");
     uint8_t digest[SHA256_SIZE];
-    sha256(r->signer, digest);
+    sha256(signer, digest);
     char hex[2 * SHA256_SIZE + 1];
     hex_encode(SPAN(digest), hex);
     ENSURE(manifest_has_owner(authority, digest), err, SIGNATURE,
-           "generation %zu does not name the signer %s as an owner",
-           c->record_count == 0 ? 1 : c->record_count, hex);
+           "generation %llu does not name the signer %s as an owner",
+           (unsigned long long)generation, hex);
     return OK;
+}
+
+static RESULT check_signer(const struct core *c, const struct core_record *r,
+                           const struct manifest *m, struct err *err) {
+    if (c->record_count == 0) {
+        return core__check_owner(m, 1, r->signer, r->signature, err);
+    }
+    ENSURE(r->signer.size > 0 && r->signature.size > 0, err, SIGNATURE, "not signed");
+    ENSURE(c->manifest.owner_count > 0, err, DENIED,
+           "generation %zu names no owner: it allows no further update", c->record_count);
+    return core__check_owner(&c->manifest, c->record_count, r->signer, r->signature, err);
 }
 
 static RESULT check_policies(const struct core *c, const struct manifest *m, struct err *err) {
@@ -353,6 +402,10 @@ int64_t core_time(const struct core *c) {
     return c->time;
 }
 
+uint64_t core_level(const struct core *c) {
+    return c->level;
+}
+
 bool core_is_founded(const struct core *c) {
     return c->is_founded;
 }
@@ -397,6 +450,15 @@ const struct core_record *core_records(const struct core *c, size_t *count) {
     return c->records;
 }
 
+const struct core_recovery *core_recoveries(const struct core *c, size_t *count) {
+    *count = c->recovery_count;
+    return c->recoveries;
+}
+
+bool core_is_checkpoint(const struct core *c) {
+    return c->is_checkpoint;
+}
+
 struct span core_blob(const struct core *c, const uint8_t hash[32]) {
     bool found = false;
     size_t at = core__blob_index(c, hash, &found);
@@ -411,7 +473,7 @@ struct core_ca core_ca(const struct core *c) {
     return (struct core_ca){
         .root_key = secret_span(c->root_key),
         .root_cert = last->root_cert,
-        .mesh_key = secret_span(c->mesh_key),
+        .mesh_key = c->is_checkpoint ? span_of(NULL, 0) : secret_span(c->mesh_key),
         .mesh_cert = last->mesh_cert,
         .intermediate = last->intermediate,
         .workload_secret = secret_span(c->workload_secret),

@@ -1,11 +1,17 @@
 /* Core: the replicated state machine. Command in, state and result out.
  *
  * Every replica applies the same entries in the same order and holds the same state: founding
- * record, manifest history, CA material, policies, members, endorsements, ledger, issue counter,
- * time. Applying
- * is total and deterministic: no I/O, no clock, no randomness, no public-key work. An entry that is
- * malformed or not allowed changes nothing but `applied` (and the proposer's window of sequences)
- * and says why in its result.
+ * record, manifest history, recoveries, CA material, policies, members, level, endorsements,
+ * ledger, issue counter, time. Applying is total and deterministic: no I/O, no clock, no
+ * randomness, no public-key work. An entry that is malformed or not allowed changes nothing but
+ * `applied` (and the proposer's window of sequences) and says why in its result.
+ *
+ * Versions: an entry above the cluster's level is refused by everybody (DENIED), whether or not a
+ * replica could read it. One that the level allows and this build does not know changes nothing at
+ * all: FROZEN, must_freeze; the replica keeps the state before it and applies nothing more.
+ *
+ * Epochs: RECOVER is the only command that a checkpoint (core_load_checkpoint) takes, and no other
+ * state takes it. So it is the first command of a new log.
  *
  *     core_apply(core, index, term, entry, &result);
  *     if (result.request.proposer == own_id) answer whoever waits for result.request.sequence
@@ -24,6 +30,7 @@
 #include "lib/base/bytes.h"
 #include "lib/crypto/merkle.h"
 #include "lib/manifest/manifest.h"
+#include "lib/manifest/recovery.h"
 
 struct core;
 
@@ -56,13 +63,16 @@ struct core_result {
     size_t issued_count;    /* ISSUE: one per request, in order */
     struct core_issued issued[LIMIT_ISSUE_BATCH];
     bool crls_changed; /* COLLATERAL: core_crls are others than before */
-    uint64_t wait_ms;  /* COLLATERAL, kind FETCH, refused by BUSY or EXISTS: ask again then */
+    uint64_t wait_ms;  /* COLLATERAL, kind FETCH, refused by BUSY or EXISTS, and whatever else a
+                          limit refuses with BUSY: ask again then */
+    bool must_freeze;  /* with code FROZEN: nothing changed, `applied` included */
 };
 
 /* `index` rises from call to call (gaps are the log's own entries): else the driver is broken,
  * CHECK. Codes: MALFORMED and TOO_LARGE (bytes), NOT_FOUNDED, FOUNDED, CHANGED, STALE_GENERATION,
  * MANIFEST, DENIED, SIGNATURE, NOT_FOUND, EXISTS, INVALID, BUSY (state is at a limit),
- * CANCELED (request older than the window of remembered ones). */
+ * TOO_LARGE (the history is full), FROZEN (above), CANCELED (request older than the window of
+ * remembered ones). */
 void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry,
                 struct core_result *out);
 
@@ -70,11 +80,18 @@ void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry
 
 uint64_t core_applied_index(const struct core *c); /* 0 = nothing */
 uint64_t core_applied_term(const struct core *c);
-int64_t core_time(const struct core *c); /* unix seconds, 0 before founding */
+/* Unix seconds, 0 before founding. The newest time that an entry brought: nothing in here guards it
+ * from above, a leader refuses proposals that run ahead of its clock. */
+int64_t core_time(const struct core *c);
+/* The version of entries up to which the cluster uses them: first the least of the founders',
+ * later what LEVEL raised it to. 0 before founding. */
+uint64_t core_level(const struct core *c);
+/* A checkpoint: whole but for the mesh CA key, waits for RECOVER. */
+bool core_is_checkpoint(const struct core *c);
 
 bool core_is_founded(const struct core *c);
 const uint8_t *core_cluster(const struct core *c); /* 32 bytes, zero before founding */
-uint64_t core_epoch(const struct core *c);         /* 1 */
+uint64_t core_epoch(const struct core *c);         /* 1, later the last recovery's */
 int64_t core_founding_time(const struct core *c);
 /* The founder list as the cluster id hashes it, by rising id, without evidence. */
 const struct entry_member *core_founders(const struct core *c, size_t *count);
@@ -111,6 +128,19 @@ struct core_ca {
     struct span workload_secret; /* secret, 32 bytes */
 };
 struct core_ca core_ca(const struct core *c);
+
+/* A recovery, and who signed it. */
+struct core_recovery {
+    struct recovery recovery;
+    const struct recovery_signature *signatures; /* as in the entry; none when automatic */
+    size_t signature_count;
+    uint64_t index; /* of the log */
+    int64_t time;   /* unix seconds */
+};
+
+/* By rising epoch, at most LIMIT_EPOCHS. Generation n was set in the epoch of the last recovery
+ * whose generation is below n, or in 1. */
+const struct core_recovery *core_recoveries(const struct core *c, size_t *count);
 
 enum core_member_state { CORE_MEMBER = 1, CORE_LEAVING = 2 };
 
@@ -157,7 +187,10 @@ bool core_crl_outdates(const struct core_crl *by, const struct core_crl *old);
 
 /* --- Divergence alarm and snapshots */
 
-/* SHA-256 of what core_save writes. Not for publication: members compare it among themselves. */
+/* SHA-256 over the whole state, part by part: two states have the same one exactly when core_save
+ * writes the same bytes for them. Large parts (history, policies, ledger, certificates) enter by
+ * digests that are kept as they change, so this costs well below a millisecond however large the
+ * state is. Not for publication: members compare it among themselves. */
 void core_state_hash(const struct core *c, uint8_t out[32]);
 
 /* Appends the whole state; canonical: equal states give equal bytes. SECRET bytes. */
@@ -167,5 +200,18 @@ void core_save(const struct core *c, struct buf *out);
  * blobs, ids, order): MALFORMED, TOO_LARGE or MANIFEST says what. Signatures are the joiner's to
  * check, with transition_verify_chain. */
 RESULT core_load(struct span bytes, struct core **out, struct err *err);
+
+/* As core_save, but without the mesh CA key: what is sealed for share owners, and what the state
+ * of a survivor goes through before it is recovered. SECRET bytes all the same. There is a
+ * manifest. */
+void core_save_checkpoint(const struct core *c, struct buf *out);
+/* As core_load, for core_save_checkpoint's bytes alone (INVALID for another state's). The new core
+ * refuses every command but RECOVER with INVALID. core_load takes them, too: a joiner may get the
+ * state from which its cluster was recovered, and the RECOVER entry behind it. */
+RESULT core_load_checkpoint(struct span bytes, struct core **out, struct err *err);
+
+/* A second core of the same state. What never changes (manifests, policies, certificates) is
+ * shared by reference, so this costs about what the ledger and the members' rows do. */
+struct core *core_copy(const struct core *c);
 
 #endif

@@ -26,13 +26,13 @@ void core__advance(struct core *c, int64_t time) {
     }
 }
 
-static RESULT check_room(const struct core *c, size_t limit, struct err *err) {
+RESULT core__check_room(const struct core *c, size_t limit, struct err *err) {
     ENSURE(merkle_log_size(&c->ledger) < limit, err, BUSY, "the ledger is full (%zu leaves)",
            limit);
     return OK;
 }
 
-static void record_leaf(struct core *c, const struct entry *e, uint64_t index) {
+void core__record_leaf(struct core *c, const struct entry *e, uint64_t index) {
     uint8_t data[ENTRY_LEAF_SIZE];
     uint8_t leaf[MERKLE_HASH_SIZE];
     entry_leaf(e, index, data);
@@ -55,6 +55,7 @@ static void start(struct core *c, const struct entry_found *f, uint64_t index) {
         memcpy(c->roots, f->simulated_roots.items, c->root_count * sizeof c->roots[0]);
     }
     memcpy(c->cluster, f->cluster, sizeof c->cluster);
+    c->level = core__least_version(founders, f->founders.count);
     c->founding_time = f->time;
     c->is_founded = true;
 }
@@ -74,7 +75,7 @@ static RESULT apply_found(struct core *c, const struct entry *e, struct core_res
            "the cluster id is not that of the founders");
     start(c, f, out->index);
     core__advance(c, f->time);
-    record_leaf(c, e, out->index);
+    core__record_leaf(c, e, out->index);
     return OK;
 }
 
@@ -164,7 +165,7 @@ static RESULT apply_set_manifest(struct core *c, const struct entry *e, struct c
     }
     TRY(check_head(c, s, err));
     TRY(check_material(c, s, err));
-    TRY(check_room(c, LIMIT_LEDGER, err));
+    TRY(core__check_room(c, LIMIT_LEDGER, err));
     struct core_record r = {
         .generation = s->generation,
         .index = out->index,
@@ -180,7 +181,7 @@ static RESULT apply_set_manifest(struct core *c, const struct entry *e, struct c
     struct manifest m = {0};
     TRY(adopt(c, e, &r, &m, err));
     core__advance(c, s->time);
-    record_leaf(c, e, out->index);
+    core__record_leaf(c, e, out->index);
     return OK;
 }
 
@@ -215,9 +216,10 @@ static RESULT check_admit(const struct core *c, const struct entry_admit *a, str
     const struct policy_entry *policy = manifest_find_policy(&c->manifest, a->member.host_data);
     ENSURE(policy != NULL && policy->role == ROLE_COORDINATOR, err, DENIED,
            "member %s: its host data has not role coordinator in the manifest", a->member.name);
+    TRY(core__check_version(c, &a->member, err));
     TRY(check_name(c, a, err));
     ENSURE(c->member_count < LIMIT_MEMBERS, err, BUSY, "%d members, no room", LIMIT_MEMBERS);
-    return check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, LIMIT_LEDGER, err);
 }
 
 static RESULT apply_admit(struct core *c, const struct entry *e, struct core_result *out,
@@ -232,21 +234,34 @@ static RESULT apply_admit(struct core *c, const struct entry *e, struct core_res
     struct core_member row = {core__dup_member(&a->member, true), out->index, CORE_MEMBER};
     core__add_member(c, &row);
     core__advance(c, a->time);
-    record_leaf(c, e, out->index);
+    core__record_leaf(c, e, out->index);
     return OK;
+}
+
+/* What the signature says was checked by the session that took it in; here only who signed. */
+static RESULT check_retire_owner(const struct core *c, const struct entry_retire *t,
+                                 struct err *err) {
+    if (t->reason != RETIRE_OWNER) {
+        ENSURE(t->signer.size + t->signature.size == 0, err, INVALID,
+               "a signature where no owner asks");
+        return OK;
+    }
+    ENSURE(c->record_count > 0, err, NOT_FOUNDED, "no manifest is set: nobody is an owner");
+    return core__check_owner(&c->manifest, c->record_count, t->signer, t->signature, err);
 }
 
 static RESULT check_retire(const struct core *c, const struct entry_retire *t, struct err *err) {
     const struct core_member *m = core_find_member(c, t->id);
-    ENSURE(t->reason >= RETIRE_ASKED && t->reason <= RETIRE_REMOVED, err, INVALID,
+    ENSURE(t->reason >= RETIRE_ASKED && t->reason <= RETIRE_OWNER, err, INVALID,
            "unknown reason %u to retire a member", t->reason);
+    TRY(check_retire_owner(c, t, err));
     ENSURE(m != NULL, err, NOT_FOUND, "member %016llx is not known", (unsigned long long)t->id);
     ENSURE(t->reason != RETIRE_REMOVED || m->state == CORE_LEAVING, err, INVALID,
            "member %s is not leaving", m->member.name);
     ENSURE(t->reason != RETIRE_REMOVED || c->member_count > 1, err, INVALID,
            "member %s is the only one", m->member.name);
     TRY(core__check_time(t->time, err));
-    return check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, LIMIT_LEDGER, err);
 }
 
 static RESULT apply_retire(struct core *c, const struct entry *e, struct core_result *out,
@@ -264,7 +279,7 @@ static RESULT apply_retire(struct core *c, const struct entry *e, struct core_re
         c->members[at].state = CORE_LEAVING;
     }
     core__advance(c, t->time);
-    record_leaf(c, e, out->index);
+    core__record_leaf(c, e, out->index);
     return OK;
 }
 
@@ -298,7 +313,7 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
            c->record_count);
     ENSURE(s->requests.count > 0, err, INVALID, "no requests");
     TRY(core__check_time(s->time, err));
-    TRY(check_room(c, LEDGER_ISSUE_MAX, err));
+    TRY(core__check_room(c, LEDGER_ISSUE_MAX, err));
     struct result worst = OK;
     bool any = false;
     for (size_t i = 0; i < s->requests.count; i++) {
@@ -316,7 +331,7 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
         return worst;
     }
     core__advance(c, s->time);
-    record_leaf(c, e, out->index);
+    core__record_leaf(c, e, out->index);
     return OK;
 }
 
@@ -387,6 +402,10 @@ static RESULT dispatch(struct core *c, const struct entry *e, struct core_result
         return apply_issue(c, e, out, err);
     case ENTRY_COLLATERAL:
         return core__apply_collateral(c, &e->collateral, out, err);
+    case ENTRY_LEVEL:
+        return core__apply_level(c, e, out, err);
+    case ENTRY_RECOVER:
+        break; /* has no proposer */
     }
     return err_set(err, ERR_MALFORMED, "unknown entry type");
 }
@@ -398,6 +417,10 @@ static RESULT apply_once(struct core *c, const struct entry *e, struct core_resu
     }
     ENSURE(c->is_founded, err, NOT_FOUNDED, "%s before the cluster is founded",
            entry_type_name(e->type));
+    if (e->type == ENTRY_RECOVER) {
+        return core__apply_recover(c, e, out, err);
+    }
+    ENSURE(!c->is_checkpoint, err, INVALID, "a checkpoint takes nothing but RECOVER");
     TRY(check_window(c, &e->request, out, err));
     if (out->duplicate) {
         return OK;
@@ -407,15 +430,25 @@ static RESULT apply_once(struct core *c, const struct entry *e, struct core_resu
     return r;
 }
 
+/* What the cluster does not use yet is refused by all, also by those who could read it. They do not
+ * remember the request: the others could not. */
 static RESULT decode_and_apply(struct core *c, struct span entry, struct core_result *out,
                                struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct entry e;
-    TRY(entry_decode(entry, &arena, &e, err));
-    out->decoded = true;
-    out->type = e.type;
-    out->request = e.request;
+    struct entry e = {0};
+    struct result r = entry_decode(entry, &arena, &e, err);
+    if (is_ok(r)) {
+        out->decoded = true;
+        out->type = e.type;
+        out->request = e.request;
+    }
+    uint64_t level = c->is_founded ? c->level : 1;
+    ENSURE(entry_version_in(entry) <= level, err, DENIED,
+           "entry of version %u, the cluster uses versions up to %llu", entry_version_in(entry),
+           (unsigned long long)level);
+    out->must_freeze = r.code == ERR_FROZEN;
+    TRY(r);
     return err_wrap(apply_once(c, &e, out, err), err, "%s", entry_type_name(e.type));
 }
 
@@ -425,8 +458,10 @@ void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry
     struct err err = {.code = ERR_OK};
     *out = (struct core_result){.index = index};
     struct result r = decode_and_apply(c, entry, out, &err);
-    c->applied_index = index;
-    c->applied_term = term;
+    if (!out->must_freeze) {
+        c->applied_index = index;
+        c->applied_term = term;
+    }
     out->code = r.code;
     if (!is_ok(r)) {
         memcpy(out->text, err.text, sizeof out->text);

@@ -11,7 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
-#define SNAPSHOT_VERSION 2
+#define SNAPSHOT_VERSION 3
 static const uint8_t magic[8] = {'c', 'o', 'n', 't', 'r', 'a', 's', 't'};
 
 /* Lists and spans are borrowed: from the core when saving, from an arena when loading. */
@@ -24,12 +24,15 @@ struct snapshot {
     bool is_founded;
     uint8_t cluster[32];
     uint64_t epoch;
+    uint64_t level;
     int64_t founding_time;
-    struct wire_list founders; /* struct entry_member */
-    struct wire_list roots;    /* struct entry_digest */
-    struct wire_list members;  /* struct core_member */
-    struct wire_list windows;  /* struct core__window, one per member */
-    struct wire_list records;  /* struct core_record */
+    struct wire_list founders;   /* struct entry_member */
+    struct wire_list roots;      /* struct entry_digest */
+    struct wire_list members;    /* struct core_member */
+    struct wire_list windows;    /* struct core__window, one per member */
+    struct wire_list records;    /* struct core_record */
+    struct wire_list recoveries; /* struct recovery_row */
+    bool is_checkpoint;
     struct span root_key;
     struct span mesh_key;
     struct span workload_secret;
@@ -41,6 +44,12 @@ struct snapshot {
     struct wire_list leases; /* struct core__lease */
     uint64_t kds_taken;      /* of the bucket */
     uint64_t kds_since_ms;
+};
+
+/* struct core_recovery, as one message. */
+struct recovery_row {
+    struct core_recovery r;
+    struct wire_list signatures; /* struct recovery_signature */
 };
 
 /* --- Tables, in wire order */
@@ -78,6 +87,23 @@ static const struct wire_field blob_fields[] = {
 };
 static const struct wire_type blob_type = WIRE_TYPE(struct core__blob, blob_fields);
 
+static const struct wire_field recovery_fields[] = {
+    WIRE_FIXED(struct recovery_row, r.recovery.cluster),
+    WIRE_U64(struct recovery_row, r.recovery.epoch),
+    WIRE_U64(struct recovery_row, r.recovery.previous_epoch),
+    WIRE_U8(struct recovery_row, r.recovery.mode),
+    WIRE_U64(struct recovery_row, r.recovery.generation),
+    WIRE_FIXED(struct recovery_row, r.recovery.head),
+    WIRE_U64(struct recovery_row, r.recovery.index),
+    WIRE_U64(struct recovery_row, r.recovery.ledger_size),
+    WIRE_FIXED(struct recovery_row, r.recovery.ledger_root),
+    WIRE_FIXED(struct recovery_row, r.recovery.recipient),
+    WIRE_LIST(struct recovery_row, signatures, LIMIT_SHARE_OWNERS, &entry_recovery_signature_type),
+    WIRE_U64(struct recovery_row, r.index),
+    WIRE_I64(struct recovery_row, r.time),
+};
+static const struct wire_type recovery_type = WIRE_TYPE(struct recovery_row, recovery_fields);
+
 static const struct wire_field vek_fields[] = {
     WIRE_MSG(struct core_vek, key, &entry_endorsement_type),
     WIRE_BYTES(struct core_vek, der, LIMIT_CERT),
@@ -113,12 +139,15 @@ static const struct wire_field snapshot_fields[] = {
     WIRE_BOOL(struct snapshot, is_founded),
     WIRE_FIXED(struct snapshot, cluster),
     WIRE_U64(struct snapshot, epoch),
+    WIRE_U64(struct snapshot, level),
     WIRE_I64(struct snapshot, founding_time),
     WIRE_LIST(struct snapshot, founders, LIMIT_VOTERS, &entry_member_type),
     WIRE_LIST(struct snapshot, roots, LIMIT_REFERENCE_VALUES, &entry_digest_type),
     WIRE_LIST(struct snapshot, members, LIMIT_MEMBERS, &row_type),
     WIRE_LIST(struct snapshot, windows, LIMIT_MEMBERS, &window_type),
     WIRE_LIST(struct snapshot, records, LIMIT_HISTORY, &record_type),
+    WIRE_LIST(struct snapshot, recoveries, LIMIT_EPOCHS, &recovery_type),
+    WIRE_BOOL(struct snapshot, is_checkpoint),
     WIRE_BYTES(struct snapshot, root_key, ENTRY_KEY),
     WIRE_BYTES(struct snapshot, mesh_key, ENTRY_KEY),
     WIRE_BYTES(struct snapshot, workload_secret, ENTRY_SECRET),
@@ -152,8 +181,9 @@ static void save_lists(const struct core *c, struct snapshot *s) {
     s->leases = list_of(c->leases, c->lease_count);
 }
 
-void core_save(const struct core *c, struct buf *out) {
+static void save(const struct core *c, bool is_checkpoint, struct buf *out) {
     struct core_ca ca = core_ca(c);
+    struct recovery_row *recoveries = mem_calloc(c->recovery_count, sizeof *recoveries);
     size_t leaves = merkle_log_size(&c->ledger);
     struct snapshot s = {
         .version = SNAPSHOT_VERSION,
@@ -162,9 +192,11 @@ void core_save(const struct core *c, struct buf *out) {
         .time = c->time,
         .is_founded = c->is_founded,
         .epoch = c->epoch,
+        .level = c->level,
         .founding_time = c->founding_time,
         .root_key = ca.root_key,
-        .mesh_key = ca.mesh_key,
+        .is_checkpoint = is_checkpoint,
+        .mesh_key = is_checkpoint ? span_of(NULL, 0) : ca.mesh_key,
         .workload_secret = ca.workload_secret,
         .issued = c->issued,
         .kds_taken = c->kds.taken,
@@ -176,7 +208,31 @@ void core_save(const struct core *c, struct buf *out) {
         s.ledger = span_of(merkle_log_leaf(&c->ledger, 0), leaves * MERKLE_HASH_SIZE);
     }
     save_lists(c, &s);
+    for (size_t i = 0; i < c->recovery_count; i++) {
+        const struct core_recovery *r = &c->recoveries[i];
+        recoveries[i] = (struct recovery_row){*r, list_of(r->signatures, r->signature_count)};
+    }
+    s.recoveries = list_of(recoveries, c->recovery_count);
     wire_encode(&snapshot_type, &s, out);
+    mem_free(recoveries);
+}
+
+void core_save(const struct core *c, struct buf *out) {
+    save(c, c->is_checkpoint, out);
+}
+
+void core_save_checkpoint(const struct core *c, struct buf *out) {
+    CHECK(c->record_count > 0);
+    save(c, true, out);
+}
+
+struct core *core_copy(const struct core *c) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    struct core *copy = NULL;
+    core_save(c, &bytes);
+    CHECK(is_ok(core_load(buf_span(&bytes), &copy, NULL)));
+    return copy;
 }
 
 /* --- Loading */
@@ -185,7 +241,6 @@ static RESULT load_scalars(struct core *c, const struct snapshot *s, struct err 
     ENSURE(memcmp(s->magic, magic, sizeof magic) == 0, err, MALFORMED, "not a snapshot");
     ENSURE(s->version == SNAPSHOT_VERSION, err, MALFORMED, "version %u, want %d", s->version,
            SNAPSHOT_VERSION);
-    ENSURE(s->epoch == CORE_EPOCH, err, MALFORMED, "epoch %llu", (unsigned long long)s->epoch);
     ENSURE(s->time <= ENTRY_TIME_MAX && s->founding_time <= s->time, err, MALFORMED,
            "times do not fit");
     c->applied_index = s->applied_index;
@@ -193,6 +248,7 @@ static RESULT load_scalars(struct core *c, const struct snapshot *s, struct err 
     c->time = s->time;
     c->is_founded = s->is_founded;
     c->founding_time = s->founding_time;
+    c->level = s->level;
     c->issued = s->issued;
     memcpy(c->cluster, s->cluster, sizeof c->cluster);
     return OK;
@@ -201,11 +257,12 @@ static RESULT load_scalars(struct core *c, const struct snapshot *s, struct err 
 /* A state before founding holds nothing. */
 static RESULT check_empty(const struct snapshot *s, struct err *err) {
     size_t sizes = s->founders.count + s->roots.count + s->members.count + s->windows.count +
-                   s->records.count + s->blobs.count + s->root_key.size + s->mesh_key.size +
-                   s->workload_secret.size + s->ledger.size + s->veks.count + s->crls.count +
-                   s->leases.count;
+                   s->records.count + s->recoveries.count + s->blobs.count + s->root_key.size +
+                   s->mesh_key.size + s->workload_secret.size + s->ledger.size + s->veks.count +
+                   s->crls.count + s->leases.count;
     ENSURE(sizes == 0 && s->kds_taken == 0 && s->kds_since_ms == 0 && s->issued == 0 &&
-               s->time == 0 && s->founding_time == 0 && span_is_zero(SPAN(s->cluster)),
+               !s->is_checkpoint && s->epoch == CORE_EPOCH && s->time == 0 && s->level == 0 &&
+               s->founding_time == 0 && span_is_zero(SPAN(s->cluster)),
            err, MALFORMED, "state without a founding");
     return OK;
 }
@@ -221,6 +278,8 @@ static RESULT check_founders(const struct snapshot *s, struct err *err) {
         rows[i].evidence = span_of(&any, 1);
     }
     TRY(core__check_founders(rows, s->founders.count, err));
+    ENSURE(s->level >= core__least_version(rows, s->founders.count), err, MALFORMED,
+           "level %llu, founded with a higher one", (unsigned long long)s->level);
     uint8_t cluster[32];
     entry_cluster_id(founders, s->founders.count, cluster);
     ENSURE(memcmp(cluster, s->cluster, sizeof cluster) == 0, err, MALFORMED,
@@ -246,6 +305,7 @@ static RESULT load_founding(struct core *c, const struct snapshot *s, struct err
 
 static RESULT check_row(const struct core *c, const struct core_member *row, struct err *err) {
     TRY(entry_member_check(&row->member, err));
+    TRY(core__check_version(c, &row->member, err));
     ENSURE(row->state == CORE_MEMBER || row->state == CORE_LEAVING, err, MALFORMED,
            "member %s: state %u", row->member.name, row->state);
     ENSURE(row->admitted_index <= c->applied_index, err, MALFORMED,
@@ -317,6 +377,10 @@ static RESULT check_record(const struct core *c, const struct core_record *r, st
            "index does not rise");
     ENSURE(r->time <= c->time && (last == NULL || r->time >= last->time), err, MALFORMED,
            "time goes back");
+    const struct core_recovery *recovery =
+        c->recovery_count == 0 ? NULL : &c->recoveries[c->recovery_count - 1];
+    ENSURE(recovery == NULL || (r->index > recovery->index && r->time >= recovery->time), err,
+           MALFORMED, "it is from before the last recovery");
     ENSURE(r->mesh_cert.size > 0 && r->intermediate.size > 0 && r->root_cert.size > 0, err,
            MALFORMED, "no CA certificates");
     return OK;
@@ -339,27 +403,48 @@ static RESULT load_record(struct core *c, const struct core_record *r, struct er
     return OK;
 }
 
+/* Those at the newest generation so far: *next goes past them. */
+static RESULT load_recoveries(struct core *c, const struct snapshot *s, size_t *next,
+                              struct err *err) {
+    const struct recovery_row *rows = s->recoveries.items;
+    while (*next < s->recoveries.count && rows[*next].r.recovery.generation == c->record_count) {
+        struct core_recovery r = rows[*next].r;
+        r.signatures = rows[*next].signatures.items;
+        r.signature_count = rows[*next].signatures.count;
+        TRY(err_wrap(core__load_recovery(c, &r, err), err, "recovery %zu", *next));
+        (*next)++;
+    }
+    return OK;
+}
+
 static RESULT load_records(struct core *c, const struct snapshot *s, struct err *err) {
     const struct core_record *records = s->records.items;
+    size_t next = 0;
     for (size_t i = 0; i < s->records.count; i++) {
-        struct result r = load_record(c, &records[i], err);
-        if (!is_ok(r)) {
-            return err_wrap(r, err, "generation %zu", i + 1);
-        }
+        TRY(err_wrap(load_record(c, &records[i], err), err, "generation %zu", i + 1));
+        TRY(load_recoveries(c, s, &next, err));
     }
+    ENSURE(next == s->recoveries.count, err, MALFORMED,
+           "recovery %zu is of no generation, or of an earlier one than the recovery before", next);
+    ENSURE(c->epoch == s->epoch, err, MALFORMED, "epoch %llu, the last recovery's is %llu",
+           (unsigned long long)s->epoch, (unsigned long long)c->epoch);
     return c->record_count > 0 ? core__check_members(c, &c->manifest, err) : OK;
 }
 
 static RESULT load_keys(struct core *c, const struct snapshot *s, struct err *err) {
     if (s->records.count == 0) {
-        ENSURE(s->root_key.size + s->mesh_key.size + s->workload_secret.size == 0, err, MALFORMED,
-               "keys without a manifest");
+        ENSURE(s->root_key.size + s->mesh_key.size + s->workload_secret.size == 0 &&
+                   !s->is_checkpoint,
+               err, MALFORMED, "keys, or a checkpoint, without a manifest");
         return OK;
     }
-    ENSURE(s->root_key.size > 0 && s->mesh_key.size > 0 && s->workload_secret.size == ENTRY_SECRET,
-           err, MALFORMED, "keys are missing");
+    ENSURE(s->root_key.size > 0 && s->workload_secret.size == ENTRY_SECRET, err, MALFORMED,
+           "keys are missing");
+    ENSURE((s->mesh_key.size == 0) == s->is_checkpoint, err, MALFORMED,
+           s->is_checkpoint ? "a checkpoint with the mesh CA key" : "the mesh CA key is missing");
+    c->is_checkpoint = s->is_checkpoint;
     c->root_key = core__dup_secret(s->root_key);
-    c->mesh_key = core__dup_secret(s->mesh_key);
+    c->mesh_key = s->is_checkpoint ? NULL : core__dup_secret(s->mesh_key);
     c->workload_secret = core__dup_secret(s->workload_secret);
     return OK;
 }
@@ -415,6 +500,19 @@ RESULT core_load(struct span bytes, struct core **out, struct err *err) {
     if (!is_ok(r)) {
         core_free(c);
         return err_wrap(r, err, "snapshot");
+    }
+    *out = c;
+    return OK;
+}
+
+RESULT core_load_checkpoint(struct span bytes, struct core **out, struct err *err) {
+    struct core *c = NULL;
+    TRY(core_load(bytes, &c, err));
+    if (!c->is_checkpoint) {
+        core_free(c);
+        return err_set(err, ERR_INVALID,
+                       "snapshot: the state of a cluster that lives, want a "
+                       "checkpoint");
     }
     *out = c;
     return OK;

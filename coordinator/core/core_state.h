@@ -9,7 +9,7 @@
 #include "lib/base/bucket.h"
 #include "lib/base/secret.h"
 
-#define CORE_EPOCH 1
+#define CORE_EPOCH 1        /* until the first recovery */
 #define CORE_SLOT_FREE 0xff /* no request with this sequence was applied */
 
 /* A policy document. */
@@ -41,6 +41,7 @@ struct core {
     bool is_founded;
     uint8_t cluster[32];
     uint64_t epoch;
+    uint64_t level; /* of entry versions */
     int64_t founding_time;
     struct entry_member founders[LIMIT_VOTERS]; /* without evidence */
     size_t founder_count;
@@ -57,8 +58,12 @@ struct core {
     size_t history_size;      /* bytes of all records */
     struct manifest manifest; /* newest, when record_count > 0 */
 
+    struct core_recovery *recoveries; /* LIMIT_EPOCHS rows, NULL before the first */
+    size_t recovery_count;
+
+    bool is_checkpoint;
     struct secret *root_key; /* these three: NULL without a manifest */
-    struct secret *mesh_key;
+    struct secret *mesh_key; /* NULL in a checkpoint, too */
     struct secret *workload_secret;
 
     struct core__blob *blobs; /* by rising hash */
@@ -100,6 +105,9 @@ void core__name_blobs(struct core *c, const struct manifest *m);
 
 /* The bytes that a record takes of LIMIT_HISTORY_BYTES. */
 size_t core__record_size(const struct core_record *r);
+/* A new mesh CA key, and its certificates in the newest record. */
+void core__renew_mesh(struct core *c, struct span key, struct span mesh_cert,
+                      struct span intermediate);
 /* Copies everything that `r` points to. */
 void core__add_record(struct core *c, const struct core_record *r);
 
@@ -114,7 +122,25 @@ RESULT core__load_crl(struct core *c, const struct core_crl *row, struct err *er
 RESULT core__load_lease(struct core *c, const struct core__lease *row, struct err *err);
 RESULT core__load_kds(struct core *c, uint64_t taken, uint64_t since_ms, struct err *err);
 
+/* --- Levels and epochs (core_epoch.c) */
+
+RESULT core__apply_level(struct core *c, const struct entry *e, struct core_result *out,
+                         struct err *err);
+RESULT core__apply_recover(struct core *c, const struct entry *e, struct core_result *out,
+                           struct err *err);
+/* The next recovery after those of `c`, at its head: epochs, owners who signed, their number. */
+RESULT core__check_recovery(const struct core *c, const struct core_recovery *r, struct err *err);
+/* Copies everything that `r` points to; the epoch is the recovery's. */
+void core__add_recovery(struct core *c, const struct core_recovery *r);
+/* For loading: behind the record of its generation, with the ledger whole. MALFORMED too. */
+RESULT core__load_recovery(struct core *c, const struct core_recovery *r, struct err *err);
+
 /* --- Rules that applying and loading share */
+
+/* BUSY when the ledger has `limit` leaves or more. */
+RESULT core__check_room(const struct core *c, size_t limit, struct err *err);
+/* One leaf for this entry. */
+void core__record_leaf(struct core *c, const struct entry *e, uint64_t index);
 
 /* Never back. The leader keeps its proposals from running ahead of the voters' clocks. */
 void core__advance(struct core *c, int64_t time);
@@ -127,6 +153,13 @@ RESULT core__check_digests(const struct entry_digest *digests, size_t count, str
  * the record's parsed manifest; its transition is computed into `transition`. */
 RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
                         uint8_t transition[32], struct err *err);
+/* SIGNATURE unless `authority`, the manifest of `generation`, names the signer as an owner. */
+RESULT core__check_owner(const struct manifest *authority, uint64_t generation, struct span signer,
+                         struct span signature, struct err *err);
+/* The highest version that all of them know; count > 0. */
+uint64_t core__least_version(const struct entry_member *members, size_t count);
+/* DENIED with both numbers when the member does not know what the cluster uses. */
+RESULT core__check_version(const struct core *c, const struct entry_member *m, struct err *err);
 /* DENIED with the names of members whose host data lacks role coordinator in `m`. */
 RESULT core__check_members(const struct core *c, const struct manifest *m, struct err *err);
 

@@ -9,6 +9,11 @@
 #include "lib/crypto/digest.h"
 #include "lib/manifest/manifest.h"
 
+/* A build for tests of upgrades defines a lower one: it then knows less. */
+#ifndef ENTRY_VERSION
+#define ENTRY_VERSION 2
+#endif
+
 /* --- Tables, in wire order */
 
 static const struct wire_field request_fields[] = {
@@ -25,6 +30,7 @@ static const struct wire_field member_fields[] = {
     WIRE_BYTES(struct entry_member, spki, LIMIT_SPKI),
     WIRE_FIXED(struct entry_member, host_data),
     WIRE_BYTES(struct entry_member, evidence, ENTRY_EVIDENCE),
+    WIRE_U64(struct entry_member, version),
 };
 const struct wire_type entry_member_type = WIRE_TYPE(struct entry_member, member_fields);
 
@@ -79,6 +85,8 @@ static const struct wire_field retire_fields[] = {
     WIRE_MSG(struct entry_retire, request, &request_type),
     WIRE_U64(struct entry_retire, id),
     WIRE_U8(struct entry_retire, reason),
+    WIRE_BYTES(struct entry_retire, signer, LIMIT_SPKI),
+    WIRE_BYTES(struct entry_retire, signature, LIMIT_SIGNATURE),
     WIRE_I64(struct entry_retire, time),
 };
 static const struct wire_type retire_type = WIRE_TYPE(struct entry_retire, retire_fields);
@@ -125,21 +133,67 @@ static const struct wire_field collateral_fields[] = {
 static const struct wire_type collateral_type =
     WIRE_TYPE(struct entry_collateral, collateral_fields);
 
+static const struct wire_field level_fields[] = {
+    WIRE_MSG(struct entry_level, request, &request_type),
+    WIRE_U64(struct entry_level, level),
+    WIRE_I64(struct entry_level, time),
+};
+static const struct wire_type level_type = WIRE_TYPE(struct entry_level, level_fields);
+
+static const struct wire_field recovery_signature_fields[] = {
+    WIRE_BYTES(struct recovery_signature, key, LIMIT_PKCS1),
+    WIRE_BYTES(struct recovery_signature, signature, LIMIT_RSA_SIGNATURE),
+};
+const struct wire_type entry_recovery_signature_type =
+    WIRE_TYPE(struct recovery_signature, recovery_signature_fields);
+
+static const struct wire_field recover_fields[] = {
+    WIRE_MSG(struct entry_recover, request, &request_type),
+    WIRE_U64(struct entry_recover, epoch),
+    WIRE_U64(struct entry_recover, previous_epoch),
+    WIRE_U8(struct entry_recover, mode),
+    WIRE_U64(struct entry_recover, generation),
+    WIRE_FIXED(struct entry_recover, head),
+    WIRE_U64(struct entry_recover, index),
+    WIRE_U64(struct entry_recover, ledger_size),
+    WIRE_FIXED(struct entry_recover, ledger_root),
+    WIRE_MSG(struct entry_recover, recipient, &entry_member_type),
+    WIRE_LIST(struct entry_recover, signatures, LIMIT_SHARE_OWNERS, &entry_recovery_signature_type),
+    WIRE_BYTES(struct entry_recover, mesh_key, ENTRY_KEY),
+    WIRE_BYTES(struct entry_recover, mesh_cert, LIMIT_PEM),
+    WIRE_BYTES(struct entry_recover, intermediate, LIMIT_PEM),
+    WIRE_I64(struct entry_recover, time),
+};
+static const struct wire_type recover_type = WIRE_TYPE(struct entry_recover, recover_fields);
+
 static const struct {
     const char *name;
+    uint8_t version;
     const struct wire_type *wire;
 } types[] = {
-    [ENTRY_FOUND] = {"FOUND", &entry_found_type},
-    [ENTRY_BLOB] = {"BLOB", &blob_type},
-    [ENTRY_SET_MANIFEST] = {"SET_MANIFEST", &set_manifest_type},
-    [ENTRY_ADMIT] = {"ADMIT", &admit_type},
-    [ENTRY_RETIRE] = {"RETIRE", &retire_type},
-    [ENTRY_ISSUE] = {"ISSUE", &issue_type},
-    [ENTRY_COLLATERAL] = {"COLLATERAL", &collateral_type},
+    [ENTRY_FOUND] = {"FOUND", 1, &entry_found_type},
+    [ENTRY_BLOB] = {"BLOB", 1, &blob_type},
+    [ENTRY_SET_MANIFEST] = {"SET_MANIFEST", 1, &set_manifest_type},
+    [ENTRY_ADMIT] = {"ADMIT", 1, &admit_type},
+    [ENTRY_RETIRE] = {"RETIRE", 1, &retire_type},
+    [ENTRY_ISSUE] = {"ISSUE", 1, &issue_type},
+    [ENTRY_COLLATERAL] = {"COLLATERAL", 2, &collateral_type},
+    [ENTRY_LEVEL] = {"LEVEL", 1, &level_type},
+    [ENTRY_RECOVER] = {"RECOVER", 1, &recover_type},
 };
+
+const uint64_t entry_version = ENTRY_VERSION;
 
 static bool is_known(unsigned type) {
     return type < sizeof types / sizeof types[0] && types[type].wire != NULL;
+}
+
+uint8_t entry_version_of(enum entry_type type) {
+    return is_known(type) && types[type].version <= entry_version ? types[type].version : 0;
+}
+
+uint8_t entry_version_in(struct span bytes) {
+    return bytes.size < ENTRY_HEADER_SIZE ? 0 : bytes.data[1];
 }
 
 /* --- Encoding */
@@ -151,7 +205,7 @@ const char *entry_type_name(enum entry_type type) {
 void entry_encode(enum entry_type type, const void *body, struct buf *out) {
     CHECK(is_known(type));
     buf_append_u8(out, (uint8_t)type);
-    buf_append_u8(out, ENTRY_VERSION);
+    buf_append_u8(out, types[type].version);
     wire_encode(types[type].wire, body, out);
 }
 
@@ -159,9 +213,13 @@ RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, s
     ENSURE(bytes.size >= ENTRY_HEADER_SIZE, err, MALFORMED, "entry: %zu bytes", bytes.size);
     ENSURE(bytes.size <= LIMIT_ENTRY, err, TOO_LARGE, "entry: %zu bytes, limit %d", bytes.size,
            LIMIT_ENTRY);
+    ENSURE(bytes.data[1] <= entry_version, err, FROZEN,
+           "entry of version %u, this replica knows %u: run a newer build", bytes.data[1],
+           (unsigned)entry_version);
     ENSURE(is_known(bytes.data[0]), err, MALFORMED, "entry: unknown type %u", bytes.data[0]);
-    ENSURE(bytes.data[1] == ENTRY_VERSION, err, MALFORMED, "entry: version %u, want %d",
-           bytes.data[1], ENTRY_VERSION);
+    ENSURE(bytes.data[1] == types[bytes.data[0]].version, err, MALFORMED,
+           "entry: %s of version %u, want %u", types[bytes.data[0]].name, bytes.data[1],
+           types[bytes.data[0]].version);
     struct entry e = {.type = bytes.data[0]};
     struct span body = span_of(bytes.data + ENTRY_HEADER_SIZE, bytes.size - ENTRY_HEADER_SIZE);
     TRY(wire_decode(types[e.type].wire, body, arena, &e.request, err));
@@ -177,12 +235,14 @@ void entry_leaf(const struct entry *e, uint64_t index, uint8_t out[ENTRY_LEAF_SI
         open.set_manifest.mesh_key = span_of(NULL, 0);
         open.set_manifest.root_key = span_of(NULL, 0);
         open.set_manifest.workload_secret = span_of(NULL, 0);
+    } else if (e->type == ENTRY_RECOVER) {
+        open.recover.mesh_key = span_of(NULL, 0);
     }
     AUTO(buf_deinit)
     struct buf body = {0};
     wire_encode(types[e->type].wire, &open.request, &body);
     out[0] = (uint8_t)e->type;
-    out[1] = ENTRY_VERSION;
+    out[1] = types[e->type].version;
     store_u64be(out + 2, index);
     sha384(buf_span(&body), out + 10);
 }
@@ -229,6 +289,15 @@ void entry_serial(const uint8_t cluster[32], uint64_t epoch, uint64_t issue_inde
     memcpy(out, digest, ENTRY_SERIAL_SIZE);
 }
 
+void entry_retire_signed_bytes(const uint8_t cluster[32], uint64_t epoch, uint64_t id,
+                               struct buf *out) {
+    static const char label[] = "contrast-retire-v1"; /* with its NUL */
+    buf_append_span(out, SPAN(label));
+    buf_append(out, cluster, 32);
+    buf_append_u64be(out, epoch);
+    buf_append_u64be(out, id);
+}
+
 /* --- Members */
 
 /* A pod's name: RFC 1123 subdomain, as Kubernetes requires of metadata.name. */
@@ -273,6 +342,9 @@ RESULT entry_member_check(const struct entry_member *m, struct err *err) {
            "member %s: user address is not host:port", m->name);
     ENSURE(!span_is_zero(SPAN(m->host_data)), err, INVALID, "member %s: no host data", m->name);
     ENSURE(m->evidence.size > 0, err, INVALID, "member %s: no evidence", m->name);
+    ENSURE(m->version > 0 && m->version <= UINT8_MAX, err, INVALID,
+           "member %s: entry version %llu, want 1..%d", m->name, (unsigned long long)m->version,
+           UINT8_MAX);
     return OK;
 }
 

@@ -1,6 +1,9 @@
 /* Entries: the commands of the replicated log, and what is derived from them by hashing alone.
  *
- *   0: u8 type    1: u8 version (1)    2: the body, a wire message (lib/wire)
+ *   0: u8 type    1: u8 version, of the type    2: the body, a wire message (lib/wire)
+ *
+ * A build knows the types up to its `entry_version`: a member announces it, a cluster uses a type
+ * only at a level that every member knows (LEVEL). What is above entry_version ends in FROZEN.
  *
  * A replica id is the first 63 bits of SHA-256 of its SubjectPublicKeyInfo, read big-endian.
  *
@@ -26,9 +29,9 @@
 #include "lib/base/bytes.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/manifest/recovery.h"
 #include "lib/wire/wire.h"
 
-#define ENTRY_VERSION 1
 #define ENTRY_HEADER_SIZE 2
 #define ENTRY_LEAF_SIZE (2 + 8 + 48)
 #define ENTRY_SERIAL_SIZE 16
@@ -44,11 +47,18 @@ enum entry_type {
     ENTRY_ADMIT = 4,
     ENTRY_RETIRE = 5,
     ENTRY_ISSUE = 6,
-    ENTRY_COLLATERAL = 7,
+    ENTRY_COLLATERAL = 7, /* version 2 */
+    ENTRY_LEVEL = 8,
+    /* 9 is kept for COSIGN */
+    ENTRY_RECOVER = 10,
 };
 
+/* The highest version of an entry that this build knows, from 1. */
+extern const uint64_t entry_version;
+uint8_t entry_version_of(enum entry_type type); /* of this build's types; 0: not known */
+
 /* Who proposed: lets the proposer match results, and lets apply drop a second submission.
- * Sequences of one proposer rise from 1; FOUND has {0, 0}. */
+ * Sequences of one proposer rise from 1; FOUND and RECOVER have {0, 0}. */
 struct entry_request {
     uint64_t proposer; /* replica id */
     uint64_t sequence;
@@ -63,6 +73,7 @@ struct entry_member {
     struct span spki;      /* DER */
     uint8_t host_data[32]; /* HOST_DATA of its evidence = policy hash */
     struct span evidence;  /* an encoded evidence message with endorsements */
+    uint64_t version;      /* the highest entry version that it knows, as it says itself; from 1 */
 };
 
 struct entry_digest {
@@ -112,12 +123,15 @@ enum entry_retire_reason {
     RETIRE_ASKED = 1,   /* it said that it will go: member -> leaving */
     RETIRE_DEAD = 2,    /* failed a quorum-confirmed liveness check: member -> leaving */
     RETIRE_REMOVED = 3, /* left the Raft configuration: the row of a leaving member goes */
+    RETIRE_OWNER = 4,   /* an owner wants it to go, and signed that: member -> leaving */
 };
 
 struct entry_retire {
     struct entry_request request;
     uint64_t id;
-    uint8_t reason; /* enum entry_retire_reason */
+    uint8_t reason;        /* enum entry_retire_reason */
+    struct span signer;    /* RETIRE_OWNER: SPKI of the owner; else empty */
+    struct span signature; /* RETIRE_OWNER: of entry_retire_signed_bytes; else empty */
     int64_t time;
 };
 
@@ -166,6 +180,32 @@ struct entry_collateral {
     int64_t time;
 };
 
+/* From now on the cluster uses entries up to version `level`. */
+struct entry_level {
+    struct entry_request request;
+    uint64_t level; /* above the present one, no higher than what any member knows */
+    int64_t time;
+};
+
+/* The state that it names goes on under a new epoch, with the recipient as its only member. */
+struct entry_recover {
+    struct entry_request request; /* {0, 0} */
+    uint64_t epoch;
+    uint64_t previous_epoch;
+    uint8_t mode;         /* enum recovery_mode */
+    uint64_t generation;  /* this and the next four: of the state */
+    uint8_t head[32];     /* its newest transition */
+    uint64_t index;       /* applied, of the log */
+    uint64_t ledger_size; /* leaves */
+    uint8_t ledger_root[48];
+    struct entry_member recipient; /* whose key the owners signed for */
+    struct wire_list signatures;   /* struct recovery_signature */
+    struct span mesh_key;          /* secret: PKCS#8 DER, new */
+    struct span mesh_cert;         /* PEM */
+    struct span intermediate;      /* PEM */
+    int64_t time;                  /* unix seconds */
+};
+
 struct entry {
     enum entry_type type;
     union {
@@ -177,6 +217,8 @@ struct entry {
         struct entry_retire retire;
         struct entry_issue issue;
         struct entry_collateral collateral;
+        struct entry_level level;
+        struct entry_recover recover;
     };
 };
 
@@ -184,13 +226,18 @@ extern const struct wire_type entry_member_type; /* also used by founding and sn
 extern const struct wire_type entry_digest_type;
 extern const struct wire_type entry_endorsement_type;
 extern const struct wire_type entry_found_type;
+extern const struct wire_type entry_recovery_signature_type;
 
 const char *entry_type_name(enum entry_type type); /* "FOUND" ... */
 
 /* Appends header and body. `body` is the struct of this type; a field over its limit is a bug. */
 void entry_encode(enum entry_type type, const void *body, struct buf *out);
 
-/* What *out points to lies in `arena`. */
+/* The version in the header, without a look at the rest; 0 when there is no header. */
+uint8_t entry_version_in(struct span bytes);
+
+/* What *out points to lies in `arena`. FROZEN: its version is above entry_version; MALFORMED: it is
+ * not the version of the type. */
 RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err);
 
 /* ENTRY_LEAF_SIZE bytes: what the ledger hashes for this entry at this log index. */
@@ -202,8 +249,14 @@ void entry_cluster_id(const struct entry_member *founders, size_t count, uint8_t
 void entry_serial(const uint8_t cluster[32], uint64_t epoch, uint64_t issue_index,
                   uint8_t out[ENTRY_SERIAL_SIZE]);
 
-/* INVALID names what is wrong: id does not belong to the key, name or address empty or with
- * characters that a pod name or an address cannot have, zero host data, no evidence. */
+/* Appends what an owner signs so that member `id` has to go:
+ * "contrast-retire-v1\0" || cluster[32] || epoch u64be || id u64be. */
+void entry_retire_signed_bytes(const uint8_t cluster[32], uint64_t epoch, uint64_t id,
+                               struct buf *out);
+
+/* INVALID names what is wrong: no entry version, id does not belong to the key, name or address
+ * empty or with characters that a pod name or an address cannot have, zero host data, no evidence.
+ */
 RESULT entry_member_check(const struct entry_member *m, struct err *err);
 
 /* INVALID: no product, or a chip where none can be. A key with a chip is a VCEK's, one without is

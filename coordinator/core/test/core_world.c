@@ -48,6 +48,7 @@ struct entry_member world_member(struct world *w, unsigned number, const char *n
     memcpy(m.host_data, w->hashes[policy], sizeof m.host_data);
     snprintf(text, sizeof text, "evidence of replica %u", number);
     m.evidence = copy_text(w, text);
+    m.version = entry_version;
     return m;
 }
 
@@ -171,7 +172,13 @@ struct entry_admit world_admit(struct world *w, unsigned number, const char *nam
 }
 
 struct entry_retire world_retire(struct world *w, uint64_t id, enum entry_retire_reason reason) {
-    return (struct entry_retire){world_request(w), id, (uint8_t)reason, ++w->time};
+    struct entry_retire t = {.request = world_request(w), .id = id, .reason = (uint8_t)reason};
+    if (reason == RETIRE_OWNER) {
+        t.signer = world_owner();
+        t.signature = span_str("a signature");
+    }
+    t.time = ++w->time;
+    return t;
 }
 
 struct entry_issue world_issue(struct world *w, size_t count, unsigned policy) {

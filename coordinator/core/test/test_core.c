@@ -124,7 +124,7 @@ static void test_leaf_hides_secrets_and_nothing_else(void **state) {
     entry_leaf(&e, 5, again);
     assert_memory_not_equal(leaf, again, sizeof leaf);
     assert_int_equal(leaf[0], ENTRY_SET_MANIFEST);
-    assert_int_equal(leaf[1], ENTRY_VERSION);
+    assert_int_equal(leaf[1], entry_version_of(ENTRY_SET_MANIFEST));
     assert_int_equal(load_u64be(leaf + 2), 5);
 }
 
