@@ -1,12 +1,12 @@
 /* Attester: see attester.h.
  *
  *   run (rounds, callbacks)                  ask (the source)
- *   hand a call over: ASKED            ->    source.report, however long it takes
+ *   hand a call over: ASKED            ->    source.report or .derive, however long it takes
  *   wait, but not for ever             <-    MADE
  *
  * Two threads, because a call cannot be taken back: when it is overdue, `run` answers everybody and
- * waits on, and no second call is begun. One mutex guards the batch, the flags and the call; nobody
- * holds it while a report is made or a callback runs.
+ * waits on, and no second call is begun. One mutex guards what waits, the flags and the call;
+ * nobody holds it while the source works or a callback runs.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "attest/attester.h"
@@ -26,13 +26,31 @@
 
 enum call_state { CALL_NONE, CALL_ASKED, CALL_MADE };
 
+/* What the source is asked for: a report, or a key if `spec` is not NULL. All borrowed. */
+struct wish {
+    const uint8_t *report_data; /* ISSUER_DATA_SIZE bytes */
+    struct issuer_evidence *evidence;
+    const struct issuer_key_spec *spec;
+    struct secret **key; /* who wished owns what is put there */
+};
+
 /* What goes between the two threads. `ask` owns it while it is ASKED. */
 struct call {
     enum call_state state; /* under mutex */
+    bool is_key;
     uint8_t report_data[ISSUER_DATA_SIZE];
+    struct issuer_key_spec spec;
     struct issuer_evidence evidence; /* owned */
+    struct secret *key;              /* owned */
     struct result result;
     struct err err;
+};
+
+/* A key that somebody waits for. */
+struct key_ticket {
+    struct issuer_key_spec spec;
+    derived_cb on_derived;
+    void *data;
 };
 
 struct attester {
@@ -42,12 +60,15 @@ struct attester {
     pthread_t runner;
     pthread_t asker;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* on CLOCK_MONOTONIC: of anything below */
-    struct batch waiting;   /* under mutex; tickets are struct ticket, owned */
-    bool is_stopping;       /* under mutex */
-    bool is_ended;          /* under mutex; no call will be asked any more */
-    bool is_overdue;        /* under mutex; the host is silent, nobody may wait for it */
-    uint64_t report_ms;     /* under mutex; what the last round took */
+    pthread_cond_t changed;                    /* on CLOCK_MONOTONIC: of anything below */
+    struct batch waiting;                      /* under mutex; tickets are struct ticket, owned */
+    struct key_ticket keys[LIMIT_ATTEST_KEYS]; /* under mutex; ring of what waits */
+    size_t key_first;                          /* under mutex */
+    size_t key_count;                          /* under mutex */
+    bool is_stopping;                          /* under mutex */
+    bool is_ended;                             /* under mutex; no call will be asked any more */
+    bool is_overdue;    /* under mutex; the host is silent, nobody may wait for it */
+    uint64_t report_ms; /* under mutex; what the last round took */
     struct call call;
 };
 
@@ -81,11 +102,12 @@ static void on_done(void *data, void *ticket, const struct batch_place *place,
 
 /* --- The threads */
 
+/* The call is the overdue one: nobody changes it. */
 static RESULT fail_overdue(const struct attester *a, struct err *err) {
     struct result r = err_set(err, ERR_UNAVAILABLE,
-                              "the host has not answered a request for a report for %" PRIu64
+                              "the host has not answered a request for a %s for %" PRIu64
                               " ms; it is still awaited, for a request cannot be taken back",
-                              a->patience.answer_ms);
+                              a->call.is_key ? "key" : "report", a->patience.answer_ms);
     err_advise(err, a->patience.answer_ms);
     return r;
 }
@@ -113,6 +135,13 @@ static bool pause_for(struct attester *a, uint64_t ms) {
     return goes_on;
 }
 
+/* On the asker's thread: the call that is ASKED. */
+static RESULT use_source(struct attester *a) {
+    struct call *c = &a->call;
+    return c->is_key ? a->source.derive(a->source.data, &c->spec, c->key, &c->err)
+                     : a->source.report(a->source.data, c->report_data, &c->evidence, &c->err);
+}
+
 static void *ask(void *data) {
     struct attester *a = data;
     struct call *c = &a->call;
@@ -123,7 +152,7 @@ static void *ask(void *data) {
             continue;
         }
         pthread_mutex_unlock(&a->mutex);
-        c->result = a->source.report(a->source.data, c->report_data, &c->evidence, &c->err);
+        c->result = use_source(a);
         pthread_mutex_lock(&a->mutex);
         c->state = CALL_MADE;
         pthread_cond_broadcast(&a->changed);
@@ -132,33 +161,55 @@ static void *ask(void *data) {
     return NULL;
 }
 
+/* Under mutex: nobody owns the call. */
+static void fill_call(struct call *c, const struct wish *wish) {
+    c->is_key = wish->spec != NULL;
+    if (c->is_key) {
+        c->spec = *wish->spec;
+        c->key = secret_new(ISSUER_KEY_SIZE);
+    } else {
+        memcpy(c->report_data, wish->report_data, ISSUER_DATA_SIZE);
+    }
+    c->state = CALL_ASKED;
+}
+
+/* Under mutex, or when there is no asker. */
+static void drop_call(struct call *c) {
+    issuer_evidence_deinit(&c->evidence);
+    c->evidence = (struct issuer_evidence){0};
+    secret_free(c->key);
+    c->key = NULL;
+    c->state = CALL_NONE;
+}
+
 /* Under mutex: the call that was MADE, taken. */
-static RESULT take_call(struct attester *a, struct issuer_evidence *out, struct err *err) {
+static RESULT take_call(struct attester *a, const struct wish *wish, struct err *err) {
     struct call *c = &a->call;
     struct result r = c->result;
-    if (is_ok(r)) {
-        *out = c->evidence;
-        c->evidence = (struct issuer_evidence){0};
-    } else {
+    if (!is_ok(r)) {
         *err = c->err;
+    } else if (c->is_key) {
+        *wish->key = c->key;
+        c->key = NULL;
+    } else {
+        *wish->evidence = c->evidence;
+        c->evidence = (struct issuer_evidence){0};
     }
-    c->state = CALL_NONE;
+    drop_call(c);
     return r;
 }
 
 /* One call of the source, awaited for patience.answer_ms: UNAVAILABLE and is_overdue after that. */
-static RESULT ask_source(struct attester *a, const uint8_t report_data[ISSUER_DATA_SIZE],
-                         struct issuer_evidence *out, struct err *err) {
+static RESULT ask_source(struct attester *a, const struct wish *wish, struct err *err) {
     struct timespec until = after_ms(a->patience.answer_ms);
     pthread_mutex_lock(&a->mutex);
-    memcpy(a->call.report_data, report_data, ISSUER_DATA_SIZE);
-    a->call.state = CALL_ASKED;
+    fill_call(&a->call, wish);
     pthread_cond_broadcast(&a->changed);
     while (a->call.state != CALL_MADE && !a->is_overdue) {
         a->is_overdue = pthread_cond_timedwait(&a->changed, &a->mutex, &until) != 0 &&
                         a->call.state != CALL_MADE;
     }
-    struct result r = a->is_overdue ? fail_overdue(a, err) : take_call(a, out, err);
+    struct result r = a->is_overdue ? fail_overdue(a, err) : take_call(a, wish, err);
     pthread_mutex_unlock(&a->mutex);
     return r;
 }
@@ -172,12 +223,11 @@ static RESULT give_up(const struct attester *a, struct err *err) {
     return r;
 }
 
-/* One report, asking a throttling host again for a bounded time. */
-static RESULT make_report(struct attester *a, const uint8_t report_data[ISSUER_DATA_SIZE],
-                          struct issuer_evidence *out, struct err *err) {
+/* One report or key, asking a throttling host again for a bounded time. */
+static RESULT make(struct attester *a, const struct wish *wish, struct err *err) {
     uint64_t give_up_ms = host_monotonic_ms(a->host) + a->patience.busy_ms;
     for (uint64_t pause_ms = PAUSE_FIRST_MS;; pause_ms *= 2) {
-        struct result r = ask_source(a, report_data, out, err);
+        struct result r = ask_source(a, wish, err);
         if (r.code != ERR_BUSY) {
             return r;
         }
@@ -191,11 +241,12 @@ static RESULT make_report(struct attester *a, const uint8_t report_data[ISSUER_D
     }
 }
 
-static void serve(struct attester *a, struct batch_round *round) {
+static void serve_round(struct attester *a, struct batch_round *round) {
     struct issuer_evidence made = {0};
+    struct wish wish = {.report_data = round->report_data, .evidence = &made};
     struct err err = {0};
     uint64_t begun_ms = host_monotonic_ms(a->host);
-    struct result r = make_report(a, round->report_data, &made, &err);
+    struct result r = make(a, &wish, &err);
     pthread_mutex_lock(&a->mutex);
     a->report_ms = host_monotonic_ms(a->host) - begun_ms;
     pthread_mutex_unlock(&a->mutex);
@@ -207,10 +258,31 @@ static void serve(struct attester *a, struct batch_round *round) {
     issuer_evidence_deinit(&made);
 }
 
-/* The next round; false when the attester stops. */
-static bool wait_for_round(struct attester *a, struct batch_round *round) {
+static void serve_key(struct attester *a, const struct key_ticket *ticket) {
+    struct secret *key = NULL;
+    struct wish wish = {.spec = &ticket->spec, .key = &key};
+    struct err err = {0};
+    struct result r = make(a, &wish, &err);
+    ticket->on_derived(ticket->data, key, is_ok(r) ? NULL : &err);
+}
+
+/* Under mutex: the oldest key, into *out. False when nobody waits for one. */
+static bool take_key(struct attester *a, struct key_ticket *out) {
+    if (a->key_count == 0) {
+        return false;
+    }
+    *out = a->keys[a->key_first];
+    a->key_first = (a->key_first + 1) % LIMIT_ATTEST_KEYS;
+    a->key_count--;
+    return true;
+}
+
+/* The next to be served: *is_key says which. False when the attester stops. */
+static bool wait_for_work(struct attester *a, struct batch_round *round, struct key_ticket *key,
+                          bool *is_key) {
     pthread_mutex_lock(&a->mutex);
-    while (!a->is_stopping && !batch_take(&a->waiting, round)) {
+    *is_key = false;
+    while (!a->is_stopping && !(*is_key = take_key(a, key)) && !batch_take(&a->waiting, round)) {
         pthread_cond_wait(&a->changed, &a->mutex);
     }
     bool goes_on = !a->is_stopping;
@@ -221,7 +293,13 @@ static bool wait_for_round(struct attester *a, struct batch_round *round) {
 /* Nothing is added meanwhile: the attester is overdue, or its owner is in attester_free. */
 static void fail_waiting(struct attester *a, const struct err *err) {
     struct batch_round round = {0};
+    struct key_ticket key;
     pthread_mutex_lock(&a->mutex);
+    while (take_key(a, &key)) {
+        pthread_mutex_unlock(&a->mutex);
+        key.on_derived(key.data, NULL, err);
+        pthread_mutex_lock(&a->mutex);
+    }
     while (batch_take(&a->waiting, &round)) {
         pthread_mutex_unlock(&a->mutex);
         batch_round_fail(&round, err, on_done, NULL);
@@ -241,9 +319,7 @@ static void outlast_call(struct attester *a) {
         pthread_cond_wait(&a->changed, &a->mutex);
     }
     if (a->call.state == CALL_MADE) {
-        issuer_evidence_deinit(&a->call.evidence);
-        a->call.evidence = (struct issuer_evidence){0};
-        a->call.state = CALL_NONE;
+        drop_call(&a->call);
         a->is_overdue = false;
         log_info("the host has answered the overdue request; reports are made again");
     }
@@ -253,9 +329,15 @@ static void outlast_call(struct attester *a) {
 static void *run(void *data) {
     struct attester *a = data;
     struct batch_round round = {0};
+    struct key_ticket key;
+    bool is_key = false;
     struct err err;
-    while (wait_for_round(a, &round)) {
-        serve(a, &round);
+    while (wait_for_work(a, &round, &key, &is_key)) {
+        if (is_key) {
+            serve_key(a, &key);
+        } else {
+            serve_round(a, &round);
+        }
         if (a->is_overdue) { /* written by this thread alone */
             outlast_call(a);
         }
@@ -272,10 +354,15 @@ static RESULT report_of_issuer(void *data, const uint8_t report_data[ISSUER_DATA
     return issuer_report(data, report_data, out, err);
 }
 
+static RESULT key_of_issuer(void *data, const struct issuer_key_spec *spec, struct secret *out,
+                            struct err *err) {
+    return issuer_derive_key(data, spec, out, err);
+}
+
 const struct attester_patience attester_limits = {LIMIT_ATTEST_RETRY_MS, LIMIT_ATTEST_WAIT_MS};
 
 RESULT attester_new(struct issuer *issuer, struct attester **out, struct err *err) {
-    struct attester_source source = {issuer, report_of_issuer};
+    struct attester_source source = {issuer, report_of_issuer, key_of_issuer};
     return attester_new_from(&source, &attester_limits, &host_system, out, err);
 }
 
@@ -290,7 +377,7 @@ static void init_locks(struct attester *a) {
 
 static void destroy(struct attester *a) {
     batch_deinit(&a->waiting);
-    issuer_evidence_deinit(&a->call.evidence);
+    drop_call(&a->call);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->mutex);
     mem_free(a);
@@ -370,5 +457,30 @@ RESULT attester_submit(struct attester *a, const uint8_t leaf[ATTEST_LEAF_SIZE],
     if (!is_ok(r)) {
         mem_free(ticket);
     }
+    return r;
+}
+
+/* Under mutex. */
+static RESULT add_key(struct attester *a, const struct key_ticket *ticket, struct err *err) {
+    if (a->is_overdue) {
+        return fail_overdue(a, err);
+    }
+    if (a->key_count == LIMIT_ATTEST_KEYS) {
+        struct result r = err_set(err, ERR_BUSY, "%d keys wait to be derived", LIMIT_ATTEST_KEYS);
+        err_advise(err, advise_full(a));
+        return r;
+    }
+    a->keys[(a->key_first + a->key_count++) % LIMIT_ATTEST_KEYS] = *ticket;
+    return OK;
+}
+
+RESULT attester_derive(struct attester *a, const struct issuer_key_spec *spec,
+                       derived_cb on_derived, void *data, struct err *err) {
+    struct key_ticket ticket = {*spec, on_derived, data};
+    ENSURE(a->source.derive != NULL, err, UNAVAILABLE, "this source of reports derives no keys");
+    pthread_mutex_lock(&a->mutex);
+    struct result r = add_key(a, &ticket, err);
+    pthread_cond_broadcast(&a->changed);
+    pthread_mutex_unlock(&a->mutex);
     return r;
 }

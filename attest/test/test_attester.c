@@ -34,19 +34,21 @@ struct world {
     unsigned last_in;   /* the report that the last success was in, from 1 */
     unsigned at_once;   /* calls under way */
     unsigned most_at_once;
-    uint32_t largest; /* leaf count seen */
-    unsigned wrong;   /* callbacks whose evidence does not cover their leaf */
+    uint32_t largest;      /* leaf count seen */
+    unsigned wrong;        /* callbacks whose evidence does not cover their leaf */
+    unsigned keys_done;    /* callbacks of attester_derive */
+    unsigned keys_failed;  /* of these, with an error */
+    unsigned calls_at_key; /* calls of the source when the last key came */
     struct attester *attester;
+    struct issuer_key_spec spec;
     uint8_t leaves[LEAVES][ATTEST_LEAF_SIZE];
     int64_t clock_ms; /* of the host that jumps */
 };
 
 static struct world world;
 
-/* The "report" is REPORT_DATA itself. */
-static struct result on_report(void *data, const uint8_t report_data[ISSUER_DATA_SIZE],
-                               struct issuer_evidence *out, struct err *err) {
-    struct world *w = data;
+/* One call of the source: counted, held at the gate, and made to fail as the world says. */
+static RESULT pass_gate(struct world *w, struct err *err) {
     pthread_mutex_lock(&w->mutex);
     w->calls++;
     w->at_once++;
@@ -62,10 +64,22 @@ static struct result on_report(void *data, const uint8_t report_data[ISSUER_DATA
     enum err_code fails = is_busy ? ERR_BUSY : w->fails;
     w->made += fails == ERR_OK;
     pthread_mutex_unlock(&w->mutex);
-    if (fails != ERR_OK) {
-        return err_set(err, fails, "the source was told to fail");
-    }
+    return fails == ERR_OK ? OK : err_set(err, fails, "the source was told to fail");
+}
+
+/* The "report" is REPORT_DATA itself. */
+static struct result on_report(void *data, const uint8_t report_data[ISSUER_DATA_SIZE],
+                               struct issuer_evidence *out, struct err *err) {
+    TRY(pass_gate(data, err));
     buf_append(&out->report, report_data, ISSUER_DATA_SIZE);
+    return OK;
+}
+
+/* The "key" is its VMPL. */
+static struct result on_derive(void *data, const struct issuer_key_spec *spec, struct secret *out,
+                               struct err *err) {
+    TRY(pass_gate(data, err));
+    memset(secret_data(out), (int)spec->vmpl, ISSUER_KEY_SIZE);
     return OK;
 }
 
@@ -100,6 +114,27 @@ static void on_attested(void *data, const struct attested *attested, const struc
     pthread_mutex_unlock(&w->mutex);
 }
 
+/* `data` is the spec. */
+static void on_derived(void *data, struct secret *key, const struct err *err) {
+    struct world *w = &world;
+    const struct issuer_key_spec *spec = data;
+    uint8_t want[ISSUER_KEY_SIZE];
+    memset(want, (int)spec->vmpl, sizeof want);
+    pthread_mutex_lock(&w->mutex);
+    w->keys_done++;
+    if (key == NULL) {
+        w->keys_failed++;
+        w->failed_with = err->code;
+        w->advice_ms = err->retry_ms;
+    } else {
+        w->wrong += err != NULL || !span_equal(secret_span(key), SPAN(want));
+        w->calls_at_key = w->calls;
+    }
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    secret_free(key);
+}
+
 static uint64_t jumping_ms(void *data) {
     struct world *w = data;
     w->clock_ms += LIMIT_ATTEST_RETRY_MS / 2;
@@ -119,7 +154,7 @@ static void no_random(void *data, void *out, size_t size) {
 static void start(struct world *w, bool jumps) {
     static struct host jumping;
     jumping = (struct host){w, jumping_ms, no_time, no_random};
-    struct attester_source source = {w, on_report};
+    struct attester_source source = {w, on_report, on_derive};
     assert_true(is_ok(attester_new_from(&source, &attester_limits, jumps ? &jumping : &host_system,
                                         &w->attester, NULL)));
 }
@@ -127,12 +162,12 @@ static void start(struct world *w, bool jumps) {
 /* With an attester that calls a host silent as soon as it looks. */
 static void start_impatient(struct world *w, uint64_t answer_ms) {
     struct attester_patience patience = {LIMIT_ATTEST_RETRY_MS, answer_ms};
-    struct attester_source source = {w, on_report};
+    struct attester_source source = {w, on_report, on_derive};
     assert_true(is_ok(attester_new_from(&source, &patience, &host_system, &w->attester, NULL)));
 }
 
 static int set_up(void **state) {
-    world = (struct world){.is_open = true};
+    world = (struct world){.is_open = true, .spec = {.vmpl = 3}};
     pthread_mutex_init(&world.mutex, NULL);
     pthread_cond_init(&world.changed, NULL);
     for (size_t i = 0; i < LEAVES; i++) {
@@ -400,6 +435,162 @@ static void test_issuer_errors_come_through(void **state) {
     issuer_close(issuer);
 }
 
+/* --- Keys */
+
+static struct result derive(struct world *w, struct err *err) {
+    return attester_derive(w->attester, &w->spec, on_derived, &w->spec, err);
+}
+
+static void derive_all(struct world *w, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        assert_true(is_ok(derive(w, NULL)));
+    }
+}
+
+static void test_key(void **state) {
+    struct world *w = *state;
+    start(w, false);
+    derive_all(w, 3);
+    wait_for(w, &w->keys_done, 3);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->done, 1);
+    assert_int_equal(w->calls, 4);
+    assert_int_equal(w->keys_failed + w->failed + w->wrong, 0);
+    assert_int_equal(w->most_at_once, 1);
+}
+
+/* It waits for the report that is being made, and goes before those that wait. */
+static void test_key_goes_next(void **state) {
+    struct world *w = *state;
+    w->is_open = false;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    submit_all(w, 1, 4);
+    derive_all(w, 1);
+    open_gate(w, true);
+    wait_for(w, &w->done, 5);
+    assert_int_equal(w->keys_done, 1);
+    assert_int_equal(w->calls_at_key, 2);
+    assert_int_equal(w->calls, 3);
+    assert_int_equal(w->keys_failed + w->failed + w->wrong, 0);
+    assert_int_equal(w->most_at_once, 1);
+}
+
+/* A host that hangs in a report keeps nobody who wants a key: neither who waits nor who comes. */
+static void test_key_behind_a_silent_report(void **state) {
+    struct world *w = *state;
+    struct err err;
+    w->is_open = false;
+    start_impatient(w, 100);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 8; i++) { /* on a slow machine some are refused already */
+        taken += is_ok(derive(w, NULL));
+    }
+    wait_for(w, &w->done, 1);
+    wait_for(w, &w->keys_done, taken);
+    assert_int_equal(w->keys_failed, taken);
+    assert_int_equal(derive(w, &err).code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "has not answered a request for a report"));
+    assert_true(err.retry_ms > 0);
+    assert_int_equal(w->calls, 1);
+}
+
+/* The other way round; and the key that comes too late is dropped. */
+static void test_silent_key(void **state) {
+    struct world *w = *state;
+    struct err err;
+    log_set_sink(on_log, w);
+    w->is_open = false;
+    start_impatient(w, 1);
+    derive_all(w, 1);
+    wait_for(w, &w->keys_failed, 1);
+    assert_int_equal(w->failed_with, ERR_UNAVAILABLE);
+    struct result r = attester_submit(w->attester, w->leaves[0], on_attested, w->leaves[0], &err);
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "has not answered a request for a key"));
+    open_gate(w, true);
+    wait_for(w, &w->returns, 1);
+    assert_int_equal(w->keys_done, 1);
+    assert_int_equal(w->most_at_once, 1);
+}
+
+static void test_key_of_a_busy_host(void **state) {
+    struct world *w = *state;
+    w->busy = 3;
+    start(w, false);
+    derive_all(w, 1);
+    wait_for(w, &w->keys_done, 1);
+    assert_int_equal(w->calls, 4);
+    assert_int_equal(w->keys_failed + w->wrong, 0);
+}
+
+static void test_key_of_a_busy_host_is_given_up(void **state) {
+    struct world *w = *state;
+    w->busy = UINT32_MAX;
+    start(w, true);
+    derive_all(w, 1);
+    wait_for(w, &w->keys_done, 1);
+    assert_int_equal(w->failed_with, ERR_BUSY);
+    assert_int_equal(w->advice_ms, LIMIT_ATTEST_RETRY_MS);
+}
+
+static void test_too_many_keys(void **state) {
+    struct world *w = *state;
+    struct err err;
+    w->is_open = false;
+    start(w, false);
+    derive_all(w, 1);
+    wait_for(w, &w->calls, 1);
+    derive_all(w, LIMIT_ATTEST_KEYS);
+    assert_int_equal(derive(w, &err).code, ERR_BUSY);
+    assert_non_null(strstr(err.text, "16 keys wait"));
+    assert_true(err.retry_ms > 0);
+    open_gate(w, true);
+    wait_for(w, &w->keys_done, LIMIT_ATTEST_KEYS + 1);
+    derive_all(w, 1); /* there is room again */
+    wait_for(w, &w->keys_done, LIMIT_ATTEST_KEYS + 2);
+    assert_int_equal(w->keys_failed + w->wrong, 0);
+}
+
+static void test_free_cancels_keys(void **state) {
+    struct world *w = *state;
+    w->busy = UINT32_MAX;
+    start(w, false);
+    submit_all(w, 0, 1);
+    wait_for(w, &w->calls, 1);
+    derive_all(w, 5);
+    attester_free(w->attester);
+    w->attester = NULL;
+    assert_int_equal(w->keys_done, 5);
+    assert_int_equal(w->keys_failed, 5);
+    assert_int_equal(w->failed_with, ERR_CANCELED);
+}
+
+static void test_source_without_keys(void **state) {
+    struct world *w = *state;
+    struct attester_source source = {.data = w, .report = on_report};
+    assert_true(
+        is_ok(attester_new_from(&source, &attester_limits, &host_system, &w->attester, NULL)));
+    assert_int_equal(derive(w, NULL).code, ERR_UNAVAILABLE);
+}
+
+static void test_issuer_derives(void **state) {
+    struct world *w = *state;
+    struct issuer *issuer = NULL;
+    w->spec.vmpl = 4; /* the issuer says so: nobody is asked */
+    assert_true(is_ok(issuer_open("unix:/nonexistent/pod.sock", &issuer, NULL)));
+    assert_true(is_ok(attester_new(issuer, &w->attester, NULL)));
+    derive_all(w, 1);
+    wait_for(w, &w->keys_done, 1);
+    assert_int_equal(w->failed_with, ERR_INVALID);
+    attester_free(w->attester);
+    w->attester = NULL;
+    issuer_close(issuer);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -417,6 +608,16 @@ int main(void) {
         T(test_failure_reaches_each_and_the_next_round_works),
         T(test_free_cancels_what_waits),
         T(test_issuer_errors_come_through),
+        T(test_key),
+        T(test_key_goes_next),
+        T(test_key_behind_a_silent_report),
+        T(test_silent_key),
+        T(test_key_of_a_busy_host),
+        T(test_key_of_a_busy_host_is_given_up),
+        T(test_too_many_keys),
+        T(test_free_cancels_keys),
+        T(test_source_without_keys),
+        T(test_issuer_derives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

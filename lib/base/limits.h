@@ -35,6 +35,7 @@
 #define LIMIT_ISSUER_MS 60000    /* silence of a host in the middle of a report */
 #define LIMIT_ATTEST_WAIT_MS                                                                       \
     20000                     /* on a report: then who asked for it hears that the host is silent */
+#define LIMIT_ATTEST_KEYS 16  /* that wait to be derived */
 #define LIMIT_ISSUER_TRIES 5  /* of one report, when others interfere with it */
 #define LIMIT_TSM_TEXT 64     /* one text attribute of configfs-tsm */
 #define LIMIT_TSM_ENTRIES 256 /* of configfs-tsm that are looked at to clean up */
