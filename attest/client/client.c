@@ -6,9 +6,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "attest/client/recoveries.h"
 #include "lib/base/limits.h"
 
-enum client_phase { PHASE_CONNECT, PHASE_EVIDENCE, PHASE_HISTORY, PHASE_OPEN };
+enum client_phase {
+    PHASE_CONNECT,
+    PHASE_EVIDENCE,
+    PHASE_HISTORY,
+    PHASE_RECOVERIES, /* of a history above epoch 1 */
+    PHASE_OPEN,
+};
 
 struct client {
     struct net_conn *conn;
@@ -19,6 +26,7 @@ struct client {
     struct attest_verifier verifier;
     struct buf evidence;
     struct client_history *history; /* owned; NULL once taken */
+    struct recoveries recoveries;   /* in the history's arena */
     size_t history_bytes;
     bool is_closing;
 };
@@ -31,6 +39,15 @@ static void ask_history(struct client *c) {
     struct api_history ask = {.from = c->history->count + 1};
     struct err err;
     struct result sent = client_send(c, API_HISTORY, &api_history_type, &ask, &err);
+    if (!is_ok(sent)) {
+        fail(c, &err);
+    }
+}
+
+static void ask_recoveries(struct client *c) {
+    struct api_recoveries ask = {.from = c->recoveries.count};
+    struct err err;
+    struct result sent = client_send(c, API_RECOVERIES, &api_recoveries_type, &ask, &err);
     if (!is_ok(sent)) {
         fail(c, &err);
     }
@@ -64,14 +81,19 @@ static RESULT start_history(struct client *c, const struct api_history_reply *pa
     return OK;
 }
 
+static RESULT count_bytes(struct client *c, struct span body, struct err *err) {
+    c->history_bytes += body.size;
+    ENSURE(c->history_bytes <= LIMIT_CLIENT_HISTORY, err, TOO_LARGE, "history over %d bytes",
+           LIMIT_CLIENT_HISTORY);
+    return OK;
+}
+
 /* A `set` in the middle of the pages makes the last pages longer than the first said: they are cut
  * at the generation that the first page named, and CA certificates are the last page's. */
 static RESULT take_page(struct client *c, struct span body, bool *done, struct err *err) {
     struct client_history *h = c->history;
     struct api_history_reply page;
-    c->history_bytes += body.size;
-    ENSURE(c->history_bytes <= LIMIT_CLIENT_HISTORY, err, TOO_LARGE, "history over %d bytes",
-           LIMIT_CLIENT_HISTORY);
+    TRY(count_bytes(c, body, err));
     TRY(wire_decode(&api_history_reply_type, body, &h->arena, &page, err));
     TRY(start_history(c, &page, err));
     ENSURE(page.from == h->count + 1 || page.generation == 0, err, PROTOCOL,
@@ -103,6 +125,43 @@ static RESULT error_of_stranger(const struct frame *frame, struct err *err) {
     return r;
 }
 
+static void become_open(struct client *c) {
+    c->phase = PHASE_OPEN;
+    c->calls.on_open(c, c->data);
+}
+
+static RESULT recoveries_step(struct client *c, const struct frame *frame, struct err *err) {
+    ENSURE(frame->type == API_RECOVERIES_REPLY, err, PROTOCOL, "frame %u in place of recoveries",
+           frame->type);
+    bool done = false;
+    TRY(count_bytes(c, frame->body, err));
+    TRY(recoveries_take(&c->recoveries, frame->body, &c->history->arena, &done, err));
+    if (!done) {
+        ask_recoveries(c);
+        return OK;
+    }
+    c->history->recoveries = c->recoveries.items;
+    c->history->recovery_count = c->recoveries.count;
+    become_open(c);
+    return OK;
+}
+
+static RESULT history_step(struct client *c, const struct frame *frame, struct err *err) {
+    ENSURE(frame->type == API_HISTORY_REPLY, err, PROTOCOL, "frame %u in place of the history",
+           frame->type);
+    bool done = false;
+    TRY(take_page(c, frame->body, &done, err));
+    if (!done) {
+        ask_history(c);
+    } else if (c->history->generation > 0 && c->history->epoch > 1) {
+        c->phase = PHASE_RECOVERIES;
+        ask_recoveries(c);
+    } else {
+        become_open(c);
+    }
+    return OK;
+}
+
 static RESULT open_step(struct client *c, const struct frame *frame, struct err *err) {
     if (frame->type == API_ERROR) {
         return error_of_stranger(frame, err);
@@ -115,17 +174,7 @@ static RESULT open_step(struct client *c, const struct frame *frame, struct err 
         ask_history(c);
         return OK;
     }
-    ENSURE(frame->type == API_HISTORY_REPLY, err, PROTOCOL, "frame %u in place of the history",
-           frame->type);
-    bool done = false;
-    TRY(take_page(c, frame->body, &done, err));
-    if (done) {
-        c->phase = PHASE_OPEN;
-        c->calls.on_open(c, c->data);
-    } else {
-        ask_history(c);
-    }
-    return OK;
+    return c->phase == PHASE_HISTORY ? history_step(c, frame, err) : recoveries_step(c, frame, err);
 }
 
 static void on_frame(struct net_conn *conn, void *data, const struct frame *frame) {
@@ -277,10 +326,35 @@ static RESULT check_pem(const char *name, const char *pem, const uint8_t digest[
     return OK;
 }
 
+/* The recoveries prove the epoch, the statement attests it, the first page only claims it. What is
+ * below an epoch that the caller has seen was superseded: its quorum came back, or never left. */
+static RESULT judge_epoch(const struct client_history *h, const struct client_trust *trust,
+                          const struct client_verdict *v, struct err *err) {
+    uint64_t attested = v->peer.statement.replica.epoch;
+    uint64_t highest = attested > v->epoch ? attested : v->epoch;
+    bool is_of_seen =
+        trust->cluster_seen == NULL || memcmp(trust->cluster_seen, h->cluster, 32) == 0;
+    ENSURE(!is_of_seen || highest >= trust->epoch_seen, err, ROLLBACK,
+           "the Coordinator is at epoch %" PRIu64 ", and epoch %" PRIu64
+           " of this cluster was seen before: the cluster was recovered, and this replica belongs "
+           "to what came before",
+           highest, trust->epoch_seen);
+    ENSURE(v->epoch == h->epoch, err, DIFFERS,
+           "the Coordinator says epoch %" PRIu64 ", its recoveries lead to %" PRIu64, h->epoch,
+           v->epoch);
+    ENSURE(attested <= v->epoch, err, DIFFERS, "epoch %" PRIu64 " attested, %" PRIu64 " shown",
+           attested, v->epoch);
+    ENSURE(attested == v->epoch, err, STALE_GENERATION,
+           "the cluster was recovered while its history was read (epoch %" PRIu64
+           " attested, %" PRIu64 " shown): try again",
+           attested, v->epoch);
+    return OK;
+}
+
 /* The statement is what the report signs: it must name the history and certificates shown. A `set`
  * between evidence and history makes the history longer: then one asks again. */
-static RESULT judge_statement(const struct client *c, const struct client_verdict *v,
-                              struct err *err) {
+static RESULT judge_statement(const struct client *c, const struct client_trust *trust,
+                              const struct client_verdict *v, struct err *err) {
     const struct client_history *h = c->history;
     const struct replica_statement *s = &v->peer.statement.replica;
     ENSURE(memcmp(s->cluster, h->cluster, 32) == 0 || h->generation == 0, err, DIFFERS,
@@ -291,8 +365,7 @@ static RESULT judge_statement(const struct client *c, const struct client_verdic
                s->generation);
         return OK;
     }
-    ENSURE(s->epoch == h->epoch, err, DIFFERS, "epoch %" PRIu64 " attested, %" PRIu64 " shown",
-           s->epoch, h->epoch);
+    TRY(judge_epoch(h, trust, v, err));
     ENSURE(s->generation <= h->generation, err, DIFFERS,
            "the Coordinator attested generation %" PRIu64 " and shows %" PRIu64, s->generation,
            h->generation);
@@ -330,7 +403,7 @@ struct result client_judge(struct client *c, const struct client_trust *trust,
     TRY(err_wrap(attest_verifier_finish(&c->verifier, &channel, buf_span(&c->evidence), &policy,
                                         &out->peer, err),
                  err, "Coordinator's evidence"));
-    return judge_statement(c, out, err);
+    return judge_statement(c, trust, out, err);
 }
 
 static RESULT set_error(const struct api_error *e, enum err_code code, struct err *err) {

@@ -2,6 +2,7 @@
  * found or join a cluster.
  *
  *   client_open -> TLS -> API_ATTEST_REQUEST -> API_EVIDENCE (kept) -> API_HISTORY, all pages
+ *     -> API_RECOVERIES, all pages, where the epoch is above 1
  *     -> on_open: client_judge against what the caller trusts
  *     -> client_send ... on_frame ... -> client_close -> on_close
  *
@@ -118,7 +119,8 @@ struct client_verdict {
 void client_verdict_deinit(struct client_verdict *v);
 
 /* Judges chain, evidence and statement, once for each client. Errors of transition_verify_chain and
- * attest_verifier_finish, DIFFERS when the statement does not say what the session shows; NOT_FOUND
+ * attest_verifier_finish, DIFFERS when the statement does not say what the session shows, ROLLBACK
+ * for an epoch below trust->epoch_seen, STALE_GENERATION when it changed meanwhile; NOT_FOUND
  * and so on as documented there. The server's claim to be current is peer.statement's. */
 RESULT client_judge(struct client *c, const struct client_trust *trust, struct client_verdict *out,
                     struct err *err);

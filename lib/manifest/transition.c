@@ -127,6 +127,16 @@ static RESULT step(struct walk *w, const struct transition_record *record,
     return OK;
 }
 
+uint64_t transition_epoch_of(const struct transition_history *h, uint64_t generation) {
+    uint64_t epoch = 1;
+    for (size_t i = 0; i < h->recovery_count; i++) {
+        if (h->recoveries[i].recovery.generation < generation) {
+            epoch = h->recoveries[i].recovery.epoch;
+        }
+    }
+    return epoch;
+}
+
 /* One recovery at the present end of the walk. */
 static RESULT recover(struct walk *w, const struct transition_recovery *t, struct err *err) {
     const struct recovery *r = &t->recovery;

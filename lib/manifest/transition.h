@@ -62,6 +62,9 @@ struct transition_history {
     size_t recovery_count;
 };
 
+/* The epoch that the transition of `generation` is hashed with. */
+uint64_t transition_epoch_of(const struct transition_history *h, uint64_t generation);
+
 /* Checks a whole history: hashes chain from zero, every signature by the right authority, the
  * first signer among `trusted` (the verifier's own owner digests; see ARCHITECTURE section 5);
  * every recovery of this cluster, at the head of its generation, from the epoch before it to a
