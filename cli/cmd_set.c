@@ -31,6 +31,8 @@ struct set_options {
     const char *coordinators;
     const char *manifest;
     const char *key;
+    const char *signature; /* made elsewhere, by */
+    const char *signer;
     const char *transition;
     int64_t replicas;
     bool is_new;
@@ -81,6 +83,8 @@ static RESULT parse_options(struct set_run *run, int argc, char **argv, struct e
         {"coordinator", 'c', CLI_STRING, (void *)&o->coordinators},
         {"manifest", 'm', CLI_STRING, (void *)&o->manifest},
         {"workload-owner-key", 0, CLI_STRING, (void *)&o->key},
+        {"signature", 0, CLI_STRING, (void *)&o->signature},
+        {"signer", 0, CLI_STRING, (void *)&o->signer},
         {"latest-transition", 0, CLI_STRING, (void *)&o->transition},
         {"replicas", 0, CLI_NUMBER, &o->replicas},
         {"new-deployment", 0, CLI_FLAG, &o->is_new},
@@ -101,7 +105,12 @@ static RESULT parse_options(struct set_run *run, int argc, char **argv, struct e
 
 static RESULT load_key(struct set_run *run, struct err *err) {
     struct owner_key *key = &run->key;
-    TRY(owner_key_load(run->cli->workspace, run->options.key, key, err));
+    const struct set_options *o = &run->options;
+    ENSURE(o->signature != NULL || o->signer == NULL, err, USAGE, "--signer goes with --signature");
+    ENSURE(o->signature == NULL || o->key == NULL, err, USAGE,
+           "--signature and --workload-owner-key exclude each other");
+    TRY(o->signature != NULL ? owner_key_load_detached(o->signature, o->signer, key, err)
+                             : owner_key_load(run->cli->workspace, o->key, key, err));
     if (run->trust.own.owner_count == 0) {
         log_warn("the manifest names no owner key: no further update will be possible");
     } else if (!manifest_has_owner(&run->trust.own, key->digest)) {
@@ -186,7 +195,10 @@ static RESULT sign(struct set_run *run, uint64_t epoch, struct buf *signature, s
     memcpy(t.manifest_hash, run->trust.own.hash, sizeof t.manifest_hash);
     manifest_policies_hash(&run->trust.own, t.policies_hash);
     transition_hash(&t, run->transition);
-    return transition_sign(run->transition, &run->key.key, signature, err);
+    AUTO(buf_deinit)
+    struct buf message = {0};
+    transition_signed_bytes(run->transition, &message);
+    return owner_key_sign(&run->key, buf_span(&message), signature, err);
 }
 
 /* ---- founding ---- */
@@ -201,6 +213,9 @@ static RESULT check_may_found(const struct set_run *run, struct err *err) {
            hex, run->trust.cluster.is_pending ? " (its founding had no answer)" : "");
     ENSURE(run->options.transition == NULL, err, CHANGED,
            "--latest-transition is given, and the Coordinator has no manifest");
+    ENSURE(!run->key.is_detached, err, USAGE,
+           "the first set founds the cluster: what is signed names founders who wait for half a "
+           "minute only, so it needs the owner's key here, not --signature");
     return OK;
 }
 

@@ -17,6 +17,9 @@ RESULT cmd_set(struct cli *cli, int argc, char **argv, struct err *err);
     "  -c, --coordinator HOST:PORT[,...]  user API of replicas, tried in order\n"                  \
     "  -m, --manifest FILE                default manifest.json in the workspace\n"                \
     "  --workload-owner-key FILE          PEM, default workload-owner.pem in the workspace\n"      \
+    "  --signature FILE --signer PEM      a signature made elsewhere (see `contrast sign`), and "  \
+    "its\n"                                                                                        \
+    "                                     public key, instead of the owner's private key\n"        \
     "  --latest-transition HEX            the transition that this set follows (default: what\n"   \
     "                                     `contrast verify` wrote); another one is refused\n"      \
     "  --replicas 1|3|5                   founders of a new cluster (default 3)\n"                 \

@@ -10,6 +10,7 @@
 #include "cli/cmd_policy.h"
 #include "cli/cmd_retire.h"
 #include "cli/cmd_set.h"
+#include "cli/cmd_sign.h"
 #include "cli/cmd_status.h"
 #include "cli/cmd_verify.h"
 
@@ -17,6 +18,7 @@ static const struct cli_command COMMANDS[] = {
     {"generate", cmd_generate, "policies, initializer and manifest for Kubernetes resources",
      CMD_GENERATE_HELP},
     {"set", cmd_set, "set a manifest; the first one founds the cluster", CMD_SET_HELP},
+    {"sign", cmd_sign, "an owner's signature apart from set, for keys in an HSM", CMD_SIGN_HELP},
     {"verify", cmd_verify, "verify a Coordinator and write what it has to verify/",
      CMD_VERIFY_HELP},
     {"status", cmd_status, "state and members of a cluster", CMD_STATUS_HELP},

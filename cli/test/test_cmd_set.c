@@ -169,6 +169,68 @@ static void test_owner_keys_must_sign(void **state) {
     expect("set -c " NOBODY " --workload-owner-key null.json pod.yaml", 2, "null.json");
 }
 
+/* The bytes that `contrast sign --prepare` writes, for a transition of the test's own. */
+static void put_prepared(const char *name) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    buf_append(&bytes, "contrast-set-v1", 16);
+    memset(buf_extend(&bytes, 32), 7, 32);
+    put(name, buf_span(&bytes));
+}
+
+static void openssl(const char *arguments) {
+    char command[COMMAND_SIZE];
+    (void)snprintf(command, sizeof command, "cd %s && openssl %s >openssl.out 2>&1", folder,
+                   arguments);
+    if (system(command) != 0) { /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+        fail_msg("openssl %s", arguments);
+    }
+}
+
+static void test_openssl_agrees_with_sign(void **state) {
+    (void)state;
+    uint8_t digest[32];
+    put_prepared("next.bin");
+    expect("sign --out next.sig next.bin", 0, "next.sig");
+    openssl("pkey -in workload-owner.pem -pubout -out owner-pub.pem");
+    openssl("dgst -sha384 -verify owner-pub.pem -signature next.sig next.bin");
+    put_key("ed.pem", KEY_ED25519, true, digest);
+    expect("sign --out ed.sig --workload-owner-key ed.pem next.bin", 0, "ed.sig");
+    openssl("pkeyutl -verify -rawin -inkey ed.pem -in next.bin -sigfile ed.sig");
+}
+
+static void test_sign_says_what_is_wrong(void **state) {
+    (void)state;
+    put_prepared("next.bin");
+    expect("sign", 2, "either --prepare or --out");
+    expect("sign --prepare a --out b", 2, "either --prepare or --out");
+    expect("sign --prepare a -c " NOBODY, 1, NOBODY);
+    expect("sign --prepare a next.bin -c " NOBODY, 2, "takes no key");
+    expect("sign --out b", 2, "the one file");
+    expect("sign --out b missing.bin", 2, "missing.bin: no such file");
+    expect("sign --out b null.json", 2, "null.json: is not what");
+    expect("sign --out b pod.yaml", 2, "pod.yaml: is not what");
+    expect("sign --out b --workload-owner-key public.pem next.bin", 2, "the private one");
+    expect("set -c " NOBODY " --signature x pod.yaml", 2, "--signer");
+    expect("set -c " NOBODY " --signer x pod.yaml", 2, "goes with --signature");
+    expect("set -c " NOBODY " --signature x --signer missing.pem pod.yaml", 2, "missing.pem");
+    expect("set -c " NOBODY " --signature x --signer public.pem pod.yaml", 2, "x: no such file");
+    expect("set -c " NOBODY " --signature x --signer public.pem --workload-owner-key y pod.yaml", 2,
+           "exclude each other");
+}
+
+static void test_retire_says_what_is_wrong(void **state) {
+    (void)state;
+    expect("members retire -c " NOBODY, 2, "the name or the id of one member");
+    expect("members retire -c " NOBODY " a b", 2, "one member");
+    expect("members retire a", 2, "-c HOST:PORT is needed");
+    expect("members retire -c " NOBODY " --workload-owner-key public.pem a", 2, "the private one");
+    expect("members retire -c " NOBODY " a", 1, NOBODY);
+    expect("status -c " NOBODY " a", 2, "only --safe-to-stop");
+    expect("status -c " NOBODY " --safe-to-stop a b", 2, "only --safe-to-stop");
+    expect("status -c " NOBODY " --safe-to-stop a", 1, NOBODY);
+}
+
 static void test_nobody_there_is_exit_1(void **state) {
     (void)state;
     expect("set -c " NOBODY " pod.yaml", 1, NOBODY);
@@ -199,6 +261,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_manifests_are_refused_here),
         cmocka_unit_test(test_policies_must_be_the_manifests),
         cmocka_unit_test(test_owner_keys_must_sign),
+        cmocka_unit_test(test_openssl_agrees_with_sign),
+        cmocka_unit_test(test_sign_says_what_is_wrong),
+        cmocka_unit_test(test_retire_says_what_is_wrong),
         cmocka_unit_test(test_nobody_there_is_exit_1),
         cmocka_unit_test(test_nothing_is_written_without_success),
     };
