@@ -179,17 +179,18 @@ static void check_deadlines(void) {
     }
 }
 
-static void p3_deadline(void) {
-    cluster_init(&c, 5, 13);
+static void p3_with_seed(uint64_t seed) {
+    cluster_init(&c, 5, seed);
     size_t leader = cluster_wait_leader(&c);
     size_t joiner = cluster_join(&c);
     must(is_ok(node_add_standby(at(leader), joiner + 1, NULL)), "a standby is added");
     c.loss_percent = 20;
     c.delay_ms = 20;
-    for (int i = 0; i < 8000; i++) {
+    for (int i = 0; i < 8000 && c.violation[0] == '\0'; i++) {
         leader = cluster_leader(&c);
         if (leader != CLUSTER_MAX) {
             err_ignore(cluster_submit(&c, leader, 8), "any outcome");
+            node_tick(at(leader)); /* hands it over */
             check_deadlines();
             err_ignore(node_promote(at(leader), joiner + 1, NULL), "any outcome");
             check_deadlines();
@@ -197,6 +198,14 @@ static void p3_deadline(void) {
         c.links[i % 5][(i / 300) % 5] = i % 3 != 0;
         cluster_run(&c, 1 + cluster_random(&c, 5));
         check_deadlines();
+    }
+}
+
+/* The moments that matter are rare: a run of one seed may have none. */
+static void p3_deadline(void) {
+    for (uint64_t seed = 14; seed < 19 && c.violation[0] == '\0'; seed++) {
+        cluster_deinit(&c);
+        p3_with_seed(seed);
     }
 }
 
