@@ -26,12 +26,16 @@
 
 enum call_state { CALL_NONE, CALL_ASKED, CALL_MADE };
 
-/* What the source is asked for: a report, or a key if `spec` is not NULL. All borrowed. */
+/* What the source is asked for: one of the two, the other is NULL. Borrowed. */
 struct wish {
     const uint8_t *report_data; /* ISSUER_DATA_SIZE bytes */
-    struct issuer_evidence *evidence;
     const struct issuer_key_spec *spec;
-    struct secret **key; /* who wished owns what is put there */
+};
+
+/* What it gave. Zeroed is valid. */
+struct made {
+    struct issuer_evidence evidence; /* owned */
+    struct secret *key;              /* owned */
 };
 
 /* What goes between the two threads. `ask` owns it while it is ASKED. */
@@ -40,8 +44,7 @@ struct call {
     bool is_key;
     uint8_t report_data[ISSUER_DATA_SIZE];
     struct issuer_key_spec spec;
-    struct issuer_evidence evidence; /* owned */
-    struct secret *key;              /* owned */
+    struct made made;
     struct result result;
     struct err err;
 };
@@ -138,8 +141,8 @@ static bool pause_for(struct attester *a, uint64_t ms) {
 /* On the asker's thread: the call that is ASKED. */
 static RESULT use_source(struct attester *a) {
     struct call *c = &a->call;
-    return c->is_key ? a->source.derive(a->source.data, &c->spec, c->key, &c->err)
-                     : a->source.report(a->source.data, c->report_data, &c->evidence, &c->err);
+    return c->is_key ? a->source.derive(a->source.data, &c->spec, c->made.key, &c->err)
+                     : a->source.report(a->source.data, c->report_data, &c->made.evidence, &c->err);
 }
 
 static void *ask(void *data) {
@@ -166,7 +169,7 @@ static void fill_call(struct call *c, const struct wish *wish) {
     c->is_key = wish->spec != NULL;
     if (c->is_key) {
         c->spec = *wish->spec;
-        c->key = secret_new(ISSUER_KEY_SIZE);
+        c->made.key = secret_new(ISSUER_KEY_SIZE);
     } else {
         memcpy(c->report_data, wish->report_data, ISSUER_DATA_SIZE);
     }
@@ -175,32 +178,29 @@ static void fill_call(struct call *c, const struct wish *wish) {
 
 /* Under mutex, or when there is no asker. */
 static void drop_call(struct call *c) {
-    issuer_evidence_deinit(&c->evidence);
-    c->evidence = (struct issuer_evidence){0};
-    secret_free(c->key);
-    c->key = NULL;
+    issuer_evidence_deinit(&c->made.evidence);
+    secret_free(c->made.key);
+    c->made = (struct made){0};
     c->state = CALL_NONE;
 }
 
 /* Under mutex: the call that was MADE, taken. */
-static RESULT take_call(struct attester *a, const struct wish *wish, struct err *err) {
+static RESULT take_call(struct attester *a, struct made *out, struct err *err) {
     struct call *c = &a->call;
     struct result r = c->result;
-    if (!is_ok(r)) {
-        *err = c->err;
-    } else if (c->is_key) {
-        *wish->key = c->key;
-        c->key = NULL;
+    if (is_ok(r)) {
+        *out = c->made;
+        c->made = (struct made){0};
     } else {
-        *wish->evidence = c->evidence;
-        c->evidence = (struct issuer_evidence){0};
+        *err = c->err;
     }
     drop_call(c);
     return r;
 }
 
 /* One call of the source, awaited for patience.answer_ms: UNAVAILABLE and is_overdue after that. */
-static RESULT ask_source(struct attester *a, const struct wish *wish, struct err *err) {
+static RESULT ask_source(struct attester *a, const struct wish *wish, struct made *out,
+                         struct err *err) {
     struct timespec until = after_ms(a->patience.answer_ms);
     pthread_mutex_lock(&a->mutex);
     fill_call(&a->call, wish);
@@ -209,7 +209,7 @@ static RESULT ask_source(struct attester *a, const struct wish *wish, struct err
         a->is_overdue = pthread_cond_timedwait(&a->changed, &a->mutex, &until) != 0 &&
                         a->call.state != CALL_MADE;
     }
-    struct result r = a->is_overdue ? fail_overdue(a, err) : take_call(a, wish, err);
+    struct result r = a->is_overdue ? fail_overdue(a, err) : take_call(a, out, err);
     pthread_mutex_unlock(&a->mutex);
     return r;
 }
@@ -224,10 +224,10 @@ static RESULT give_up(const struct attester *a, struct err *err) {
 }
 
 /* One report or key, asking a throttling host again for a bounded time. */
-static RESULT make(struct attester *a, const struct wish *wish, struct err *err) {
+static RESULT make(struct attester *a, const struct wish *wish, struct made *out, struct err *err) {
     uint64_t give_up_ms = host_monotonic_ms(a->host) + a->patience.busy_ms;
     for (uint64_t pause_ms = PAUSE_FIRST_MS;; pause_ms *= 2) {
-        struct result r = ask_source(a, wish, err);
+        struct result r = ask_source(a, wish, out, err);
         if (r.code != ERR_BUSY) {
             return r;
         }
@@ -242,28 +242,28 @@ static RESULT make(struct attester *a, const struct wish *wish, struct err *err)
 }
 
 static void serve_round(struct attester *a, struct batch_round *round) {
-    struct issuer_evidence made = {0};
-    struct wish wish = {.report_data = round->report_data, .evidence = &made};
+    struct made made = {0};
+    struct wish wish = {.report_data = round->report_data};
     struct err err = {0};
     uint64_t begun_ms = host_monotonic_ms(a->host);
-    struct result r = make(a, &wish, &err);
+    struct result r = make(a, &wish, &made, &err);
     pthread_mutex_lock(&a->mutex);
     a->report_ms = host_monotonic_ms(a->host) - begun_ms;
     pthread_mutex_unlock(&a->mutex);
     if (is_ok(r)) {
-        batch_round_finish(round, on_done, &made);
+        batch_round_finish(round, on_done, &made.evidence);
     } else {
         batch_round_fail(round, &err, on_done, NULL);
     }
-    issuer_evidence_deinit(&made);
+    issuer_evidence_deinit(&made.evidence);
 }
 
 static void serve_key(struct attester *a, const struct key_ticket *ticket) {
-    struct secret *key = NULL;
-    struct wish wish = {.spec = &ticket->spec, .key = &key};
+    struct made made = {0};
+    struct wish wish = {.spec = &ticket->spec};
     struct err err = {0};
-    struct result r = make(a, &wish, &err);
-    ticket->on_derived(ticket->data, key, is_ok(r) ? NULL : &err);
+    struct result r = make(a, &wish, &made, &err);
+    ticket->on_derived(ticket->data, made.key, is_ok(r) ? NULL : &err);
 }
 
 /* Under mutex: the oldest key, into *out. False when nobody waits for one. */
