@@ -11,6 +11,7 @@
 #include "initializer/enroll_files.h"
 #include "lib/base/log.h"
 #include "lib/crypto/cert.h"
+#include "lib/crypto/key.h"
 
 #define ENROLL_TIMEOUT_MS 30000 /* connection and handshake; then between two frames */
 
@@ -28,24 +29,51 @@ struct enroll {
     const struct enroll_config *config;
     const struct host *host;
     struct attester *attester;
-    struct key key;
-    struct buf statement;
-    struct tls_context *tls;
+    struct enroll_calls calls;
     uv_async_t async;
     struct enroll_report report;
     /* of the attempt */
     struct client *client; /* NULL between two */
     uint64_t number;
-    enroll_cb done;
-    void *data;
+    enum enroll_purpose purpose;
+    struct key key;       /* of TLS, and what will be certified */
+    struct buf statement; /* over it; read by the attester's thread while is_reporting */
+    struct tls_context *tls;
     struct client_verdict verdict;
     struct enroll_receipt receipt;
-    bool is_issued;
+    bool is_done;      /* the receipt is complete */
     bool is_reporting; /* a report is pending on the attester's thread */
 };
 
 static void drop(struct enroll *e, const struct err *why) {
     client_abort(e->client, why);
+}
+
+/* ---- keys ---- */
+
+static void drop_keys(struct enroll *e) {
+    tls_context_free(e->tls);
+    e->tls = NULL;
+    key_deinit(&e->key);
+    e->key = (struct key){0};
+}
+
+static void state_key(struct enroll *e) {
+    AUTO(buf_deinit)
+    struct buf spki = {0};
+    key_spki(&e->key, &spki);
+    struct workload_statement statement = {buf_span(&spki)};
+    buf_clear(&e->statement);
+    wire_encode(&workload_statement_type, &statement, &e->statement);
+}
+
+static RESULT make_keys(struct enroll *e, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf certificate = {0};
+    TRY(key_generate(KEY_P256, &e->key, err));
+    TRY(cert_self_signed(&e->key, &certificate, err));
+    struct tls_config config = {.key = &e->key, .certificate = buf_span(&certificate)};
+    return tls_context_new(&config, &e->tls, err);
 }
 
 /* ---- the Coordinator ---- */
@@ -64,18 +92,32 @@ static RESULT judge(struct enroll *e, struct err *err) {
     const struct replica_statement *s = &e->verdict.peer.statement.replica;
     ENSURE(s->has_confirmed, err, UNVERIFIABLE,
            "the Coordinator is genuine, but no quorum confirms that its manifest is current");
-    log_info("Coordinator verified: generation %" PRIu64 "%s", s->generation,
-             e->verdict.peer.verdict.simulated ? ", SIMULATED root" : "");
+    e->receipt = (struct enroll_receipt){.seen = lineage_of(s),
+                                         .simulated = e->verdict.peer.verdict.simulated};
+    memcpy(e->receipt.mesh_ca, s->mesh_ca_digest, sizeof e->receipt.mesh_ca);
+    TRY(e->calls.judged(e->calls.data, &e->receipt.seen, err));
+    log_at(e->purpose == ENROLL_CHECK ? LOG_DEBUG : LOG_INFO,
+           "Coordinator verified: epoch %" PRIu64 ", generation %" PRIu64 "%s", s->epoch,
+           s->generation, e->receipt.simulated ? ", SIMULATED root" : "");
     return OK;
+}
+
+static RESULT go_on(struct enroll *e, struct err *err) {
+    struct api_empty empty = {0};
+    TRY(judge(e, err));
+    if (e->purpose == ENROLL_CHECK) {
+        e->is_done = true;
+        client_close(e->client);
+        return OK;
+    }
+    return client_send(e->client, API_CERTIFICATE, &api_empty_type, &empty, err);
 }
 
 static void on_open(struct client *c, void *data) {
     struct enroll *e = data;
-    struct api_empty empty = {0};
     struct err err;
-    struct result r = judge(e, &err);
-    r = is_ok(r) ? client_send(c, API_CERTIFICATE, &api_empty_type, &empty, &err) : r;
-    if (!is_ok(r)) {
+    (void)c;
+    if (!is_ok(go_on(e, &err))) {
         drop(e, &err);
     }
 }
@@ -148,12 +190,12 @@ static RESULT take_certificate(struct enroll *e, struct span body, struct err *e
     TRY(enroll_files_check(&reply, &e->key, &e->verdict.peer.statement.replica,
                            host_unix_s(e->host), err));
     TRY(enroll_files_write(e->config->dir, &reply, &e->key, err));
-    e->receipt = (struct enroll_receipt){.generation = reply.generation,
-                                         .issue_index = reply.issue_index,
-                                         .not_after = reply.not_after,
-                                         .simulated = e->verdict.peer.verdict.simulated};
+    e->receipt.is_issued = true;
+    e->receipt.generation = reply.generation;
+    e->receipt.issue_index = reply.issue_index;
+    e->receipt.not_after = reply.not_after;
     memcpy(e->receipt.serial, reply.serial, sizeof e->receipt.serial);
-    e->is_issued = true;
+    e->is_done = true;
     return OK;
 }
 
@@ -189,57 +231,42 @@ static void on_close(struct client *c, void *data, const struct err *why) {
     if (err.code == ERR_OK) {
         err_ignore(err_set(&err, ERR_CLOSED, "the Coordinator closed the connection"), "handed on");
     }
-    e->done(e->data, e->is_issued ? &e->receipt : NULL, &err);
+    drop_keys(e);
+    e->calls.done(e->calls.data, e->is_done ? &e->receipt : NULL, &err);
 }
 
 /* ---- life ---- */
-
-static RESULT make_keys(struct enroll *e, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf certificate = {0};
-    AUTO(buf_deinit)
-    struct buf spki = {0};
-    TRY(key_generate(KEY_P256, &e->key, err));
-    TRY(cert_self_signed(&e->key, &certificate, err));
-    key_spki(&e->key, &spki);
-    struct workload_statement statement = {buf_span(&spki)};
-    wire_encode(&workload_statement_type, &statement, &e->statement);
-    struct tls_config config = {.key = &e->key, .certificate = buf_span(&certificate)};
-    return tls_context_new(&config, &e->tls, err);
-}
 
 static void on_freed(uv_handle_t *handle) {
     struct enroll *e = handle->data;
     pthread_mutex_destroy(&e->report.lock);
     buf_deinit(&e->report.evidence);
     buf_deinit(&e->statement);
-    tls_context_free(e->tls);
-    key_deinit(&e->key);
+    drop_keys(e);
     mem_free(e);
 }
 
 struct result enroll_new(uv_loop_t *loop, const struct enroll_config *config,
-                         const struct host *host, struct attester *attester, struct enroll **out,
-                         struct err *err) {
+                         const struct host *host, struct attester *attester,
+                         const struct enroll_calls *calls, struct enroll **out, struct err *err) {
     struct enroll *e = mem_zalloc(sizeof *e);
     e->loop = loop;
     e->config = config;
     e->host = host;
     e->attester = attester;
+    e->calls = *calls;
     e->async.data = e;
     CHECK(pthread_mutex_init(&e->report.lock, NULL) == 0);
-    CHECK(uv_async_init(loop, &e->async, on_async) == 0);
-    struct result r = make_keys(e, err);
-    if (!is_ok(r)) {
-        enroll_free(e);
-        return r;
+    if (uv_async_init(loop, &e->async, on_async) != 0) {
+        pthread_mutex_destroy(&e->report.lock);
+        mem_free(e);
+        return err_set(err, ERR_UNAVAILABLE, "no descriptor is left for an event loop");
     }
     *out = e;
     return OK;
 }
 
-struct result enroll_start(struct enroll *e, enroll_cb done, void *data, struct err *err) {
-    CHECK(e->client == NULL);
+static RESULT open_client(struct enroll *e, struct err *err) {
     struct client_config config = {
         .host = e->config->host,
         .port = e->config->port,
@@ -249,11 +276,25 @@ struct result enroll_start(struct enroll *e, enroll_cb done, void *data, struct 
         .calls = {on_open, on_frame, on_close},
         .data = e,
     };
-    e->done = done;
-    e->data = data;
-    e->is_issued = false;
-    e->number++;
     return client_open(e->loop, &config, &e->client, err);
+}
+
+struct result enroll_start(struct enroll *e, enum enroll_purpose purpose, struct err *err) {
+    CHECK(e->client == NULL);
+    ENSURE(purpose == ENROLL_CHECK || !e->is_reporting, err, BUSY,
+           "a report of an earlier attempt is still being made");
+    e->purpose = purpose;
+    e->is_done = false;
+    e->number++;
+    struct result r = make_keys(e, err);
+    if (is_ok(r) && purpose == ENROLL_ISSUE) {
+        state_key(e);
+    }
+    r = is_ok(r) ? open_client(e, err) : r;
+    if (!is_ok(r)) {
+        drop_keys(e);
+    }
+    return r;
 }
 
 void enroll_stop(struct enroll *e) {
@@ -262,6 +303,10 @@ void enroll_stop(struct enroll *e) {
         err_ignore(err_set(&why, ERR_CANCELED, "stopped"), "handed on");
         drop(e, &why);
     }
+}
+
+bool enroll_is_reporting(const struct enroll *e) {
+    return e->is_reporting;
 }
 
 void enroll_free(struct enroll *e) {

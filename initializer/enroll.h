@@ -1,12 +1,15 @@
-/* Enroll: how a pod gets its certificate, once.
+/* Enroll: how a pod gets one certificate, or looks whether it needs another one.
  *
- *   connect -> judge the Coordinator -> API_CERTIFICATE -> API_ATTEST_REQUEST -> own report
- *   -> API_EVIDENCE -> API_CERTIFICATE_REPLY -> check -> files -> done(OK)
+ *   connect -> judge the Coordinator -> judged() -> done(seen)                           CHECK
+ *                                    -> API_CERTIFICATE -> API_ATTEST_REQUEST -> own report
+ *      -> API_EVIDENCE -> API_CERTIFICATE_REPLY -> check -> files -> done(receipt)       ISSUE
  *
  * The Coordinator is judged before anything is asked: its signed history starts with an owner key
  * of this pod's own environment, its evidence satisfies the newest manifest of that history, and a
- * quorum confirmed it after the nonce. The report is made on the attester's thread and handed to
- * the loop. One attempt at a time; whoever starts it decides about the next.
+ * quorum confirmed it after the nonce. Then the owner of this object says, in judged(), whether
+ * that position may follow what it has seen before. The report is made on the attester's thread and
+ * handed to the loop. One attempt at a time, each with keys of its own; whoever starts it decides
+ * about the next.
  *
  * Nothing of the reply, the key or the secret is ever logged.
  *
@@ -18,32 +21,46 @@
 
 #include "attest/attester.h"
 #include "initializer/enroll_config.h"
+#include "initializer/lineage.h"
 #include "lib/base/host.h"
-#include "lib/crypto/key.h"
 
-/* What was issued. */
+enum enroll_purpose { ENROLL_CHECK, ENROLL_ISSUE };
+
+/* What an attempt found. */
 struct enroll_receipt {
+    struct lineage seen; /* the Coordinator's position */
+    uint8_t mesh_ca[48]; /* SHA-384 of its mesh CA's PEM */
+    bool simulated;      /* the Coordinator's root is not AMD's */
+    bool is_issued;      /* and the files are there: the rest is filled */
     uint64_t generation;
     uint64_t issue_index;
     uint8_t serial[16];
     int64_t not_after; /* unix seconds */
-    bool simulated;    /* the Coordinator's root is not AMD's */
 };
 
 struct enroll;
-/* The end of an attempt, once, never from inside enroll_start. `receipt` is NULL when it failed;
- * then `why` says so. No attempt is under way any more. */
-typedef void (*enroll_cb)(void *data, const struct enroll_receipt *receipt, const struct err *why);
+struct enroll_calls {
+    /* The Coordinator is genuine and confirmed. A failure ends the attempt with it. */
+    RESULT (*judged)(void *data, const struct lineage *now, struct err *err);
+    /* The end of an attempt, once, never from inside enroll_start. `receipt` is NULL when it
+     * failed; then `why` says so. No attempt is under way any more. */
+    void (*done)(void *data, const struct enroll_receipt *receipt, const struct err *why);
+    void *data;
+};
 
-/* Everything is borrowed and must outlive it. Makes the key pair that will be certified. */
+/* Everything is borrowed and must outlive it, `calls` is copied. */
 RESULT enroll_new(uv_loop_t *loop, const struct enroll_config *config, const struct host *host,
-                  struct attester *attester, struct enroll **out, struct err *err);
-/* Starts an attempt; on failure there is no callback. */
-RESULT enroll_start(struct enroll *e, enroll_cb done, void *data, struct err *err);
+                  struct attester *attester, const struct enroll_calls *calls, struct enroll **out,
+                  struct err *err);
+/* Starts an attempt; on failure there is no callback. BUSY: the report of an earlier attempt is
+ * still being made. */
+RESULT enroll_start(struct enroll *e, enum enroll_purpose purpose, struct err *err);
 /* Ends an attempt with CANCELED; harmless without one. */
 void enroll_stop(struct enroll *e);
+/* A report is being made: attester_free would wait for it. */
+bool enroll_is_reporting(const struct enroll *e);
 /* No attempt may be under way and no report pending (attester_free first); frees when its handle is
- * closed, so the loop must run once more. */
+ * closed, so the loop must run once more. Accepts NULL. */
 void enroll_free(struct enroll *e);
 
 /* What to do after an error: true = try again, false = a person must look (exit code of `code`). */

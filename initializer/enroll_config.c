@@ -21,6 +21,9 @@ const char enroll_config_help[] =
     "                              sev-guest:[/PATH] or unix:/PATH (default: auto, the kernel)\n"
     "  CONTRAST_SNP_SOCKET         without CONTRAST_ISSUER: socket of a simulated machine\n"
     "  CONTRAST_DIR                where key, certificates and secret go (default: /contrast)\n"
+    "  CONTRAST_RENEW              true: stays and renews the certificate (default: false)\n"
+    "  CONTRAST_RENEW_CHECK_S      with it: seconds between two looks whether the Coordinator\n"
+    "                              has another manifest or CA, 1 to 86400 (default: 60)\n"
     "  CONTRAST_TERMINATION_LOG    file that gets the reason of a denial (default: none)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
 
@@ -71,6 +74,18 @@ static RESULT read_paths(const char *(*get)(const char *), struct enroll_config 
                               sizeof c->termination_log, err);
 }
 
+static RESULT read_renewal(const char *(*get)(const char *), struct enroll_config *c,
+                           struct err *err) {
+    const char *renew = get("CONTRAST_RENEW");
+    const char *check = get("CONTRAST_RENEW_CHECK_S");
+    renew = renew == NULL ? "false" : renew;
+    c->is_renewing = strcmp(renew, "true") == 0;
+    ENSURE(c->is_renewing || strcmp(renew, "false") == 0, err, CONFIG,
+           "CONTRAST_RENEW: want true or false, got '%.40s'", renew);
+    return setting_number("CONTRAST_RENEW_CHECK_S", check == NULL ? "60" : check, 1,
+                          LIMIT_RENEWAL_CHECK_S, &c->check_s, err);
+}
+
 struct result enroll_config_read(const char *(*get)(const char *name), struct enroll_config *out,
                                  struct err *err) {
     struct enroll_config c = {.log_level = LOG_INFO};
@@ -78,6 +93,7 @@ struct result enroll_config_read(const char *(*get)(const char *name), struct en
     TRY(read_host(get, &c, err));
     TRY(read_trust(get, &c, err));
     TRY(read_paths(get, &c, err));
+    TRY(read_renewal(get, &c, err));
     if (level != NULL) {
         TRY(err_wrap(log_level_parse(level, &c.log_level, err), err, "CONTRAST_LOG_LEVEL"));
     }

@@ -25,6 +25,8 @@ struct enroll_config {
     char dir[ENROLL_PATH_SIZE];
     char termination_log[ENROLL_PATH_SIZE]; /* "" = none */
     enum log_level log_level;
+    bool is_renewing;      /* stays and renews; else ends with the first certificate */
+    unsigned long check_s; /* seconds between two looks at the Coordinator */
 };
 
 /* Reads the environment through `get`. CONFIG names the variable, the value and what is wanted. */

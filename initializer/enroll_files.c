@@ -3,14 +3,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "initializer/enroll_files.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "initializer/enroll_swap.h"
 #include "lib/base/file.h"
+#include "lib/base/limits.h"
 #include "lib/crypto/cert.h"
 #include "lib/crypto/digest.h"
 
@@ -90,66 +90,68 @@ struct result enroll_files_check(const struct api_certificate_reply *reply, cons
 
 /* ---- writing ---- */
 
-struct place {
-    char text[PATH_MAX];
-};
-
-static RESULT locate(const char *dir, const char *name, struct place *out, struct err *err) {
-    int n = snprintf(out->text, sizeof out->text, "%s/%s", dir, name);
-    ENSURE(n > 0 && (size_t)n < sizeof out->text, err, CONFIG,
-           "CONTRAST_DIR: the path is too long");
-    return OK;
-}
-
-static RESULT write_file(const char *dir, const char *name, struct span bytes, mode_t mode,
-                         struct err *err) {
-    struct place place = {0};
-    TRY(locate(dir, name, &place, err));
-    return file_write(place.text, bytes, mode, err);
-}
-
-static RESULT make_folder(const char *dir, const char *name, struct err *err) {
-    struct place place = {0};
-    TRY(locate(dir, name, &place, err));
-    return file_mkdirs(place.text, 0755, err);
-}
-
-static RESULT remove_file(const char *dir, const char *name, struct err *err) {
-    struct place place = {0};
-    TRY(locate(dir, name, &place, err));
-    ENSURE(unlink(place.text) == 0 || errno == ENOENT, err, IO, "%s: %s", place.text,
-           strerror(errno));
-    return OK;
-}
-
-static RESULT write_secret(const char *dir, struct span secret, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf hex = {0};
-    if (secret.size == 0) {
-        return OK;
-    }
-    hex_encode(secret, (char *)buf_extend(&hex, 2 * secret.size + 1));
-    TRY(make_folder(dir, "secrets", err));
-    return write_file(dir, "secrets/workload-secret-seed", span_of(hex.data, 2 * secret.size), 0400,
-                      err);
-}
-
-static RESULT write_key(const char *dir, const struct key *key, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf pem = {0};
-    key_to_pem(key, true, &pem);
-    return write_file(dir, "tls-config/key.pem", buf_span(&pem), 0400, err);
-}
-
 struct result enroll_files_write(const char *dir, const struct api_certificate_reply *reply,
                                  const struct key *key, struct err *err) {
-    TRY(make_folder(dir, "tls-config", err));
-    TRY(remove_file(dir, "tls-config/key.pem", err));
-    TRY(remove_file(dir, "secrets/workload-secret-seed", err));
-    TRY(write_file(dir, "tls-config/mesh-ca.pem", span_str(reply->mesh_ca_pem), 0444, err));
-    TRY(write_file(dir, "tls-config/coordinator-root-ca.pem", span_str(reply->root_ca_pem), 0444,
-                   err));
-    TRY(write_file(dir, "tls-config/certChain.pem", span_str(reply->chain_pem), 0444, err));
-    TRY(write_secret(dir, reply->workload_secret, err));
-    return write_key(dir, key, err);
+    AUTO(buf_deinit)
+    struct buf pem = {0};
+    AUTO(buf_deinit)
+    struct buf hex = {0};
+    struct span secret = reply->workload_secret;
+    key_to_pem(key, true, &pem);
+    hex_encode(secret, (char *)buf_extend(&hex, 2 * secret.size + 1));
+    struct enroll_set set = {
+        .mesh_ca = span_str(reply->mesh_ca_pem),
+        .root_ca = span_str(reply->root_ca_pem),
+        .chain = span_str(reply->chain_pem),
+        .secret = span_of(hex.data, 2 * secret.size),
+        .key = buf_span(&pem),
+    };
+    TRY(file_mkdirs(dir, 0755, err));
+    return enroll_swap_run(dir, &set, enroll_swap_steps, err);
+}
+
+/* ---- reading ---- */
+
+static RESULT read_file(const char *dir, const char *name, struct buf *out, struct err *err) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/tls-config/%s", dir, name);
+    ENSURE(n > 0 && (size_t)n < sizeof path, err, CONFIG, "CONTRAST_DIR: the path is too long");
+    return file_read(path, 2 * (size_t)LIMIT_PEM, out, err);
+}
+
+static RESULT read_bundle_of(const struct buf *chain, const struct buf *mesh, struct bundle *out,
+                             struct err *err) {
+    TRY(err_wrap(cert_from_pem(buf_span(chain), 2, out->chain, err), err, "certChain.pem"));
+    return err_wrap(cert_from_pem(buf_span(mesh), 1, &out->mesh, err), err, "mesh-ca.pem");
+}
+
+static RESULT read_key(const char *dir, const struct bundle *b, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf pem = {0};
+    AUTO(key_deinit)
+    struct key key = {0};
+    TRY(read_file(dir, "key.pem", &pem, err));
+    TRY(err_wrap(key_from_pem(buf_span(&pem), &key, err), err, "key.pem"));
+    return check_key(b, &key, err);
+}
+
+struct result enroll_files_read(const char *dir, struct enroll_present *out, struct err *err) {
+    AUTO(bundle_deinit)
+    struct bundle b = {0};
+    AUTO(buf_deinit)
+    struct buf chain = {0};
+    AUTO(buf_deinit)
+    struct buf mesh = {0};
+    struct enroll_present p = {0};
+    TRY(read_file(dir, "certChain.pem", &chain, err));
+    TRY(read_file(dir, "mesh-ca.pem", &mesh, err));
+    TRY(read_bundle_of(&chain, &mesh, &b, err));
+    TRY(read_key(dir, &b, err));
+    TRY(cert_validity(buf_span(&b.chain[0]), &p.not_before, &p.not_after, err));
+    int64_t at = p.not_before / 2 + p.not_after / 2; /* whether it expired is another question */
+    TRY(cert_verify_leaf(buf_span(&b.chain[0]), NULL, 0, buf_span(&b.mesh), at, err));
+    sha256(buf_span(&chain), p.chain_digest);
+    sha384(buf_span(&mesh), p.mesh_ca);
+    *out = p;
+    return OK;
 }

@@ -1,10 +1,12 @@
-/* contrast-initializer: gets a pod its certificate before its containers start.
+/* contrast-initializer: gets a pod its certificate, and as a sidecar renews it.
  *
  *   config -> attempts, with a growing, jittered pause between them -> files -> exit 0
+ *                                            with CONTRAST_RENEW=true: -> renewals, until SIGTERM
  *
  * It tries for ever while trying may help: a Coordinator that is not there, has no manifest or no
- * quorum comes back. What is verified and false ends it at once, with the verdict on stderr and in
- * the termination log, where `kubectl describe pod` shows it. SIGTERM ends it with 1.
+ * quorum comes back. Before there is a certificate, what is verified and false ends it at once,
+ * with the verdict on stderr and in the termination log, where `kubectl describe pod` shows it;
+ * later nothing does (renewal.h). SIGTERM ends it with 1, or with 0 when it renews.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
@@ -12,36 +14,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "initializer/enroll.h"
+#include "initializer/renewal.h"
 #include "lib/base/process.h"
-
-#define PAUSE_LEAST_MS 200
-#define PAUSE_MOST_MS 5000
 
 struct program {
     struct enroll_config config;
     uv_loop_t loop;
-    uv_timer_t timer;
     uv_signal_t signals[2];
     struct issuer *issuer;
     struct attester *attester;
-    struct enroll *enroll;
-    uint64_t pause_ms;
+    struct renewal *renewal;
     bool is_json;
-    bool is_stopping;
-    struct err outcome; /* code OK: issued */
+    struct err outcome; /* code OK: issued, or a sidecar that was told to stop */
 };
 
 static void close_all(struct program *p) {
-    uv_close((uv_handle_t *)&p->timer, NULL);
     uv_close((uv_handle_t *)&p->signals[0], NULL);
     uv_close((uv_handle_t *)&p->signals[1], NULL);
     attester_free(p->attester);
-    enroll_free(p->enroll);
+    renewal_free(p->renewal);
 }
 
-static void print_receipt(const struct program *p, const struct enroll_receipt *r) {
+static void on_issued(void *data, const struct enroll_receipt *r) {
+    const struct program *p = data;
     char serial[33];
     hex_encode(SPAN(r->serial), serial);
     log_info("certificate issued: generation %" PRIu64 ", index %" PRIu64 ", serial %s",
@@ -51,61 +48,31 @@ static void print_receipt(const struct program *p, const struct enroll_receipt *
                ", \"serial\": \"%s\", \"not_after\": %" PRId64 ", \"simulated\": %s}\n",
                r->generation, r->issue_index, serial, r->not_after,
                r->simulated ? "true" : "false");
+        fflush(stdout);
     }
 }
 
-static void try_again(struct program *p);
-
-static void on_pause_over(uv_timer_t *timer) {
-    try_again(timer->data);
-}
-
-/* The pause doubles up to PAUSE_MOST_MS; each is drawn from its upper half, and comes after what
- * the other end advises. */
-static void pause_then_retry(struct program *p, const struct err *why) {
-    uint64_t half = p->pause_ms / 2;
-    uint64_t pause = half + host_random_below(&host_system, half + 1);
-    uint64_t advice = why->retry_ms < PAUSE_MOST_MS ? why->retry_ms : PAUSE_MOST_MS;
-    pause += advice;
-    log_warn("%s: %s; trying again in %" PRIu64 " ms", err_name(why->code), why->text, pause);
-    p->pause_ms = p->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS : p->pause_ms * 2;
-    uv_timer_start(&p->timer, on_pause_over, pause, 0);
-}
-
-static void on_enrolled(void *data, const struct enroll_receipt *receipt, const struct err *why) {
+static void on_done(void *data, const struct err *why) {
     struct program *p = data;
-    if (receipt != NULL) {
-        print_receipt(p, receipt);
-        p->outcome.code = ERR_OK;
-        close_all(p);
-    } else if (p->is_stopping || !enroll_may_retry(why->code)) {
-        p->outcome = *why;
-        close_all(p);
-    } else {
-        pause_then_retry(p, why);
-    }
+    bool is_told = p->config.is_renewing && why->code == ERR_CANCELED;
+    p->outcome = is_told ? (struct err){.code = ERR_OK} : *why;
+    close_all(p);
 }
 
-static void try_again(struct program *p) {
-    struct err err;
-    if (!is_ok(enroll_start(p->enroll, on_enrolled, p, &err))) {
-        on_enrolled(p, NULL, &err);
-    }
-}
-
+/* A host may be silent in the middle of a report for as long as it likes, and the security
+ * processor's call is never abandoned while the process lives. A sidecar does not wait for that:
+ * nothing of it is needed any more, and its files are complete at every moment. */
 static void on_signal(uv_signal_t *handle, int number) {
     struct program *p = handle->data;
-    if (p->is_stopping || uv_is_closing((uv_handle_t *)handle)) {
+    if (uv_is_closing((uv_handle_t *)handle)) {
         return;
     }
-    p->is_stopping = true;
     log_info("signal %d: stopping", number);
-    if (uv_is_active((uv_handle_t *)&p->timer)) {
-        err_ignore(err_set(&p->outcome, ERR_CANCELED, "stopped by a signal"), "kept");
-        close_all(p);
-    } else {
-        enroll_stop(p->enroll);
+    if (p->config.is_renewing && renewal_is_reporting(p->renewal)) {
+        fflush(stdout);
+        _exit(0);
     }
+    renewal_stop(p->renewal);
 }
 
 /* ---- start and end ---- */
@@ -123,7 +90,8 @@ static RESULT start(struct program *p, struct err *err) {
     TRY(issuer_open(p->config.issuer, &p->issuer, err));
     TRY(attester_new(p->issuer, &p->attester, err));
     CHECK(uv_loop_init(&p->loop) == 0);
-    return enroll_new(&p->loop, &p->config, &host_system, p->attester, &p->enroll, err);
+    struct renewal_calls calls = {on_issued, on_done, p};
+    return renewal_new(&p->loop, &p->config, &host_system, p->attester, &calls, &p->renewal, err);
 }
 
 static RESULT run(struct program *p, struct err *err) {
@@ -134,15 +102,12 @@ static RESULT run(struct program *p, struct err *err) {
         return r;
     }
     static const int numbers[2] = {SIGTERM, SIGINT};
-    p->pause_ms = PAUSE_LEAST_MS;
-    p->timer.data = p;
-    CHECK(uv_timer_init(&p->loop, &p->timer) == 0);
     for (size_t i = 0; i < 2; i++) {
         p->signals[i].data = p;
         CHECK(uv_signal_init(&p->loop, &p->signals[i]) == 0);
         CHECK(uv_signal_start(&p->signals[i], on_signal, numbers[i]) == 0);
     }
-    try_again(p);
+    renewal_start(p->renewal);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&p->loop) == 0);
     issuer_close(p->issuer);
@@ -158,8 +123,10 @@ static int usage(const char *word) {
     fprintf(is_help ? stdout : stderr,
             "Usage: contrast-initializer [--output text|json]\n"
             "Attests the Coordinator and this pod to each other and writes key, certificates and\n"
-            "the workload secret. Tries until it is done.\n\n%s\n"
-            "Exit codes: 0 done; 1 stopped by a signal; 2 configuration; 3 denied; 4 rollback.\n",
+            "the workload secret. Tries until it is done; as a sidecar, goes on and renews them.\n"
+            "\n%s\n"
+            "Exit codes: 0 done, or a sidecar stopped by a signal; 1 stopped by a signal, or its\n"
+            "folder is in use; 2 configuration; 3 denied; 4 rollback or fork.\n",
             enroll_config_help);
     return is_help ? 0 : 2;
 }

@@ -18,10 +18,16 @@ struct variable {
 };
 
 static struct variable environment[] = {
-    {"COORDINATOR_HOST", "coordinator-ready"}, {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST},
-    {"CONTRAST_PERMITTED_ROOTS", NULL},        {"CONTRAST_ISSUER", NULL},
-    {"CONTRAST_SNP_SOCKET", "/run/snp.sock"},  {"CONTRAST_DIR", NULL},
-    {"CONTRAST_TERMINATION_LOG", NULL},        {"CONTRAST_LOG_LEVEL", NULL},
+    {"COORDINATOR_HOST", "coordinator-ready"},
+    {"CONTRAST_OWNER_KEY_DIGESTS", DIGEST},
+    {"CONTRAST_PERMITTED_ROOTS", NULL},
+    {"CONTRAST_ISSUER", NULL},
+    {"CONTRAST_SNP_SOCKET", "/run/snp.sock"},
+    {"CONTRAST_DIR", NULL},
+    {"CONTRAST_TERMINATION_LOG", NULL},
+    {"CONTRAST_LOG_LEVEL", NULL},
+    {"CONTRAST_RENEW", NULL},
+    {"CONTRAST_RENEW_CHECK_S", NULL},
 };
 #define COUNT (sizeof environment / sizeof environment[0])
 
@@ -63,6 +69,21 @@ static void test_defaults(void **state) {
     assert_int_equal(c.owner_digests[0][1], 0x11);
     assert_int_equal(c.permitted_root_count, 0);
     assert_int_equal(c.log_level, LOG_INFO);
+    assert_false(c.is_renewing);
+    assert_int_equal(c.check_s, 60);
+}
+
+static void test_renewal(void **state) {
+    (void)state;
+    struct enroll_config c;
+    assert_int_equal(read_with("CONTRAST_RENEW", "true", &c, NULL), ERR_OK);
+    assert_true(c.is_renewing);
+    assert_int_equal(read_with("CONTRAST_RENEW", "false", &c, NULL), ERR_OK);
+    assert_false(c.is_renewing);
+    assert_int_equal(read_with("CONTRAST_RENEW_CHECK_S", "1", &c, NULL), ERR_OK);
+    assert_int_equal(c.check_s, 1);
+    assert_int_equal(read_with("CONTRAST_RENEW_CHECK_S", "86400", &c, NULL), ERR_OK);
+    assert_int_equal(c.check_s, 86400);
 }
 
 static void test_hosts(void **state) {
@@ -126,6 +147,14 @@ static void test_bad_values_name_the_variable(void **state) {
         {"CONTRAST_ISSUER", ""},
         {"CONTRAST_DIR", ""},
         {"CONTRAST_LOG_LEVEL", "loud"},
+        {"CONTRAST_RENEW", ""},
+        {"CONTRAST_RENEW", "True"},
+        {"CONTRAST_RENEW", "1"},
+        {"CONTRAST_RENEW_CHECK_S", ""},
+        {"CONTRAST_RENEW_CHECK_S", "0"},
+        {"CONTRAST_RENEW_CHECK_S", "-1"},
+        {"CONTRAST_RENEW_CHECK_S", "1.5"},
+        {"CONTRAST_RENEW_CHECK_S", "86401"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct enroll_config c;
@@ -156,6 +185,7 @@ static void test_what_is_tried_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_issuers),
         cmocka_unit_test(test_lists),

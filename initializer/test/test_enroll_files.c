@@ -204,20 +204,55 @@ static void test_files_have_their_modes(void **state) {
                 "dead000000000000000000000000000000000000000000000000000000000000");
 }
 
-static void test_no_secret_no_file_and_no_key_after_a_failure(void **state) {
-    (void)state;
+static bool is_there(const char *name) {
     char path[256];
     struct stat status;
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return stat(path, &status) == 0;
+}
+
+static void test_a_secret_that_is_granted_no_longer_goes(void **state) {
+    (void)state;
+    assert_int_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
+    assert_true(is_there("secrets/workload-secret-seed"));
     f.reply.workload_secret = (struct span){0};
     assert_int_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
-    (void)snprintf(path, sizeof path, "%s/secrets/workload-secret-seed", folder);
-    assert_int_not_equal(stat(path, &status), 0);
-    (void)snprintf(path, sizeof path, "%s/tls-config/certChain.pem", folder);
-    assert_int_equal(remove(path), 0);
-    assert_int_equal(mkdir(path, 0700), 0); /* in the way of the new one */
-    assert_int_not_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
-    (void)snprintf(path, sizeof path, "%s/tls-config/key.pem", folder);
-    assert_int_not_equal(stat(path, &status), 0);
+    assert_false(is_there("secrets"));
+    assert_true(is_there("tls-config/key.pem"));
+}
+
+static void test_what_was_written_is_read_back(void **state) {
+    (void)state;
+    struct enroll_present p;
+    uint8_t digest[32];
+    assert_int_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
+    assert_int_equal(enroll_files_read(folder, &p, NULL).code, ERR_OK);
+    assert_int_equal(p.not_before, NOW - 100);
+    assert_int_equal(p.not_after, NOW + 1000);
+    sha256(buf_span(&f.chain), digest);
+    assert_memory_equal(p.chain_digest, digest, sizeof digest);
+    assert_memory_equal(p.mesh_ca, f.attested.mesh_ca_digest, sizeof p.mesh_ca);
+}
+
+static enum err_code read_back(void) {
+    struct enroll_present p;
+    struct err err;
+    return enroll_files_read(folder, &p, &err).code;
+}
+
+static void test_a_set_that_is_none_is_not_read(void **state) {
+    (void)state;
+    struct enroll_present p;
+    struct err err;
+    assert_int_equal(enroll_files_read("/tmp/nothing-is-here", &p, &err).code, ERR_NOT_FOUND);
+    assert_int_equal(enroll_files_write(folder, &f.reply, &f.root_key, NULL).code, ERR_OK);
+    assert_int_equal(read_back(), ERR_DIFFERS); /* the key of another certificate */
+    f.reply.mesh_ca_pem = text_of(&f.root);
+    assert_int_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
+    assert_int_equal(read_back(), ERR_SIGNATURE); /* another CA than the leaf's */
+    f.reply.chain_pem = text_of(&f.mesh);
+    assert_int_equal(enroll_files_write(folder, &f.reply, &f.leaf_key, NULL).code, ERR_OK);
+    assert_int_equal(read_back(), ERR_CONFIG); /* one certificate where two belong */
 }
 
 int main(void) {
@@ -229,7 +264,9 @@ int main(void) {
         cmocka_unit_test_setup(test_chains_must_verify, fill),
         cmocka_unit_test_setup(test_secrets_have_32_bytes_or_none, fill),
         cmocka_unit_test_setup(test_files_have_their_modes, fill),
-        cmocka_unit_test_setup(test_no_secret_no_file_and_no_key_after_a_failure, fill),
+        cmocka_unit_test_setup(test_a_secret_that_is_granted_no_longer_goes, fill),
+        cmocka_unit_test_setup(test_what_was_written_is_read_back, fill),
+        cmocka_unit_test_setup(test_a_set_that_is_none_is_not_read, fill),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
