@@ -14,6 +14,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
+#include "lib/manifest/owner.h"
 
 static const char hash_domain[] = "contrast-transition-v1"; /* hashed with its NUL */
 static const char sign_domain[] = "contrast-set-v1";        /* signed with its NUL */
@@ -34,51 +35,20 @@ void transition_signed_bytes(const uint8_t hash[32], struct buf *out) {
     buf_append(out, hash, SHA256_SIZE);
 }
 
-/* RSA keys hold shares; their signatures would not even fit (LIMIT_SIGNATURE). */
-static bool signs_manifests(const struct key *k) {
-    enum key_kind kind = key_kind_of(k);
-    return kind == KEY_P256 || kind == KEY_P384 || kind == KEY_ED25519;
-}
-
 RESULT transition_sign(const uint8_t hash[32], const struct key *owner, struct buf *signature,
                        struct err *err) {
-    ENSURE(signs_manifests(owner), err, INVALID,
-           "cannot sign with this kind of key: want P-256, P-384, Ed25519");
     AUTO(buf_deinit)
     struct buf message = {0};
     transition_signed_bytes(hash, &message);
-    return key_sign(owner, buf_span(&message), signature, err);
-}
-
-static RESULT check_signature(const uint8_t hash[32], const struct key *signer,
-                              struct span signature, struct err *err) {
-    ENSURE(signs_manifests(signer), err, SIGNATURE, "signature of an unknown kind of key");
-    AUTO(buf_deinit)
-    struct buf message = {0};
-    transition_signed_bytes(hash, &message);
-    return key_verify(signer, buf_span(&message), signature, err);
+    return owner_sign(owner, buf_span(&message), signature, err);
 }
 
 RESULT transition_verify(const uint8_t hash[32], struct span spki, struct span signature,
                          const struct manifest *authority, struct err *err) {
-    uint8_t digest[SHA256_SIZE];
-    sha256(spki, digest);
-    if (!manifest_has_owner(authority, digest)) {
-        char hex[2 * SHA256_SIZE + 1];
-        hex_encode(SPAN(digest), hex);
-        return err_set(err, ERR_SIGNATURE, "signed by key %s, not an owner of this manifest", hex);
-    }
-    AUTO(key_deinit)
-    struct key signer = {0};
-    struct result r = key_from_spki(spki, &signer, err);
-    if (is_ok(r)) {
-        r = check_signature(hash, &signer, signature, err);
-    }
-    if (!is_ok(r)) {
-        struct err cause = err != NULL ? *err : (struct err){0};
-        return err_set(err, ERR_SIGNATURE, "%.900s", cause.text);
-    }
-    return OK;
+    AUTO(buf_deinit)
+    struct buf message = {0};
+    transition_signed_bytes(hash, &message);
+    return owner_verify(buf_span(&message), spki, signature, authority, err);
 }
 
 /* The state of a walk along a history. */
