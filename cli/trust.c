@@ -107,13 +107,15 @@ void remote_deinit(struct remote *r) {
 /* The history was verified: this only derives the transitions of every generation again. */
 static RESULT fill_heads(struct remote *r, struct err *err) {
     const struct client_history *h = r->history;
-    struct transition t = {.epoch = h->epoch, .generation = 1};
+    struct transition_history chain = client_history_chain(h);
+    struct transition t = {.generation = 1};
     memcpy(t.cluster, h->cluster, sizeof t.cluster);
     r->heads = arena_alloc(&r->arena, (h->count + 1) * sizeof *r->heads);
     for (size_t i = 0; i < h->count; i++) {
         AUTO(manifest_deinit)
         struct manifest m = {0};
         TRY(manifest_parse(h->records[i].manifest, &m, err));
+        t.epoch = transition_epoch_of(&chain, t.generation);
         memcpy(t.manifest_hash, m.hash, sizeof t.manifest_hash);
         manifest_policies_hash(&m, t.policies_hash);
         transition_hash(&t, r->heads[i]);
