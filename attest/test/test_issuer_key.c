@@ -210,7 +210,7 @@ static void test_request_is_amds(void **state) {
     assert_true(span_is_zero(span_of(request + 16, 16)));
 }
 
-/* Found before anybody is asked: there is no host in this test. */
+/* Found before anybody is asked: there is no host. */
 static void test_impossible_specs(void **state) {
     struct key_world *w = *state;
     static const struct {
@@ -223,6 +223,7 @@ static void test_impossible_specs(void **state) {
         {{.vmpl = 4}, "there is no VMPL 4"},
         {{.vmpl = UINT32_MAX}, "there is no VMPL 4294967295"},
     };
+    unlink(w->path);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         check_failure(w, issuer_derive_key(w->issuer, &rows[i].spec, w->key, &w->err), ERR_INVALID,
                       rows[i].text);

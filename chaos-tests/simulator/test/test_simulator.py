@@ -479,15 +479,20 @@ class Keys(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         key = (out / "key.bin").read_bytes()
         self.assertEqual(len(key), 32)
-        self.assertNotIn(key.hex(), done.stderr.decode())
+        self.expect_hidden(key, done.stdout + done.stderr)
         return key
+
+    def expect_hidden(self, secret, log):
+        for form in (secret, secret.hex().encode(), base64.b64encode(secret)):
+            self.assertNotIn(form, log)
 
     def test_the_same_guest_gets_the_same_key(self):
         server = self.serve()
         first = self.key()
         self.assertEqual(self.key(), first)
         server.stop()
-        self.assertNotIn(first.hex(), server.log)
+        self.expect_hidden(first, server.log.encode())
+        self.expect_hidden((self.machine / "chip.secret").read_bytes(), server.log.encode())
         self.serve("--report-latency", "1")  # the machine was off
         self.assertEqual(self.key(), first)
 
