@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/cmd_backup.h"
 #include "cli/cmd_evidence.h"
 #include "cli/cmd_generate.h"
 #include "cli/cmd_history.h"
@@ -22,6 +23,8 @@ static const struct cli_command COMMANDS[] = {
     {"verify", cmd_verify, "verify a Coordinator and write what it has to verify/",
      CMD_VERIFY_HELP},
     {"status", cmd_status, "state and members of a cluster", CMD_STATUS_HELP},
+    {"backup", cmd_backup, "a sealed checkpoint, for the day when all replicas are lost",
+     CMD_BACKUP_HELP},
     {"members retire", cmd_retire, "remove a replica from its cluster", CMD_RETIRE_HELP},
     {"members", cmd_members, "the members of a cluster", CMD_MEMBERS_HELP},
     {"history", cmd_history, "the manifests of a cluster and who signed them", CMD_HISTORY_HELP},
