@@ -483,68 +483,6 @@ static void test_changed_signatures_and_messages_are_refused(void **state) {
     }
 }
 
-/* --- RSA: share owners only */
-
-static void test_rsa_neither_signs_nor_verifies(void **state) {
-    const char *folder = *state;
-    AUTO(key_deinit)
-    struct key key = {0};
-    AUTO(buf_deinit)
-    struct buf signature = {0};
-    must(folder, "openssl genrsa -out key.pem 2048");
-    assert_true(is_ok(read_pem_file(folder, "key.pem", &key, NULL)));
-    assert_int_equal(key_sign(&key, span_str("x"), &signature, NULL).code, ERR_INVALID);
-    assert_int_equal(key_verify(&key, span_str("x"), span_str("y"), NULL).code, ERR_SIGNATURE);
-}
-
-static void test_pkcs1_is_that_of_openssl(void **state) {
-    const char *folder = *state;
-    AUTO(key_deinit)
-    struct key key = {0};
-    AUTO(key_deinit)
-    struct key again = {0};
-    AUTO(buf_deinit)
-    struct buf ours = {0};
-    AUTO(buf_deinit)
-    struct buf theirs = {0};
-    must(folder, "openssl genrsa -out key.pem 2048 && "
-                 "openssl rsa -in key.pem -RSAPublicKey_out -outform DER -out pkcs1");
-    assert_true(is_ok(read_pem_file(folder, "key.pem", &key, NULL)));
-    key_pkcs1(&key, &ours);
-    get(folder, "pkcs1", &theirs);
-    assert_true(span_equal(buf_span(&ours), buf_span(&theirs)));
-    assert_true(is_ok(key_from_pkcs1(buf_span(&theirs), 2048, &again, NULL)));
-    assert_int_equal(key_kind_of(&again), KEY_RSA);
-    assert_true(same_public(&key, &again));
-}
-
-static void test_bad_pkcs1_is_refused(void **state) {
-    const char *folder = *state;
-    AUTO(key_deinit)
-    struct key none = {0};
-    AUTO(key_deinit)
-    struct key p256 = {0};
-    AUTO(buf_deinit)
-    struct buf der = {0};
-    AUTO(buf_deinit)
-    struct buf spki = {0};
-    struct err err;
-    must(folder, "openssl genrsa -out key.pem 2048 && "
-                 "openssl rsa -in key.pem -RSAPublicKey_out -outform DER -out pkcs1");
-    get(folder, "pkcs1", &der);
-    assert_int_equal(key_from_pkcs1(buf_span(&der), 2049, &none, &err).code, ERR_MALFORMED);
-    assert_string_equal(err.text, "not a PKCS#1 RSA public key of at least 2049 bits");
-    assert_int_equal(key_from_pkcs1(span_of(der.data, der.size - 1), 2048, &none, NULL).code,
-                     ERR_MALFORMED);
-    buf_append_u8(&der, 0);
-    assert_int_equal(key_from_pkcs1(buf_span(&der), 2048, &none, NULL).code, ERR_MALFORMED);
-    assert_int_equal(key_from_pkcs1((struct span){0}, 2048, &none, NULL).code, ERR_MALFORMED);
-    assert_true(is_ok(key_generate(KEY_P256, &p256, NULL)));
-    key_spki(&p256, &spki);
-    assert_int_equal(key_from_pkcs1(buf_span(&spki), 2048, &none, NULL).code, ERR_MALFORMED);
-    assert_null(none.pkey);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -567,9 +505,6 @@ int main(void) {
         T(test_a_key_file_in_another_form_has_the_usual_digest),
         T(test_a_ber_spki_is_refused),
         T(test_changed_signatures_and_messages_are_refused),
-        T(test_rsa_neither_signs_nor_verifies),
-        T(test_pkcs1_is_that_of_openssl),
-        T(test_bad_pkcs1_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -542,11 +542,61 @@ static void test_owner_keys(void **state) {
     assert_refused(DIGESTS("[\"" HA "\",\"" HB "\",\"" HA "\"]"), "names one key twice");
     assert_refused(DIGESTS("[\"aa\"]"), "WorkloadOwnerKeyDigests[0]: must be 64");
     assert_refused(DIGESTS("\"" HA "\""), "WorkloadOwnerKeyDigests: must be a list");
-    assert_refused(SHARES("[\"" RSA_1024 "\"]"), "at least 2048 bits");
+    assert_refused(SHARES("[\"" RSA_1024 "\"]"), "of 2048 to 8192 bits");
     assert_refused(SHARES("[\"" RSA_2048 "00\"]"), "SeedshareOwnerPubKeys[0]: not a PKCS#1");
     assert_refused(SHARES("[\"" RSA_2048 "\",\"" RSA_2048 "\"]"), "PubKeys[1]: stands here twice");
     assert_refused(SHARES("[\"\"]"), "PKCS#1");
     assert_refused(WITH_MORE("\"Extra\":1"), "Extra: unknown field");
+}
+
+#define THRESHOLD(keys, text) SHARES("[" keys "],\"SeedShareOwnerThreshold\":" text)
+
+static void assert_threshold(const char *json, size_t threshold) {
+    struct manifest m = {0};
+    struct err err;
+    if (!is_ok(parse(json, &m, &err))) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(m.share_threshold, threshold);
+    manifest_deinit(&m);
+}
+
+static void test_share_threshold(void **state) {
+    (void)state;
+    assert_threshold(SHARES("[]"), 0);
+    assert_threshold(SHARES("[\"" RSA_2048 "\"]"), 1);
+    assert_threshold(THRESHOLD("\"" RSA_2048 "\"", "1"), 1);
+    assert_refused(THRESHOLD("\"" RSA_2048 "\"", "0"), "SeedShareOwnerThreshold: must be from 1");
+    assert_refused(THRESHOLD("\"" RSA_2048 "\"", "2"), "PubKeys, which is 1");
+    assert_refused(THRESHOLD("\"" RSA_2048 "\"", "17"), "SeedShareOwnerThreshold: must be an int");
+    assert_refused(THRESHOLD("\"" RSA_2048 "\"", "\"1\""), "must be an integer");
+    assert_refused(THRESHOLD("", "1"), "PubKeys, which is 0");
+    assert_refused(WITH_MORE("\"SeedShareOwnerThreshold\":1"), "PubKeys, which is 0");
+}
+
+static void test_auto_recovery(void **state) {
+    (void)state;
+    struct manifest m = {0};
+    assert_true(is_ok(parse(WITH_MORE("\"AutoRecovery\":true"), &m, NULL)));
+    assert_true(m.auto_recovery);
+    manifest_deinit(&m);
+    assert_true(is_ok(parse(WITH_MORE("\"AutoRecovery\":false"), &m, NULL)));
+    assert_false(m.auto_recovery);
+    manifest_deinit(&m);
+    assert_refused(WITH_MORE("\"AutoRecovery\":1"), "AutoRecovery: must be true or false");
+}
+
+static void test_too_many_share_owners(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf list = {0};
+    AUTO(buf_deinit)
+    struct buf json = {0};
+    for (size_t i = 0; i <= LIMIT_SHARE_OWNERS; i++) {
+        buf_appendf(&list, "%s\"" RSA_2048 "\"", i > 0 ? "," : "");
+    }
+    buf_appendf(&json, SHARES("[%s]"), buf_cstr(&list));
+    assert_refused(buf_cstr(&json), "SeedshareOwnerPubKeys: 17 items, limit 16");
 }
 
 static void test_every_prefix_is_refused(void **state) {
@@ -580,6 +630,9 @@ int main(void) {
         cmocka_unit_test(test_refuses_bad_tcb),
         cmocka_unit_test(test_guest_policy_bits),
         cmocka_unit_test(test_owner_keys),
+        cmocka_unit_test(test_share_threshold),
+        cmocka_unit_test(test_auto_recovery),
+        cmocka_unit_test(test_too_many_share_owners),
         cmocka_unit_test(test_every_prefix_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
