@@ -89,16 +89,17 @@ static void write_termination(const struct program *p) {
 static RESULT start(struct program *p, struct err *err) {
     TRY(issuer_open(p->config.issuer, &p->issuer, err));
     TRY(attester_new(p->issuer, &p->attester, err));
-    CHECK(uv_loop_init(&p->loop) == 0);
     struct renewal_calls calls = {on_issued, on_done, p};
     return renewal_new(&p->loop, &p->config, &host_system, p->attester, &calls, &p->renewal, err);
 }
 
 static RESULT run(struct program *p, struct err *err) {
+    CHECK(uv_loop_init(&p->loop) == 0);
     struct result r = start(p, err);
     if (!is_ok(r)) {
         attester_free(p->attester);
         issuer_close(p->issuer);
+        CHECK(uv_loop_close(&p->loop) == 0);
         return r;
     }
     static const int numbers[2] = {SIGTERM, SIGINT};

@@ -392,6 +392,7 @@ void renewal_start(struct renewal *r) {
     if (r->config->is_renewing) {
         load_certificate(r);
         r->sweep_ms = now_ms(r) + SWEEP_MS;
+        store_for_people(r); /* what went wrong in an earlier process is over */
     } else {
         r->status.has_certificate = false; /* the init run always gets a new one */
     }
