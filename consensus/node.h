@@ -158,6 +158,11 @@ uint64_t node_last_term(const struct node *node);
 bool node_is_settled(const struct node *node);
 /* A membership change is in the log and not committed, or a transfer or catch-up runs. */
 bool node_is_changing(const struct node *node);
+/* Every command that stands in the log and was not applied here, committed or not, oldest first.
+ * The node stays as it is, and may be frozen. `command` is borrowed for the call. */
+void node_each_unapplied(const struct node *node,
+                         void (*cb)(void *data, uint64_t index, uint64_t term, struct span command),
+                         void *data);
 /* The committed configuration; returns the count (0: none yet), at most LIMIT_MEMBERS. */
 size_t node_members(const struct node *node, struct node_member out[LIMIT_MEMBERS]);
 bool node_is_configured(const struct node *node, uint64_t id); /* in the committed configuration */

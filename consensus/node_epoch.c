@@ -59,6 +59,18 @@ static void apply_rest(struct node *node) {
     }
 }
 
+void node_each_unapplied(const struct node *node,
+                         void (*cb)(void *data, uint64_t index, uint64_t term, struct span command),
+                         void *data) {
+    for (uint64_t i = node->applied + 1; i <= node_log_last(&node->log); i++) {
+        const struct node_entry *e = node_log_get(&node->log, i);
+        CHECK(e != NULL);
+        if (e->type == RAFT_COMMAND) {
+            cb(data, i, e->term, span_of(e->payload->data, e->payload->size));
+        }
+    }
+}
+
 RESULT node_conclude(struct node *node, struct err *err) {
     CHECK(!node->is_turning && !node->is_settling);
     if (node->is_concluded) {
