@@ -125,7 +125,7 @@ static void keep(struct supplement *s, struct span entry_bytes) {
     s->arena = (struct arena){0};
     buf_clear(&s->bytes);
     buf_append_span(&s->bytes, entry_bytes);
-    s->is_known = is_ok(entry_decode(buf_span(&s->bytes), &s->arena, &entry, NULL)) &&
+    s->is_known = is_ok(entry_decode_own(buf_span(&s->bytes), &s->arena, &entry, NULL)) &&
                   entry.type == ENTRY_COLLATERAL;
     if (s->is_known) {
         s->vek = (struct core_vek){entry.collateral.key, entry.collateral.der,

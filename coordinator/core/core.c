@@ -339,6 +339,9 @@ static RESULT check_share_owners(const struct core *c, const struct manifest *m,
         is_equal = span_equal(m->share_owners[i], c->manifest.share_owners[i]);
     }
     ENSURE(is_equal, err, DENIED, "SeedshareOwnerPubKeys differs from the active manifest's");
+    ENSURE(m->share_threshold == c->manifest.share_threshold, err, DENIED,
+           "SeedShareOwnerThreshold is %zu, the active manifest's %zu: it stays as founded",
+           m->share_threshold, c->manifest.share_threshold);
     return OK;
 }
 
@@ -404,6 +407,11 @@ int64_t core_time(const struct core *c) {
 
 uint64_t core_level(const struct core *c) {
     return c->level;
+}
+
+bool core_uses(const struct core *c, enum entry_type type) {
+    uint8_t version = entry_version_of(type);
+    return version > 0 && version <= c->level;
 }
 
 bool core_is_founded(const struct core *c) {

@@ -86,6 +86,9 @@ int64_t core_time(const struct core *c);
 /* The version of entries up to which the cluster uses them: first the least of the founders',
  * later what LEVEL raised it to. 0 before founding. */
 uint64_t core_level(const struct core *c);
+/* Whether entries of this type may be proposed: the level allows them, and this build knows them.
+ */
+bool core_uses(const struct core *c, enum entry_type type);
 /* A checkpoint: whole but for the mesh CA key, waits for RECOVER. */
 bool core_is_checkpoint(const struct core *c);
 

@@ -209,13 +209,11 @@ void entry_encode(enum entry_type type, const void *body, struct buf *out) {
     wire_encode(types[type].wire, body, out);
 }
 
-RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err) {
+RESULT entry_decode_own(struct span bytes, struct arena *arena, struct entry *out,
+                        struct err *err) {
     ENSURE(bytes.size >= ENTRY_HEADER_SIZE, err, MALFORMED, "entry: %zu bytes", bytes.size);
     ENSURE(bytes.size <= LIMIT_ENTRY, err, TOO_LARGE, "entry: %zu bytes, limit %d", bytes.size,
            LIMIT_ENTRY);
-    ENSURE(bytes.data[1] <= entry_version, err, FROZEN,
-           "entry of version %u, this replica knows %u: run a newer build", bytes.data[1],
-           (unsigned)entry_version);
     ENSURE(is_known(bytes.data[0]), err, MALFORMED, "entry: unknown type %u", bytes.data[0]);
     ENSURE(bytes.data[1] == types[bytes.data[0]].version, err, MALFORMED,
            "entry: %s of version %u, want %u", types[bytes.data[0]].name, bytes.data[1],
@@ -225,6 +223,13 @@ RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, s
     TRY(wire_decode(types[e.type].wire, body, arena, &e.request, err));
     *out = e;
     return OK;
+}
+
+RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err) {
+    ENSURE(entry_version_in(bytes) <= entry_version, err, FROZEN,
+           "entry of version %u, this replica knows %u: run a newer build", entry_version_in(bytes),
+           (unsigned)entry_version);
+    return entry_decode_own(bytes, arena, out, err);
 }
 
 /* --- What follows from entries */

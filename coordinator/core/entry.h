@@ -240,6 +240,10 @@ uint8_t entry_version_in(struct span bytes);
  * not the version of the type. */
 RESULT entry_decode(struct span bytes, struct arena *arena, struct entry *out, struct err *err);
 
+/* For what never leaves the process: letters between its threads have the form of entries, and may
+ * be of a version that this build does not let into the log. */
+RESULT entry_decode_own(struct span bytes, struct arena *arena, struct entry *out, struct err *err);
+
 /* ENTRY_LEAF_SIZE bytes: what the ledger hashes for this entry at this log index. */
 void entry_leaf(const struct entry *e, uint64_t index, uint8_t out[ENTRY_LEAF_SIZE]);
 

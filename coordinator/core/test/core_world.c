@@ -11,6 +11,19 @@
 static const char *const policy_texts[WORLD_POLICIES] = {
     "package coordinator_one", "package coordinator_two", "package web", "package database"};
 
+/* An RSA public key of 2048 bits; the last byte but seven tells one from the next. */
+#define SHARE_OWNER                                                                                \
+    "3082010a0282010100bc69918781bee2c10fc246151463e8f367e015ebedb331"                             \
+    "38ece908dd13db45028e3836faefd9317e2e20c925ed35f4fb72c8cd95836cfa"                             \
+    "eff2e7cb1121f6232ae6f48a9e0accc524835c8d4eb677c980855488f28a65c7"                             \
+    "ac69b17d917ea78a01def5c8c2d0e3ddae24ec2db398b5978725bcf2e7b345fb"                             \
+    "def93495b457333c9e7f650ea7da026f0b586db27e8d41f61e11960768c481b5"                             \
+    "a3c9503277e640f71b33c67132357ee81940ddd7b03440ce70c115abfef5196d"                             \
+    "29bbc3505d966c6708eed6ab936c5ac4e1478693bd2663b259dd4ab18581c918"                             \
+    "b6e9d1ca11fc485c05396d971042e08634242cdb49ec68adb126cfa1776d4301"                             \
+    "2caaf0a79139ab3f8d0203010001"
+#define SHARE_OWNER_SIZE ((sizeof SHARE_OWNER - 1) / 2)
+
 static struct span copy_text(struct world *w, const char *text) {
     size_t size = strlen(text);
     return span_of(arena_strndup(&w->arena, text, size), size);
@@ -66,6 +79,7 @@ void world_init(struct world *w) {
     memset(w, 0, sizeof *w);
     w->core = core_new();
     w->time = WORLD_TIME;
+    w->more = "";
     for (size_t i = 0; i < WORLD_POLICIES; i++) {
         w->policies[i] = span_str(policy_texts[i]);
         sha256(w->policies[i], w->hashes[i]);
@@ -145,7 +159,7 @@ struct entry_set_manifest world_set(struct world *w, unsigned mask, unsigned num
     uint64_t generation = core_generation(w->core) + 1;
     struct entry_set_manifest s = {
         .request = world_request(w),
-        .manifest = world_manifest(w, mask, number, owner, ""),
+        .manifest = world_manifest(w, mask, number, owner, w->more),
         .generation = generation,
         .signer = world_owner(),
         .signature = span_str("a signature"),
@@ -179,6 +193,79 @@ struct entry_retire world_retire(struct world *w, uint64_t id, enum entry_retire
     }
     t.time = ++w->time;
     return t;
+}
+
+struct entry_level world_level(struct world *w, uint64_t level) {
+    return (struct entry_level){.request = world_request(w), .level = level, .time = ++w->time};
+}
+
+struct span world_share_owner(struct world *w, unsigned number) {
+    uint8_t *der = arena_alloc(&w->arena, SHARE_OWNER_SIZE);
+    CHECK(is_ok(hex_decode(span_str(SHARE_OWNER), der, SHARE_OWNER_SIZE, NULL)));
+    der[SHARE_OWNER_SIZE - 7] = (uint8_t)number;
+    return span_of(der, SHARE_OWNER_SIZE);
+}
+
+void world_share(struct world *w, unsigned count, unsigned threshold, bool automatic) {
+    AUTO(buf_deinit)
+    struct buf json = {0};
+    buf_appendf(&json, ",\"SeedshareOwnerPubKeys\":[");
+    for (unsigned i = 0; i < count; i++) {
+        char hex[2 * SHARE_OWNER_SIZE + 1];
+        hex_encode(world_share_owner(w, i), hex);
+        buf_append_str(&json, i > 0 ? ",\"" : "\"");
+        buf_append_str(&json, hex);
+        buf_append_str(&json, "\"");
+    }
+    buf_append_str(&json, "]");
+    if (threshold > 0) {
+        buf_appendf(&json, ",\"SeedShareOwnerThreshold\":%u", threshold);
+    }
+    if (automatic) {
+        buf_append_str(&json, ",\"AutoRecovery\":true");
+    }
+    w->more = arena_strndup(&w->arena, buf_cstr(&json), json.size);
+}
+
+void world_checkpoint(struct world *w) {
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    struct core *c = NULL;
+    core_save_checkpoint(w->core, &bytes);
+    CHECK(is_ok(core_load_checkpoint(buf_span(&bytes), &c, NULL)));
+    core_free(w->core);
+    w->core = c;
+}
+
+static struct wire_list recovery_signatures(struct world *w, unsigned count) {
+    struct recovery_signature *list = arena_alloc(&w->arena, (count + 1) * sizeof *list);
+    for (unsigned i = 0; i < count; i++) {
+        list[i] = (struct recovery_signature){world_share_owner(w, i), span_str("a signature")};
+    }
+    return (struct wire_list){list, count};
+}
+
+struct entry_recover world_recover(struct world *w, enum recovery_mode mode, unsigned signers) {
+    uint64_t epoch = core_epoch(w->core);
+    struct entry_recover e = {
+        .epoch = epoch + 1,
+        .previous_epoch = epoch,
+        .mode = (uint8_t)mode,
+        .generation = core_generation(w->core),
+        .index = core_applied_index(w->core),
+        .ledger_size = merkle_log_size(core_ledger(w->core)),
+        .recipient = mode == RECOVERY_SURVIVOR
+                         ? w->founders[0]
+                         : world_member(w, 100 + (unsigned)epoch, "coordinator-0", 0),
+        .signatures = recovery_signatures(w, signers),
+        .mesh_key = key_bytes(w, WORLD_MESH_KEY, 1000 + epoch, 138),
+        .mesh_cert = span_str("recovered mesh certificate"),
+        .intermediate = span_str("recovered intermediate"),
+        .time = ++w->time,
+    };
+    memcpy(e.head, core_head(w->core), sizeof e.head);
+    merkle_log_root(core_ledger(w->core), e.ledger_root);
+    return e;
 }
 
 struct entry_issue world_issue(struct world *w, size_t count, unsigned policy) {

@@ -11,6 +11,12 @@
 #define WORLD_POLICIES 4 /* 0: coordinator, 1: second coordinator, 2 and 3: workloads */
 #define WORLD_TIME INT64_C(1795000000)
 
+#define WORLD_SHARE_OWNERS 3
+
+/* core_state_hash after world_start with founders of version 1 and one COLLATERAL: the same
+ * wherever and however the core is built. */
+#define WORLD_LEVEL_1_HASH "b213e1f82207592e32037afb1034919c5845fc3b7a66fce843e966aaeb4ce60b"
+
 enum world_key { WORLD_ROOT_KEY = 1, WORLD_MESH_KEY = 2, WORLD_SECRET = 3 };
 
 struct world {
@@ -24,6 +30,7 @@ struct world {
     uint64_t index;    /* of the last entry */
     uint64_t sequence; /* of the first founder's last request */
     int64_t time;
+    const char *more; /* further members of the manifests that world_set makes, or "" */
 };
 
 void world_init(struct world *w);
@@ -44,6 +51,7 @@ struct entry_set_manifest world_set(struct world *w, unsigned mask, unsigned num
 struct entry_admit world_admit(struct world *w, unsigned number, const char *name,
                                uint64_t replaces);
 struct entry_retire world_retire(struct world *w, uint64_t id, enum entry_retire_reason reason);
+struct entry_level world_level(struct world *w, uint64_t level);
 struct entry_issue world_issue(struct world *w, size_t count, unsigned policy);
 /* A VCEK of chip `chip` (from 1), told apart from others of it by `edition`. */
 struct entry_collateral world_vek(struct world *w, unsigned chip, const char *edition);
@@ -53,6 +61,16 @@ struct entry_collateral world_fetch(struct world *w, unsigned chip); /* 0: the l
 struct span world_manifest(struct world *w, unsigned mask, unsigned number, const char *owner,
                            const char *more);
 struct span world_owner(void); /* SPKI */
+
+/* From now on manifests name the first `count` share owners, `threshold` of them (0: not said), and
+ * permit an automatic recovery. */
+void world_share(struct world *w, unsigned count, unsigned threshold, bool automatic);
+struct span world_share_owner(struct world *w, unsigned number); /* PKCS#1 DER */
+/* The state becomes its own checkpoint. */
+void world_checkpoint(struct world *w);
+/* The recovery of the present state under the next epoch, signed by the first `signers` share
+ * owners; the recipient is the first founder, or for other modes than SURVIVOR a new replica. */
+struct entry_recover world_recover(struct world *w, enum recovery_mode mode, unsigned signers);
 
 /* Encodes and applies; the result is in w->result. */
 enum err_code world_apply(struct world *w, enum entry_type type, const void *body);
