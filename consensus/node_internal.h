@@ -33,6 +33,7 @@ enum node_rule {
     NODE_RULE_R4,
     NODE_RULE_R5,
     NODE_RULE_R6,
+    NODE_RULE_R7,
     NODE_RULE_P1,
     NODE_RULE_P3,
     NODE_RULE_P5,

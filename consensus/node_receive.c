@@ -188,6 +188,42 @@ static RESULT receive_append_result(struct node *node, uint64_t peer,
     return receive_raft(node, peer, &m, err);
 }
 
+static struct raft_server *own_server(struct raft *r) {
+    for (unsigned i = 0; i < r->configuration.n; i++) {
+        if (r->configuration.servers[i].id == r->id) {
+            return &r->configuration.servers[i];
+        }
+    }
+    return NULL;
+}
+
+/* A standby has no election timer, and names its last leader for ever: refuses votes for ever. */
+static void forget_silent_leader(struct node *node) {
+    struct raft *r = &node->raft;
+    node__clock(node);
+    if (r->state == RAFT_FOLLOWER &&
+        node->now_ms - r->election_timer_start >= 2ULL * node->options.election_timeout_ms) {
+        r->follower_state.current_leader.id = 0;
+    }
+}
+
+/* Rule R7: who asks for a vote knows who votes. A standby may have been promoted and not know it
+ * yet, and its vote be the one that is missing: the library refuses it, the entry that says so can
+ * come only from a leader, and nobody is elected for ever. Granting it is safe: it is counted only
+ * where the candidate's configuration has this replica as a voter, at most once a term. */
+static struct result vote_as_asked(struct node *node, uint64_t peer, struct raft_message *m,
+                                   struct err *err) {
+    struct raft_server *own = own_server(&node->raft);
+    if (own == NULL || own->role != RAFT_STANDBY || node_rule_is_off(NODE_RULE_R7)) {
+        return receive_raft(node, peer, m, err);
+    }
+    forget_silent_leader(node);
+    own->role = RAFT_VOTER;
+    struct result r = receive_raft(node, peer, m, err); /* a vote changes no configuration */
+    own->role = RAFT_STANDBY;
+    return r;
+}
+
 static RESULT receive_vote(struct node *node, uint64_t peer, const struct node_vote *v,
                            struct err *err) {
     struct raft_message m = {.type = RAFT_REQUEST_VOTE};
@@ -198,7 +234,7 @@ static RESULT receive_vote(struct node *node, uint64_t peer, const struct node_v
                                                 .last_log_term = v->last_term,
                                                 .disrupt_leader = v->disrupt_leader,
                                                 .pre_vote = v->pre_vote};
-    return receive_raft(node, peer, &m, err);
+    return vote_as_asked(node, peer, &m, err);
 }
 
 /* Pitfall P6: the library reads a candidate's field before it knows that it is one; in another
