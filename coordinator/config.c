@@ -38,6 +38,8 @@ const char config_help[] =
     "  CONTRAST_KDS_CA_FILE        PEM authorities that alone vouch for that server\n"
     "                              (default: the system's)\n"
     "  CONTRAST_SESSION_THREADS    threads for clients (default: one a CPU, at most 8)\n"
+    "  CONTRAST_LEAVE_MS           after SIGTERM: how long to wait for a standby to take over\n"
+    "                              (default: 10000, at most 600000)\n"
     "  CONTRAST_LOG_LEVEL          debug, info, warn or error (default: info)\n";
 
 static RESULT read_port(const char *(*get)(const char *), const char *name, uint16_t fallback,
@@ -141,6 +143,12 @@ static RESULT read_threads(const char *(*get)(const char *), struct config *c, s
         TRY(setting_number("CONTRAST_SESSION_THREADS", value, 1, 64, &threads, err));
     }
     c->session_threads = (unsigned)threads;
+    unsigned long leave = 10000;
+    const char *patience = get("CONTRAST_LEAVE_MS");
+    if (patience != NULL) {
+        TRY(setting_number("CONTRAST_LEAVE_MS", patience, 0, 600000, &leave, err));
+    }
+    c->leave_ms = leave;
     const char *level = get("CONTRAST_LOG_LEVEL");
     return level == NULL ? OK : log_level_parse(level, &c->log_level, err);
 }

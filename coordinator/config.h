@@ -35,6 +35,7 @@ struct config {
     char kds_ca_file[LIMIT_PATH + 1];  /* "" = the system's authorities */
     char endorsements[LIMIT_PATH + 1]; /* folder or file of certificates and lists; "" = none */
     unsigned session_threads;
+    uint64_t leave_ms; /* a replica that is told to end waits so long for its replacement */
     enum log_level log_level;
 };
 

@@ -17,6 +17,7 @@ void replica_default_options(struct replica_options *o) {
         .prepared_ms = 30000,
         .founding_ms = 60000,
         .request_ms = 10000,
+        .leave_ms = 10000,
         .snapshot_threshold = 4096,
     };
 }
@@ -72,6 +73,15 @@ static void tell_endorsed(const struct replica *r) {
     }
 }
 
+static bool is_leaving(const struct replica *r) {
+    const struct core_member *own = core_find_member(r->core, r->options.id);
+    return own != NULL && own->state == CORE_LEAVING;
+}
+
+int64_t replica__entry_time(const struct replica *r) {
+    return host_unix_s(r->host);
+}
+
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
     core_apply(r->core, index, term, command, &r->result);
@@ -94,6 +104,9 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
         replica__publish(r);
         replica__set_peers(r);
         r->members_ms = 0;
+        if (result->type == ENTRY_RETIRE && is_leaving(r)) {
+            replica__retired(r);
+        }
     }
     replica__hash_applied(r, index);
     replica__applied(r);
@@ -332,6 +345,7 @@ uint64_t replica_deadline(const struct replica *r) {
         at = earlier(at, node_deadline(r->node));
         at = earlier(at, replica__propose_deadline(r));
         at = earlier(at, r->members_ms);
+        at = r->state == REPLICA_LEAVING ? earlier(at, r->leave_ms) : at;
     }
     return at;
 }

@@ -43,6 +43,7 @@ struct replica_peer {
 struct replica_reply {
     enum err_code code;               /* ERR_OK or why not */
     const char *text;                 /* of a failure */
+    uint32_t retry_ms;                /* of a failure: ask again then; 0 = no advice */
     const struct core_result *result; /* of a proposal that was applied, also when refused */
     size_t issue;                     /* index into result's issued certificates, for an issue */
     uint64_t index;                   /* of a confirmation: everything up to here is applied */
@@ -79,6 +80,7 @@ struct replica_options {
     uint64_t dead_after_ms; /* no contact for this long, confirmed by a quorum: may be replaced */
     uint64_t prepared_ms;   /* a prepared founder lapses */
     uint64_t founding_ms;   /* a started one without a manifest is gone */
+    uint64_t leave_ms;      /* a leaving member waits so long to be out of the configuration */
     uint64_t request_ms;    /* a proposal without outcome is answered OUTCOME_UNKNOWN */
     uint64_t snapshot_threshold; /* entries */
     uint64_t snapshot_trailing;  /* entries kept behind a snapshot; 0 = the consensus default */
@@ -118,6 +120,11 @@ struct replica_admission {
 };
 /* EMPTY or PREPARED -> JOINING after a member admitted this replica. */
 RESULT replica_join(struct replica *r, const struct replica_admission *admission, struct err *err);
+
+/* This process is told to end. LEARNER, STANDBY or VOTER -> LEAVING: leads elsewhere, has itself
+ * retired, waits for its replacement, all at most leave_ms; then GONE with code OK. Any other state
+ * is GONE at once. New requests get UNAVAILABLE meanwhile, those under way are finished. */
+void replica_leave(struct replica *r);
 
 /* Replicates one entry (entry.h, with its key zeroed: it is stamped here). */
 void replica_propose(struct replica *r, uint64_t ticket, struct span entry);

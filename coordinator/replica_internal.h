@@ -18,6 +18,9 @@
 #define REPLICA_HASH_INTERVAL 1024 /* entries between two comparisons of state hashes */
 #define REPLICA_HASHES 4           /* comparisons remembered */
 #define REPLICA_READ_MS 2000       /* a confirmation without a quorum ends */
+#define REPLICA_RETIRE_MS 3000     /* for a quorum to hear that this replica leaves */
+#define REPLICA_DRAIN_MS 1000      /* for requests that were under way when it began to leave */
+#define REPLICA_AGAIN_MS 500       /* advice: when a refused request may be sent again */
 
 /* A proposal on its way. */
 struct pending {
@@ -97,6 +100,11 @@ struct replica {
     uint8_t expected_head[32];
     uint64_t ticked_ms; /* last replica_tick; 0 = none */
     uint64_t lapse_ms;  /* PREPARED lapses, or a founder without a manifest ends */
+    /* replica_leave.c */
+    bool is_leave_asked; /* by this process' end, not by the cluster */
+    bool is_retire_proposed;
+    uint64_t leave_since_ms; /* LEAVING since then */
+    uint64_t leave_ms;       /* next look */
     /* replica_propose.c */
     uint64_t next_sequence;
     struct pending *pending; /* in order of sequence */
@@ -134,6 +142,8 @@ static inline uint64_t replica_now(const struct replica *r) {
 /* replica_life.c */
 void replica__move(struct replica *r, enum replica_state to); /* along an edge of the table */
 bool replica__is_over(const struct replica *r);               /* FROZEN or GONE */
+int64_t replica__entry_time(const struct replica *r);         /* unix seconds, for an own entry */
+
 void replica__end(struct replica *r, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 void replica__freeze(struct replica *r, const char *text);
 void replica__check_health(struct replica *r);
@@ -141,6 +151,11 @@ void replica__caught_up(struct replica *r);
 void replica__life_configured(struct replica *r, const struct node_member *members, size_t count);
 void replica__life_manifest(struct replica *r); /* one was applied */
 void replica__life_tick(struct replica *r);
+
+/* replica_leave.c */
+void replica__retired(struct replica *r); /* its own row says leaving */
+void replica__left(struct replica *r);    /* LEAVING, and out of the configuration */
+void replica__leave_tick(struct replica *r);
 
 /* replica_propose.c */
 void replica__applied(struct replica *r);          /* r->result is the newest */
@@ -168,6 +183,11 @@ void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
 void replica__removed_received(struct replica *r, uint64_t peer, struct span body);
 void replica__link_changed(struct replica *r, uint64_t id, bool is_up);
 bool replica__may_admit(const struct replica *r, const struct entry_admit *admit);
+bool replica__is_voter(const struct replica *r, uint64_t id); /* in the committed configuration */
+size_t replica__voter_count(const struct replica *r);
+size_t replica__voter_target(const struct replica *r); /* as many as founded the cluster */
+/* The voter to hand leadership to: linked, heard of, not leaving, furthest in the log; 0 = none. */
+uint64_t replica__fittest_follower(const struct replica *r);
 bool replica__is_linked(const struct replica *r, uint64_t id);
 void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
                           struct api_status_reply *out);

@@ -23,7 +23,7 @@ static const struct sm_state states[REPLICA_STATE_COUNT] = {
     [REPLICA_PREPARED] = {"prepared", BIT(REPLICA_EMPTY) | BIT(REPLICA_FOUNDER) |
                                           BIT(REPLICA_JOINING) | BIT(REPLICA_RECOVERING) |
                                           BIT(REPLICA_GONE)},
-    [REPLICA_FOUNDER] = {"founder", BIT(REPLICA_VOTER) | BIT(REPLICA_LEAVING) | END},
+    [REPLICA_FOUNDER] = {"founder", BIT(REPLICA_VOTER) | END},
     [REPLICA_JOINING] = {"joining", BIT(REPLICA_LEARNER) | BIT(REPLICA_RECOVERING) | END},
     [REPLICA_LEARNER] = {"learner", BIT(REPLICA_STANDBY) | BIT(REPLICA_VOTER) |
                                         BIT(REPLICA_LEAVING) | BIT(REPLICA_RECOVERING) | END},
@@ -54,7 +54,11 @@ static void stop_taking_part(struct replica *r, enum replica_state to, const str
         node_freeze(r->node, why->text);
     }
     replica__move(r, to);
-    replica__fail_all(r, ERR_FROZEN, why->text);
+    if (why->code == ERR_OK) {
+        replica__fail_all(r, ERR_UNAVAILABLE, "this replica leaves: ask another one");
+    } else {
+        replica__fail_all(r, ERR_FROZEN, why->text);
+    }
 }
 
 void replica__end(struct replica *r, enum err_code code, const char *format, ...) {
@@ -127,6 +131,8 @@ void replica__life_configured(struct replica *r, const struct node_member *membe
         replica__move(r, REPLICA_LEARNER);
     } else if (own != NULL && own->role == NODE_VOTER && r->state == REPLICA_STANDBY) {
         replica__move(r, REPLICA_VOTER);
+    } else if (own == NULL && r->state == REPLICA_LEAVING) {
+        replica__left(r);
     } else if (own == NULL && replica_state_is_member(r->state)) {
         replica__end(r, ERR_CANCELED, "removed from the cluster: a restart joins as a new member");
     }
@@ -176,5 +182,7 @@ void replica__life_tick(struct replica *r) {
     check_lapse(r);
     if (r->state == REPLICA_LEARNER) {
         replica__prove_caught_up(r);
+    } else if (r->state == REPLICA_LEAVING && replica_now(r) >= r->leave_ms) {
+        replica__leave_tick(r);
     }
 }

@@ -101,6 +101,7 @@ void replica__configured(struct replica *r, const struct node_member *members, s
     }
     memcpy(r->configured, next, count * sizeof next[0]);
     r->configured_count = count;
+    r->removed_ms = 0; /* who was removed just now hears it at once */
 }
 
 /* Since when nothing was heard of a member, in ms; 0 while it is heard of. A leader hears every
@@ -162,6 +163,56 @@ bool replica__may_admit(const struct replica *r, const struct entry_admit *admit
     return is_confirmed(r) && is_silent(r, old->member.id);
 }
 
+/* --- Voters */
+
+size_t replica__voter_target(const struct replica *r) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry entry;
+    CHECK(is_ok(entry_decode(buf_span(&r->found), &arena, &entry, NULL)));
+    return entry.found.founders.count;
+}
+
+size_t replica__voter_count(const struct replica *r) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(r->node, members);
+    size_t voters = 0;
+    for (size_t i = 0; i < count; i++) {
+        voters += members[i].role == NODE_VOTER ? 1 : 0;
+    }
+    return voters;
+}
+
+bool replica__is_voter(const struct replica *r, uint64_t id) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(r->node, members);
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].id == id) {
+            return members[i].role == NODE_VOTER;
+        }
+    }
+    return false;
+}
+
+uint64_t replica__fittest_follower(const struct replica *r) {
+    size_t count = 0;
+    uint64_t best = 0;
+    uint64_t best_match = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].member.id;
+        struct node_progress progress = {0, 0};
+        bool is_fit = id != r->options.id && members[i].state == CORE_MEMBER &&
+                      replica__is_voter(r, id) && replica__is_linked(r, id) && !is_silent(r, id) &&
+                      node_peer_progress(r->node, id, &progress);
+        if (is_fit && (best == 0 || progress.match > best_match)) {
+            best = id;
+            best_match = progress.match;
+        }
+    }
+    return best;
+}
+
 /* --- The planner */
 
 static void on_liveness(void *data, struct result result, uint64_t index) {
@@ -181,19 +232,16 @@ static void confirm_liveness(struct replica *r) {
     }
 }
 
-static size_t voter_target(const struct replica *r) {
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct entry entry;
-    CHECK(is_ok(entry_decode(buf_span(&r->found), &arena, &entry, NULL)));
-    return entry.found.founders.count;
-}
-
 /* Holds the log up to what is hardly more than one round trip behind. */
 static bool is_caught_up(const struct replica *r, uint64_t id) {
     struct node_progress progress = {0, 0};
     return node_peer_progress(r->node, id, &progress) &&
            progress.match + REPLICA_CAUGHT_UP >= node_last_index(r->node);
+}
+
+/* Who said that it goes and has no link any more has gone: nobody waits for its silence. */
+static bool is_cut(const struct replica *r, uint64_t id) {
+    return id != r->options.id && !replica__is_linked(r, id);
 }
 
 static size_t fill_wishes(const struct replica *r, struct membership_wish *out) {
@@ -206,7 +254,7 @@ static size_t fill_wishes(const struct replica *r, struct membership_wish *out) 
         out[i] = (struct membership_wish){
             .id = id,
             .want = is_leaving ? MEMBERSHIP_GONE : MEMBERSHIP_VOTER,
-            .is_reachable = !is_silent(r, id),
+            .is_reachable = !is_silent(r, id) && !(is_leaving && is_cut(r, id)),
             .is_caught_up = is_caught_up(r, id),
             .joined = members[i].admitted_index,
         };
@@ -223,7 +271,7 @@ static void drop_removed(struct replica *r) {
         if (members[i].state == CORE_LEAVING && !node_is_configured(r->node, id) &&
             !node_is_changing(r->node)) {
             struct entry_retire retire = {
-                .id = id, .reason = RETIRE_REMOVED, .time = host_unix_s(r->host)};
+                .id = id, .reason = RETIRE_REMOVED, .time = replica__entry_time(r)};
             log_info("member %s id=%llu left", members[i].member.name, (unsigned long long)id);
             replica__propose_own(r, ENTRY_RETIRE, &retire);
             return; /* the table changes when it is applied */
@@ -266,7 +314,7 @@ static struct membership_step plan(const struct replica *r) {
         .wish_count = fill_wishes(r, wishes),
         .members = members,
         .member_count = node_members(r->node, members),
-        .voters = voter_target(r),
+        .voters = replica__voter_target(r),
         .leader = r->options.id,
     };
     return membership_next(&input);
@@ -303,8 +351,12 @@ static void tell_removed(struct replica *r, uint64_t now) {
 /* A member was in a configuration that it had applied. One that applied more and does not have it
  * in its committed configuration knows of its removal. */
 void replica__removed_received(struct replica *r, uint64_t peer, struct span body) {
-    if (body.size == 8 && replica_state_is_member(r->state) &&
-        load_u64be(body.data) > replica_applied(r)) {
+    if (body.size != 8 || load_u64be(body.data) <= replica_applied(r)) {
+        return;
+    }
+    if (r->state == REPLICA_LEAVING) {
+        replica__left(r);
+    } else if (replica_state_is_member(r->state)) {
         replica__end(r, ERR_CANCELED,
                      "removed from the cluster, says replica %llu: a restart joins as a new member",
                      (unsigned long long)peer);
@@ -341,13 +393,7 @@ static struct state_hash *hash_slot(struct replica *r, uint64_t index) {
 }
 
 static size_t majority(const struct replica *r) {
-    struct node_member members[LIMIT_MEMBERS];
-    size_t count = node_members(r->node, members);
-    size_t voters = 0;
-    for (size_t i = 0; i < count; i++) {
-        voters += members[i].role == NODE_VOTER ? 1 : 0;
-    }
-    return voters / 2 + 1;
+    return replica__voter_count(r) / 2 + 1;
 }
 
 /* Compares once both sides are known; `differs` counts each peer once. */

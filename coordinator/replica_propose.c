@@ -16,8 +16,13 @@
 
 /* --- Replies */
 
+static bool may_pass(enum err_code code) {
+    return code == ERR_BUSY || code == ERR_UNAVAILABLE;
+}
+
 static void reply_error(struct replica *r, uint64_t ticket, enum err_code code, const char *text) {
-    struct replica_reply reply = {.code = code, .text = text};
+    struct replica_reply reply = {
+        .code = code, .text = text, .retry_ms = may_pass(code) ? REPLICA_AGAIN_MS : 0};
     r->io.reply(r->io.data, ticket, &reply);
 }
 
@@ -121,13 +126,17 @@ static void enqueue(struct replica *r, enum entry_type type, struct entry *entry
     dispatch(r, p);
 }
 
-static bool admit_request(struct replica *r, uint64_t ticket) {
+static bool admit_request(struct replica *r, uint64_t ticket, bool is_read) {
     if (r->node == NULL) {
         reply_error(r, ticket, ERR_NOT_FOUNDED, "no manifest is set yet: run `contrast set`");
         return false;
     }
     if (replica__is_over(r)) {
         reply_error(r, ticket, ERR_FROZEN, r->why.text);
+        return false;
+    }
+    if (r->state == REPLICA_LEAVING && !is_read) {
+        reply_error(r, ticket, ERR_UNAVAILABLE, "this replica leaves: ask another one");
         return false;
     }
     if (r->pending_count >= LIMIT_PENDING_REQUESTS) {
@@ -138,7 +147,7 @@ static bool admit_request(struct replica *r, uint64_t ticket) {
 }
 
 void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!admit_request(r, ticket)) {
+    if (!admit_request(r, ticket, false)) {
         return;
     }
     AUTO(arena_deinit)
@@ -157,7 +166,7 @@ void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
 }
 
 void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!admit_request(r, ticket)) {
+    if (!admit_request(r, ticket, false)) {
         return;
     }
     AUTO(arena_deinit)
@@ -222,7 +231,7 @@ static void flush_issues(struct replica *r) {
 
 void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
                    const struct entry_issue_request *request) {
-    if (!admit_request(r, ticket)) {
+    if (!admit_request(r, ticket, false)) {
         return;
     }
     struct waiting_issue *w = mem_zalloc(sizeof *w);
@@ -409,14 +418,14 @@ void replica__prove_caught_up(struct replica *r) {
 }
 
 void replica_confirm(struct replica *r, uint64_t ticket) {
-    if (admit_request(r, ticket)) {
+    if (admit_request(r, ticket, true)) {
         wait_for(r, ticket, WAITER_CONFIRM);
     }
 }
 
 void replica_status(struct replica *r, uint64_t ticket) {
     if (r->node != NULL && !replica__is_over(r)) {
-        if (admit_request(r, ticket)) {
+        if (admit_request(r, ticket, true)) {
             wait_for(r, ticket, WAITER_STATUS);
         }
         return;
@@ -520,7 +529,11 @@ void replica__fail_all(struct replica *r, enum err_code code, const char *text) 
     while (r->pending != NULL) {
         struct pending *p = r->pending;
         r->pending = p->next;
-        fail_pending(r, p, code, text);
+        if (p->sent_ms != 0 && may_pass(code)) {
+            fail_pending(r, p, ERR_OUTCOME_UNKNOWN, "sent, and this replica ended before it heard");
+        } else {
+            fail_pending(r, p, code, text);
+        }
     }
     fail_issues(r, code, text);
     while (r->waiters != NULL) {

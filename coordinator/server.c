@@ -43,6 +43,7 @@ struct server {
     uint64_t judged[LIMIT_MEMBERS]; /* peers whose evidence this process judged, or was judged */
     size_t judged_count;
     struct rejudge undecided; /* peers whose evidence could not be verified yet */
+    bool is_leaving;          /* a signal came */
     bool is_gone;
     struct err why;
 };
@@ -125,6 +126,7 @@ static void on_reply(void *data, uint64_t ticket, const struct replica_reply *re
         l->position.is_confirmed = true;
         l->position.confirmed_index = reply->index;
     }
+    l->retry_ms = reply->retry_ms;
     if (reply->status != NULL) {
         fill_status(s, reply->status, &l->bytes);
     }
@@ -165,7 +167,9 @@ static const struct core *endorser_core(void *data) {
 
 static bool endorser_may_propose(void *data) {
     const struct server *s = data;
-    return replica_state_is_member(replica_state_of(s->replica));
+    enum replica_state state = replica_state_of(s->replica);
+    return replica_state_is_member(state) && state != REPLICA_LEAVING &&
+           core_uses(replica_core(s->replica), ENTRY_COLLATERAL);
 }
 
 static void endorser_propose(void *data, uint64_t ticket, struct span entry) {
@@ -222,7 +226,7 @@ static void take_collateral(struct server *s, const struct letter *l) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct entry entry;
-    CHECK(is_ok(entry_decode(buf_span(&l->bytes), &arena, &entry, NULL)) &&
+    CHECK(is_ok(entry_decode_own(buf_span(&l->bytes), &arena, &entry, NULL)) &&
           entry.type == ENTRY_COLLATERAL);
     if (l->kind == CORE_FETCHED) {
         endorser_fetched(s->endorser, &entry.collateral);
@@ -591,8 +595,15 @@ static void arm(struct server *s) {
 
 static void on_signal(uv_signal_t *handle, int number) {
     struct server *s = handle->data;
-    log_info("signal %d: stopping", number);
-    uv_stop(&s->loop);
+    if (s->is_leaving) {
+        log_warn("signal %d again: stopping at once", number);
+        uv_stop(&s->loop);
+        return;
+    }
+    log_info("signal %d: leaving the cluster; once more stops at once", number);
+    s->is_leaving = true;
+    replica_leave(s->replica);
+    arm(s);
 }
 
 /* --- Start and end */
@@ -620,6 +631,7 @@ static RESULT make_identity(struct server *s, struct err *err) {
 static void start_replica(struct server *s) {
     struct replica_options options;
     replica_default_options(&options);
+    options.leave_ms = s->config->leave_ms;
     options.id = s->identity.id;
     options.name = s->config->name;
     options.address = s->config->address;

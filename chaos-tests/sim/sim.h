@@ -37,6 +37,7 @@ struct sim_result {
     uint64_t confirms;
     uint64_t endorsements;
     uint64_t crashes;
+    uint64_t leaves;
     uint64_t joins;
     uint64_t cuts;
     uint64_t pauses;
@@ -167,6 +168,7 @@ void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms); /* memory
 void sim_pod_tend(struct sim *s); /* ends, restarts, admissions that are due */
 uint64_t sim_pod_next(const struct sim *s);
 bool sim_pod_is_member(const struct sim_pod *p);
+bool sim_pod_is_settled(const struct sim_pod *p); /* caught up, and stays */
 void sim_pod_deinit(struct sim *s);
 
 /* sim_op.c */

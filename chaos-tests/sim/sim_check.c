@@ -328,7 +328,7 @@ bool sim_check_is_resting(const struct sim *s) {
     }
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
-        if (!sim_pod_is_member(p) || replica_leader(p->replica) == 0) {
+        if (!sim_pod_is_settled(p) || replica_leader(p->replica) == 0) {
             return false;
         }
         size_t count = 0;
@@ -351,7 +351,7 @@ void sim_check_rest(struct sim *s) {
     }
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
-        if (!sim_pod_is_member(p)) {
+        if (!sim_pod_is_settled(p)) {
             sim_fail(s, "pod %u is %s at rest", i,
                      p->replica == NULL ? "down"
                                         : replica_state_name(replica_state_of(p->replica)));

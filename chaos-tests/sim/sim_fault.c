@@ -1,5 +1,6 @@
-/* Faults of the simulation: crashes, cuts, resets, pauses, clocks that jump. Never so many that no
- * majority could ever meet again: Raft promises nothing then, and neither does the product.
+/* Faults of the simulation: crashes, orderly ends, cuts, resets, pauses, clocks that jump. Never so
+ * many that no majority could ever meet again: Raft promises nothing then, and neither does the
+ * product.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/sim/sim.h"
@@ -9,7 +10,8 @@
 /* --- May this pod die? */
 
 static bool is_sound(const struct sim *s, const struct sim_pod *p) {
-    if (!sim_pod_is_member(p) || p->is_gone || p->paused_ms != 0 || s->now_ms < p->sick_ms) {
+    if (!sim_pod_is_member(p) || p->is_gone || replica_state_of(p->replica) == REPLICA_LEAVING ||
+        p->paused_ms != 0 || s->now_ms < p->sick_ms) {
         return false;
     }
     for (unsigned i = 0; i < s->pod_count; i++) {
@@ -86,6 +88,17 @@ static void crash(struct sim *s) {
     sim_pod_stop(s, p, 100 + sim_below(s, 2500));
 }
 
+/* SIGTERM: it goes when the cluster can do without it, or after a while. */
+static void leave(struct sim *s) {
+    struct sim_pod *p = &s->pods[victim(s)];
+    if (p->replica == NULL || p->paused_ms != 0 || !may_die(s, p)) {
+        return;
+    }
+    s->result->leaves++;
+    sim_trace(s, "leave", p->slot, p->id);
+    replica_leave(p->replica);
+}
+
 static void cut(struct sim *s, unsigned from, unsigned to) {
     struct sim_link *l = &s->links[from][to];
     if (from != to && !l->is_cut) {
@@ -159,8 +172,10 @@ static void jump_clock(struct sim *s) {
 
 void sim_fault_random(struct sim *s) {
     uint64_t dice = sim_below(s, 100);
-    if (dice < 28) {
+    if (dice < 20) {
         crash(s);
+    } else if (dice < 28) {
+        leave(s);
     } else if (dice < 42) {
         cut_one_way(s);
     } else if (dice < 50) {

@@ -59,12 +59,13 @@ static void on_publish(void *data, struct view *view) {
     view_unref(view);
 }
 
-/* Being removed and being left outside are lives that end; everything else is a broken replica. */
+/* Leaving, being removed and being left outside are lives that end; everything else is a broken
+ * replica. */
 static void on_gone(void *data, const struct err *why) {
     struct sim_pod *p = data;
     sim_trace(p->sim, "gone", p->id, (uint64_t)why->code);
     p->is_gone = true;
-    if (why->code != ERR_CANCELED && why->code != ERR_TIMEOUT) {
+    if (why->code != ERR_OK && why->code != ERR_CANCELED && why->code != ERR_TIMEOUT) {
         sim_fail(p->sim, "pod %u ended: %s: %s", p->slot, err_name(why->code), why->text);
     }
 }
@@ -93,6 +94,7 @@ static void start(struct sim *s, struct sim_pod *p) {
     options.dead_after_ms = 1500;
     options.request_ms = 3000;
     options.founding_ms = 5000;
+    options.leave_ms = 5000;
     options.snapshot_threshold = s->snapshot_threshold;
     options.snapshot_trailing = s->snapshot_trailing;
     const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL};
@@ -171,6 +173,11 @@ void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
 
 bool sim_pod_is_member(const struct sim_pod *p) {
     return p->replica != NULL && replica_state_is_member(replica_state_of(p->replica));
+}
+
+bool sim_pod_is_settled(const struct sim_pod *p) {
+    enum replica_state state = p->replica == NULL ? REPLICA_EMPTY : replica_state_of(p->replica);
+    return state == REPLICA_VOTER || state == REPLICA_STANDBY;
 }
 
 static void join(struct sim *s, struct sim_pod *p) {
