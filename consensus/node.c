@@ -267,11 +267,9 @@ static bool is_refusal(int rv) {
            rv == RAFT_BADID || rv == RAFT_BADROLE || rv == RAFT_NOTFOUND || rv == RAFT_BUSY;
 }
 
-static void hand_over(struct node *node);
-
 int node__turn(struct node *node, struct raft_event *event) {
     struct raft_update update = {0};
-    hand_over(node); /* before anything changes role, term or log: its indexes are promised */
+    node__hand_over(node); /* before anything changes role, term or log: its indexes are promised */
     if (node->health != ERR_OK) {
         return RAFT_SHUTDOWN;
     }
@@ -328,7 +326,7 @@ int node__submit_entry(struct node *node, int type, struct node_payload *payload
 /* Group commit: all that was submitted since the last turn is one SUBMIT, so one AppendEntries to
  * each follower. The library refuses nothing here that node_submit has not refused: no turn has
  * come in between. */
-static void hand_over(struct node *node) {
+void node__hand_over(struct node *node) {
     size_t count = node->batch_count;
     if (count > 0) {
         node->batch_count = 0;
@@ -355,6 +353,7 @@ bool node__tell_role(struct node *node) {
     if (lost) {
         for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
             node__outgoing_stop(&node->peers[i].out);
+            node->peers[i].held = 0;
         }
         node__read_cancel_all(node, ERR_NOT_LEADER);
     }
@@ -429,7 +428,7 @@ void node_tick(struct node *node) {
         return;
     }
     node__clock(node);
-    hand_over(node);
+    node__hand_over(node);
     if (node->deferred_persist != 0) {
         struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
         event.persisted_entries.index = node->deferred_persist;
@@ -470,7 +469,7 @@ RESULT node_submit(struct node *node, struct span command, uint64_t *index, uint
     *index = node_last_index(node);
     *term = node_term(node);
     if (node->batch_count == LIMIT_APPEND_ENTRIES) {
-        hand_over(node);
+        node__hand_over(node);
     }
     return OK; /* settled by the tick that node_deadline asks for: apply comes after this */
 }

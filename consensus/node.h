@@ -104,7 +104,8 @@ void node_tick(struct node *node);
  * link. Other errors freeze the node first (see node_health). Messages of peers that are not
  * members are legal (joiners and removed members talk too). */
 RESULT node_receive(struct node *node, uint64_t peer, struct span bytes, struct err *err);
-/* The link to `peer` was re-established (rule R6): what was half received is dropped. */
+/* The link to `peer` was re-established, and can be sent to: a snapshot that was under way goes on
+ * where both sides have it. */
 void node_peer_reset(struct node *node, uint64_t peer);
 /* The link knows that the process of `peer` closed the connection or refuses new ones; silence
  * alone is no reason. If it is the leader that this node follows, it is forgotten at once and an

@@ -77,6 +77,8 @@ RESULT node_conclude(struct node *node, struct err *err) {
         return OK;
     }
     TRY(node__ensure_working(node, err));
+    node__clock(node);
+    node__hand_over(node);
     node__settle(node); /* what is known to be committed; a snapshot that waits to be loaded */
     TRY(node__ensure_working(node, err));
     ENSURE(node->config_index != 0, err, UNAVAILABLE,

@@ -71,12 +71,14 @@ struct node_outgoing {
     size_t sent, acked;     /* bytes */
     uint64_t progress_ms;   /* when acked last grew */
     uint64_t retry_from_ms; /* when it last went back to acked */
+    bool went_back;         /* since acked last grew */
 };
 
 /* A snapshot coming from a peer. */
 struct node_incoming {
     uint64_t transfer, term, index; /* transfer 0: none */
     struct buf data;                /* owned; so far */
+    uint64_t progress_ms;           /* when it last grew */
 };
 
 struct node_peer {
@@ -89,6 +91,8 @@ struct node_peer {
     uint8_t append_version;
     struct node_outgoing out;
     struct node_incoming in;
+    uint64_t held;    /* leader: it needs the log from here on; 0: unknown */
+    uint64_t held_ms; /* when that last grew, or its snapshot did */
 };
 
 struct node_pending_read {
@@ -163,6 +167,7 @@ void node__clock(struct node *node);     /* now_ms = the host's time, never back
 RESULT node__ensure_working(const struct node *node, struct err *err);
 /* Submits one entry (takes over the reference); the index is raft_last_index afterwards. */
 int node__submit_entry(struct node *node, int type, struct node_payload *payload);
+void node__hand_over(struct node *node); /* what was submitted and waits to leave together */
 bool node__is_leader(const struct node *node);
 /* NULL when unknown and `create` is false. */
 struct node_peer *node__peer(struct node *node, uint64_t id, bool create);
@@ -194,6 +199,7 @@ void node__snapshot_tick(struct node *node);
 uint64_t node__snapshot_deadline(const struct node *node);
 void node__outgoing_stop(struct node_outgoing *out);
 void node__incoming_drop(struct node_incoming *in);
+void node__snapshot_resume(struct node *node, struct node_peer *peer);
 
 /* node_change.c */
 bool node__settle_barrier(struct node *node); /* true: submitted one */

@@ -387,7 +387,8 @@ RESULT node_receive(struct node *node, uint64_t peer_id, struct span bytes, stru
 
 void node_peer_reset(struct node *node, uint64_t peer_id) {
     struct node_peer *peer = node__peer(node, peer_id, false);
-    if (peer != NULL) {
-        node__incoming_drop(&peer->in);
+    if (peer != NULL && node->started && node->health == ERR_OK) {
+        node__clock(node);
+        node__snapshot_resume(node, peer);
     }
 }

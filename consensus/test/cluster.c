@@ -87,7 +87,10 @@ static void on_send(void *data, uint64_t peer, struct span bytes) {
         cluster_violate(c, "sent an undecodable message: %s", err.text);
         return;
     }
-    c->chunks += decoded.kind == NODE_KIND_CHUNK;
+    if (decoded.kind == NODE_KIND_CHUNK && to != CLUSTER_MAX && c->links[from][to]) {
+        c->chunks++;
+        c->chunk_bytes += decoded.body.chunk.data.size;
+    }
     c->pre_votes += decoded.kind == NODE_KIND_VOTE && decoded.body.vote.pre_vote;
     c->appends_sent += decoded.kind == NODE_KIND_APPEND && decoded.body.append.entries.count > 0;
     c->last = decoded;
@@ -142,8 +145,13 @@ static void on_save(void *data, struct buf *out) {
     const struct machine *m = data;
     buf_append_u64be(out, m->hash);
     buf_append_u64be(out, m->count);
-    for (size_t i = 0; i < m->cluster->snapshot_padding; i++) {
-        buf_append_u8(out, (uint8_t)(i * 7 + i / 251));
+    for (size_t i = 0; i < m->cluster->snapshot_padding;) {
+        uint8_t block[4096];
+        size_t n = 0;
+        for (; n < sizeof block && i < m->cluster->snapshot_padding; n++, i++) {
+            block[n] = (uint8_t)(i * 7 + i / 251);
+        }
+        buf_append(out, block, n);
     }
 }
 
@@ -254,6 +262,18 @@ void cluster_connect(struct cluster *c, unsigned mask) {
             c->links[i][j] = (mask >> i & 1U) != 0 && (mask >> j & 1U) != 0;
         }
     }
+}
+
+void cluster_cut(struct cluster *c, size_t a, size_t b) {
+    c->links[a][b] = c->links[b][a] = false;
+    forget(c, a, b);
+    forget(c, b, a);
+}
+
+void cluster_mend(struct cluster *c, size_t a, size_t b) {
+    c->links[a][b] = c->links[b][a] = true;
+    node_peer_reset(c->machines[a].node, c->machines[b].id);
+    node_peer_reset(c->machines[b].node, c->machines[a].id);
 }
 
 void cluster_heal(struct cluster *c) {

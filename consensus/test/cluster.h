@@ -49,7 +49,7 @@ struct cluster {
     uint64_t committed_max;
     uint64_t leaders[CLUSTER_TERMS];
     char violation[256]; /* the first one; empty: none */
-    size_t chunks, appends_sent, pre_votes;
+    size_t chunks, chunk_bytes, appends_sent, pre_votes;
     struct node_message last; /* scalars of the last message sent; its lists are not valid */
 };
 
@@ -63,6 +63,10 @@ void cluster_violate(struct cluster *c, const char *format, ...) PRINTF_LIKE(2, 
 /* The links to `dead` report to all live machines, each 0..spread_ms from now. */
 void cluster_report_gone(struct cluster *c, size_t dead, unsigned spread_ms);
 void cluster_connect(struct cluster *c, unsigned mask); /* only these reach each other; rest cut */
+/* One connection breaks, with what is under way on it; a new one comes up and both ends hear of it.
+ */
+void cluster_cut(struct cluster *c, size_t a, size_t b);
+void cluster_mend(struct cluster *c, size_t a, size_t b);
 void cluster_heal(struct cluster *c);
 void cluster_flush(struct cluster *c); /* forgets what is under way */
 

@@ -153,6 +153,10 @@
 #define LIMIT_SNAPSHOT_TRAILING 2048 /* entries kept behind a snapshot; >= in-flight (rule R3) */
 #define LIMIT_SNAPSHOT_CHUNK (256 * 1024)
 #define LIMIT_SNAPSHOT (256 * 1024 * 1024)
+#define LIMIT_TRANSFERS 4                 /* snapshots that one leader sends at a time */
+#define LIMIT_TRANSFER_IDLE_MS 30000      /* a transfer that does not progress, on both sides */
+#define LIMIT_HELD_LOG (64 * 1024 * 1024) /* bytes of entries kept for who still needs them */
+#define LIMIT_HELD_ENTRIES (512 * 1024)   /* of them */
 #define LIMIT_APPEND_BYTES                                                                         \
     (512 * 1024) /* of entries in one AppendEntries, but for a single one                          \
                   */
@@ -184,20 +188,20 @@
 #define LIMIT_CHECKPOINT_HEADER                                                                    \
     (64 * 1024) /* of a sealed file, with everything before the ciphertext */
 #define LIMIT_CHECKPOINT (LIMIT_SNAPSHOT + LIMIT_CHECKPOINT_HEADER) /* the whole file */
-#define LIMIT_CHECKPOINT_PIECE (512 * 1024) /* of a file, in one message */
-#define LIMIT_ALARMS 32                     /* that a replica shows */
-#define LIMIT_EPOCH_STEP 1000000            /* a new epoch above the one before */
-#define LIMIT_RECOVERIES 2                  /* recovery sessions of a replica at a time */
-#define LIMIT_RECOVERY_BURST 4              /* of them opened at once, after a pause */
-#define LIMIT_RECOVERY_PERIOD_MS 2000       /* for one more */
-#define LIMIT_RECOVERY_REST_MS 60000        /* without a contribution: gives way to a new one */
-#define LIMIT_RECOVERY_IDLE_MS 600000       /* without a contribution or progress: lapses */
-#define LIMIT_RECOVERY_MS 1800000           /* with a contribution, without progress: lapses */
-#define LIMIT_RECOVERY_TOTAL_MS 7200000     /* whatever comes */
-#define LIMIT_CHECKPOINTS 4                 /* sealed files in memory at a time, to be fetched */
-#define LIMIT_CHECKPOINT_BURST 8            /* made at once, after a pause */
-#define LIMIT_CHECKPOINT_PERIOD_MS 5000     /* for one more */
-#define LIMIT_CHECKPOINT_MS 300000          /* from being made to being fetched whole */
+#define LIMIT_CHECKPOINT_PIECE (512 * 1024)                         /* of a file, in one message */
+#define LIMIT_ALARMS 32                                             /* that a replica shows */
+#define LIMIT_EPOCH_STEP 1000000        /* a new epoch above the one before */
+#define LIMIT_RECOVERIES 2              /* recovery sessions of a replica at a time */
+#define LIMIT_RECOVERY_BURST 4          /* of them opened at once, after a pause */
+#define LIMIT_RECOVERY_PERIOD_MS 2000   /* for one more */
+#define LIMIT_RECOVERY_REST_MS 60000    /* without a contribution: gives way to a new one */
+#define LIMIT_RECOVERY_IDLE_MS 600000   /* without a contribution or progress: lapses */
+#define LIMIT_RECOVERY_MS 1800000       /* with a contribution, without progress: lapses */
+#define LIMIT_RECOVERY_TOTAL_MS 7200000 /* whatever comes */
+#define LIMIT_CHECKPOINTS 4             /* sealed files in memory at a time, to be fetched */
+#define LIMIT_CHECKPOINT_BURST 8        /* made at once, after a pause */
+#define LIMIT_CHECKPOINT_PERIOD_MS 5000 /* for one more */
+#define LIMIT_CHECKPOINT_MS 300000      /* from being made to being fetched whole */
 
 /* Endorsements in the log (coordinator/core/core_collateral.c) */
 #define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */
