@@ -21,6 +21,7 @@ struct joiner {
     struct client *client;
     struct prover prover;
     uint64_t generation; /* of the history that was judged */
+    uint64_t epoch;      /* of it */
     uint8_t head[32];
     bool is_joined; /* the core thread has it */
     bool is_over;
@@ -90,6 +91,7 @@ static RESULT take_reply(struct joiner *j, struct span body, struct err *err) {
     struct buf bytes = {0};
     TRY(check_cluster(j, body, err));
     buf_append_u64be(&bytes, j->generation);
+    buf_append_u64be(&bytes, j->epoch);
     buf_append(&bytes, j->head, sizeof j->head);
     buf_append_span(&bytes, body);
     return worker_ask(j->worker, CORE_JOIN, buf_span(&bytes), j, on_installed, err);
@@ -146,6 +148,7 @@ static RESULT judge(struct joiner *j, struct err *err) {
     struct client_verdict verdict = {0};
     struct result r = client_judge(j->client, &trust, &verdict, err);
     j->generation = client_history(j->client)->generation;
+    j->epoch = verdict.epoch;
     memcpy(j->head, verdict.head, sizeof j->head);
     client_verdict_deinit(&verdict);
     return r;

@@ -108,6 +108,11 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
             replica__retired(r);
         }
     }
+    if (result->decoded && result->type == ENTRY_RECOVER) {
+        replica__recovered(r);
+        replica__publish(r);
+        replica__set_peers(r);
+    }
     replica__hash_applied(r, index);
     replica__applied(r);
     if (is_new && result->type != ENTRY_ISSUE && result->type != ENTRY_BLOB) {
@@ -218,7 +223,7 @@ void replica_free(struct replica *r) {
 
 /* --- Life */
 
-static RESULT start_node(struct replica *r, struct err *err) {
+struct result replica__start_node(struct replica *r, struct err *err) {
     r->node_io = node_callbacks;
     r->node_io.data = r;
     r->member_since_ms = replica_now(r);
@@ -290,7 +295,7 @@ struct result replica_found(struct replica *r, struct span found, struct err *er
         members[i] = (struct node_member){founders[i].id, NODE_VOTER};
     }
     TRY(apply_found(r, found, err));
-    TRY(start_node(r, err));
+    TRY(replica__start_node(r, err));
     replica__move(r, REPLICA_FOUNDER);
     r->lapse_ms = replica_now(r) + r->options.founding_ms;
     replica__publish(r);
@@ -304,9 +309,10 @@ struct result replica_join(struct replica *r, const struct replica_admission *ad
            "replica %s is %s: it belongs to a cluster already", r->options.name,
            replica_state_name(r->state));
     TRY(apply_found(r, admission->found, err));
-    TRY(start_node(r, err));
+    TRY(replica__start_node(r, err));
     r->expected_generation = admission->generation;
     memcpy(r->expected_head, admission->head, sizeof r->expected_head);
+    r->epoch = admission->epoch;
     replica__move(r, REPLICA_JOINING);
     /* A member that was admitted and never got into the configuration gives up. */
     r->lapse_ms = replica_now(r) + r->options.founding_ms;

@@ -117,6 +117,7 @@ struct replica_admission {
     size_t member_count;
     uint64_t generation; /* a history with another head in this generation is refused */
     uint8_t head[32];
+    uint64_t epoch; /* of that history */
 };
 /* EMPTY or PREPARED -> JOINING after a member admitted this replica. */
 RESULT replica_join(struct replica *r, const struct replica_admission *admission, struct err *err);
@@ -139,6 +140,20 @@ void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
 void replica_confirm(struct replica *r, uint64_t ticket);
 /* Status as this replica sees it; waits for a confirmation, but answers without one, too. */
 void replica_status(struct replica *r, uint64_t ticket);
+
+/* The state that this replica holds, with all that stands in its log (core_save_checkpoint; SECRET
+ * bytes, appended): what a recovery from a survivor goes on with. Of *position, epoch, mode and
+ * recipient stay zero. *last_term: of its last entry. Changes nothing. NOT_FOUND, NOT_FOUNDED. */
+RESULT replica_survey(struct replica *r, struct buf *state, struct recovery *position,
+                      uint64_t *last_term, struct err *err);
+/* A new epoch with this replica alone: `state` from core_save_checkpoint, `entry` a RECOVER entry
+ * for it, both verified by the caller (revival.h). OK: it has begun; `ticket` is answered when the
+ * entry is applied. CHANGED: a survivor's state is not `state` any more. Other failures are
+ * core_apply's. Nothing has happened then. */
+RESULT replica_recover(struct replica *r, struct span state, struct span entry, uint64_t ticket,
+                       struct err *err);
+/* The epoch that this replica's links belong to. */
+uint64_t replica_epoch(const struct replica *r);
 
 enum replica_state replica_state_of(const struct replica *r);
 const struct core *replica_core(const struct replica *r);

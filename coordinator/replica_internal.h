@@ -100,6 +100,10 @@ struct replica {
     uint8_t expected_head[32];
     uint64_t ticked_ms; /* last replica_tick; 0 = none */
     uint64_t lapse_ms;  /* PREPARED lapses, or a founder without a manifest ends */
+    uint64_t epoch;     /* at least: of the history that was joined, or recovered */
+    /* replica_recover.c */
+    bool has_recover_ticket;
+    uint64_t recover_ticket;
     /* replica_leave.c */
     bool is_leave_asked; /* by this process' end, not by the cluster */
     bool is_retire_proposed;
@@ -151,6 +155,12 @@ void replica__caught_up(struct replica *r);
 void replica__life_configured(struct replica *r, const struct node_member *members, size_t count);
 void replica__life_manifest(struct replica *r); /* one was applied */
 void replica__life_tick(struct replica *r);
+
+/* replica.c */
+RESULT replica__start_node(struct replica *r, struct err *err);
+
+/* replica_recover.c */
+void replica__recovered(struct replica *r); /* a RECOVER entry came out of the log: r->result */
 
 /* replica_leave.c */
 void replica__retired(struct replica *r); /* its own row says leaving */

@@ -15,6 +15,9 @@
 /* --- Views and links */
 
 void replica__publish(struct replica *r) {
+    if (core_is_checkpoint(r->core)) {
+        return; /* without a mesh CA until RECOVER comes */
+    }
     r->io.publish(r->io.data, view_new(r->core, buf_span(&r->found)));
 }
 

@@ -13,6 +13,8 @@
 #include "coordinator/completion.h"
 #include "coordinator/endorse_source.h"
 #include "coordinator/endorser.h"
+#include "coordinator/recovery_core.h"
+#include "coordinator/recovery_desk.h"
 #include "coordinator/rejudge.h"
 #include "coordinator/replica.h"
 #include "coordinator/worker.h"
@@ -35,6 +37,7 @@ struct server {
     struct endorser *endorser;
     struct endorse_source *source;
     struct links *links;    /* NULL until a cluster is known */
+    uint64_t links_epoch;   /* they belong to */
     struct buf certificate; /* DER, self-signed, of the identity key */
     struct worker *workers[SERVER_WORKERS];
     unsigned worker_count;
@@ -367,16 +370,30 @@ static void on_link_refused(void *data, uint64_t peer, const struct err *why) {
     log_debug("link, replica %llu: %s", (unsigned long long)peer, why->text);
 }
 
+/* A new epoch: whoever belonged to the one before is a stranger now. */
+static void end_links(struct server *s) {
+    if (s->links != NULL) {
+        links_close(s->links, NULL, NULL);
+        s->links = NULL;
+    }
+    s->wanted_count = 0;
+    s->judged_count = 0;
+    s->undecided = (struct rejudge){0};
+}
+
 /* The Raft port opens when the cluster is known: before that nobody could be let in. */
 static bool start_links(struct server *s, const uint8_t cluster[32]) {
-    if (s->links != NULL) {
+    uint64_t epoch = replica_epoch(s->replica);
+    if (s->links != NULL && s->links_epoch == epoch) {
         return true;
     }
+    end_links(s);
+    s->links_epoch = epoch;
     struct links_config config = {
         .loop = &s->loop,
         .host = s->identity.host,
         .id = s->identity.id,
-        .epoch = 1,
+        .epoch = epoch,
         .version = entry_version,
         .key = &s->identity.key,
         .certificate = buf_span(&s->certificate),
@@ -488,8 +505,8 @@ static RESULT join(struct server *s, const struct letter *l, struct err *err) {
     struct api_join_reply reply;
     struct replica_peer peers[LIMIT_MEMBERS];
     size_t count = 0;
-    CHECK(l->bytes.size >= 40);
-    TRY(wire_decode(&api_join_reply_type, span_of(l->bytes.data + 40, l->bytes.size - 40), &arena,
+    CHECK(l->bytes.size >= 48);
+    TRY(wire_decode(&api_join_reply_type, span_of(l->bytes.data + 48, l->bytes.size - 48), &arena,
                     &reply, err));
     const struct api_founder *members = reply.members.items;
     ENSURE(reply.members.count <= LIMIT_MEMBERS, err, MALFORMED, "%zu members",
@@ -505,8 +522,9 @@ static RESULT join(struct server *s, const struct letter *l, struct err *err) {
     struct replica_admission admission = {.found = reply.found,
                                           .members = peers,
                                           .member_count = count,
-                                          .generation = load_u64be(l->bytes.data)};
-    memcpy(admission.head, l->bytes.data + 8, sizeof admission.head);
+                                          .generation = load_u64be(l->bytes.data),
+                                          .epoch = load_u64be(l->bytes.data + 8)};
+    memcpy(admission.head, l->bytes.data + 16, sizeof admission.head);
     return replica_join(s->replica, &admission, err);
 }
 
@@ -517,6 +535,30 @@ static void issue(struct server *s, const struct letter *l) {
     CHECK(is_ok(entry_decode(buf_span(&l->bytes), &arena, &entry, NULL))); /* our own encoding */
     CHECK(entry.type == ENTRY_ISSUE && entry.issue.requests.count == 1);
     replica_issue(s->replica, l->ticket, entry.issue.generation, entry.issue.requests.items);
+}
+
+/* The state itself, for a session thread. */
+static void extract(struct server *s, const struct letter *request) {
+    struct letter *l = letter_new(WORKER_REPLY, request->ticket);
+    struct err err;
+    struct result r = request->kind == CORE_SURVEY
+                          ? recovery_core_survey(s->replica, &l->bytes, &err)
+                          : recovery_core_checkpoint(s->replica, &l->bytes, &err);
+    l->code = r.code;
+    if (!is_ok(r)) {
+        l->text = mem_strdup(err.text);
+    }
+    fill_position(s, &l->position);
+    post_reply(s, l);
+}
+
+/* The replica answers when the new epoch stands. */
+static void recover(struct server *s, const struct letter *l) {
+    struct err err;
+    struct result r = recovery_core_recover(s->replica, l->ticket, buf_span(&l->bytes), &err);
+    if (!is_ok(r)) {
+        answer(s, l, r, &err);
+    }
 }
 
 static void on_letter(void *data, struct letter *l) {
@@ -562,6 +604,13 @@ static void on_letter(void *data, struct letter *l) {
         break;
     case CORE_FETCH_FAILED:
         take_failure(s, l);
+        break;
+    case CORE_CHECKPOINT:
+    case CORE_SURVEY:
+        extract(s, l);
+        break;
+    case CORE_RECOVER:
+        recover(s, l);
         break;
     }
     letter_free(l);
@@ -615,6 +664,7 @@ static RESULT make_identity(struct server *s, struct err *err) {
     TRY(key_generate(KEY_P256, &id->key, err));
     key_spki(&id->key, &id->spki);
     id->cache = snp_cache_new();
+    id->desk = recovery_desk_new(id->host);
     id->id = replica_id_of(buf_span(&id->spki));
     TRY(cert_self_signed(&id->key, &s->certificate, err));
     struct tls_config tls = {.is_server = true,
@@ -674,6 +724,8 @@ static void stop(struct server *s) {
     s->identity.attester = NULL;
     snp_cache_free(s->identity.cache);
     s->identity.cache = NULL;
+    recovery_desk_free(s->identity.desk);
+    s->identity.desk = NULL;
     key_deinit(&s->identity.key);
     buf_deinit(&s->identity.spki);
     issuer_close(s->issuer);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "coordinator/scout.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 
@@ -28,6 +29,13 @@ static const struct session_request requests[] = {
     {API_PREPARE, true, false, NULL, session_prepare},
     {API_COMMIT, true, false, NULL, session_commit},
     {API_SET, true, false, NULL, session_set},
+    {API_CHECKPOINT, true, false, NULL, session_checkpoint},
+    {API_RECOVER, true, false, NULL, session_recover},
+    {API_RECOVER_DATA, true, false, NULL, session_recover_data},
+    {API_RECOVER_SHOW, true, false, NULL, session_recover_show},
+    {API_RECOVER_GIVE, true, false, NULL, session_recover_give},
+    {API_RECOVERIES, true, true, NULL, session_recoveries},
+    {API_RETIRE, true, false, NULL, session_retire},
     {API_CERTIFICATE, false, true, session_certificate_policy, session_certificate},
     {API_JOIN, false, true, session_join_policy, session_join},
     {API_FOUND_PREPARE, false, true, session_found_prepare_policy, session_found_prepare},
@@ -234,6 +242,10 @@ static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     worker_cancel(s->worker, s);
     session_set_free(s);
     session_founding_free(s);
+    session_checkpoint_free(s);
+    if (s->scout != NULL) {
+        scout_cancel(s->scout);
+    }
     attest_peer_deinit(&s->peer);
     manifest_deinit(&s->candidate);
     buf_deinit(&s->request);

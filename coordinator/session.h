@@ -25,6 +25,8 @@ enum session_phase { SESSION_IDLE, SESSION_BUSY, SESSION_AWAIT_EVIDENCE, SESSION
 
 struct set_job;
 struct founding;
+struct scout;
+struct sealed_file;
 
 struct session {
     struct worker *worker;
@@ -41,10 +43,12 @@ struct session {
     unsigned completions;    /* of it, so far */
     struct attest_peer peer; /* the peer's evidence, once accepted */
     bool is_peer_known;
-    struct manifest candidate; /* FOUND_PREPARE: what the peer was judged by */
-    bool is_first_start;       /* FOUND_START: this replica had not started before */
-    struct set_job *set;       /* session_set.c */
-    struct founding *founding; /* founding.h */
+    struct manifest candidate;  /* FOUND_PREPARE: what the peer was judged by */
+    bool is_first_start;        /* FOUND_START: this replica had not started before */
+    struct set_job *set;        /* session_set.c */
+    struct founding *founding;  /* session_found.c */
+    struct scout *scout;        /* session_recover.c: peers are being asked */
+    struct sealed_file *sealed; /* session_checkpoint.c: what is being fetched */
 };
 
 /* Ends the request: one reply, back to IDLE. */
@@ -81,6 +85,14 @@ void session_attest(struct session *s);  /* API_ATTEST_REQUEST */
 void session_history(struct session *s); /* session_read.c */
 void session_policy(struct session *s);
 void session_status(struct session *s);
+void session_recoveries(struct session *s);
+void session_checkpoint(struct session *s); /* session_checkpoint.c */
+void session_checkpoint_free(struct session *s);
+void session_retire(struct session *s);  /* session_retire.c */
+void session_recover(struct session *s); /* session_recover.c */
+void session_recover_data(struct session *s);
+void session_recover_show(struct session *s);
+void session_recover_give(struct session *s);
 void session_set(struct session *s); /* session_set.c */
 void session_put_policy(struct session *s, struct span body);
 void session_set_free(struct session *s);

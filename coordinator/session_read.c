@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "attest/snp_product.h"
 #include "coordinator/session.h"
 #include "lib/base/limits.h"
 
@@ -78,6 +79,102 @@ void session_policy(struct session *s) {
     }
 }
 
+/* --- Recoveries */
+
+static size_t size_of(const struct core_recovery *r) {
+    size_t bytes = 256; /* the fixed fields */
+    for (size_t i = 0; i < r->signature_count; i++) {
+        bytes += r->signatures[i].key.size + r->signatures[i].signature.size + 16;
+    }
+    return bytes;
+}
+
+static void fill_recovery(const struct core_recovery *r, struct arena *arena,
+                          struct api_recovery *out) {
+    const struct recovery *q = &r->recovery;
+    struct api_recovery_signature *s = arena_alloc(arena, (r->signature_count + 1) * sizeof *s);
+    for (size_t i = 0; i < r->signature_count; i++) {
+        s[i] = (struct api_recovery_signature){r->signatures[i].key, r->signatures[i].signature};
+    }
+    *out = (struct api_recovery){
+        .epoch = q->epoch,
+        .previous_epoch = q->previous_epoch,
+        .mode = q->mode,
+        .generation = q->generation,
+        .index = q->index,
+        .ledger_size = q->ledger_size,
+        .signatures = {r->signature_count == 0 ? NULL : s, r->signature_count},
+    };
+    memcpy(out->cluster, q->cluster, sizeof out->cluster);
+    memcpy(out->head, q->head, sizeof out->head);
+    memcpy(out->ledger_root, q->ledger_root, sizeof out->ledger_root);
+    memcpy(out->recipient, q->recipient, sizeof out->recipient);
+}
+
+static void fill_recoveries(const struct view *v, uint64_t from, struct arena *arena,
+                            struct api_recoveries_reply *out) {
+    struct api_recovery *items = arena_alloc(arena, (v->recovery_count + 1) * sizeof *items);
+    size_t count = 0;
+    size_t bytes = 0;
+    for (uint64_t i = from; i < v->recovery_count; i++) {
+        bytes += size_of(&v->recoveries[i]);
+        if (count > 0 && bytes > PAGE_BYTES) {
+            break;
+        }
+        fill_recovery(&v->recoveries[i], arena, &items[count++]);
+    }
+    out->count = v->recovery_count;
+    out->items = (struct wire_list){count == 0 ? NULL : items, count};
+}
+
+void session_recoveries(struct session *s) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct api_recoveries ask;
+    struct err err;
+    struct result r = wire_decode(&api_recoveries_type, buf_span(&s->request), &arena, &ask, &err);
+    if (!session_try(s, r, &err)) {
+        return;
+    }
+    struct api_recoveries_reply reply = {.from = ask.from};
+    const struct view *v = worker_view(s->worker);
+    if (v != NULL) {
+        fill_recoveries(v, ask.from, &arena, &reply);
+    }
+    session_reply(s, API_RECOVERIES_REPLY, &api_recoveries_reply_type, &reply);
+}
+
+/* --- Status */
+
+/* What a member's evidence in the log shows; judged when it was admitted. */
+static void fill_evidence(const struct core_member *m, struct arena *arena,
+                          struct api_member *out) {
+    struct evidence e;
+    struct snp_report report;
+    if (!is_ok(wire_decode(&evidence_type, m->member.evidence, arena, &e, NULL)) ||
+        !is_ok(snp_report_parse(e.report, &report, NULL, NULL))) {
+        return;
+    }
+    const char *product = snp_product_name(snp_product_of_report(&report));
+    out->product = arena_strndup(arena, product, strlen(product));
+    memcpy(out->measurement, report.measurement, sizeof out->measurement);
+    memcpy(out->chip_id, report.chip_id, sizeof out->chip_id);
+    memcpy(out->tcb, report.reported_tcb, sizeof out->tcb);
+}
+
+static void fill_members(const struct view *v, struct arena *arena,
+                         struct api_status_reply *status) {
+    struct api_member *members = status->members.items;
+    for (size_t i = 0; v != NULL && i < status->members.count; i++) {
+        for (size_t k = 0; k < v->member_count; k++) {
+            if (v->members[k].member.id == members[i].id) {
+                members[i].version = v->members[k].member.version;
+                fill_evidence(&v->members[k], arena, &members[i]);
+            }
+        }
+    }
+}
+
 static void on_status(void *owner, const struct letter *reply) {
     struct session *s = owner;
     struct err err;
@@ -90,6 +187,7 @@ static void on_status(void *owner, const struct letter *reply) {
     struct result r =
         wire_decode(&api_status_reply_type, buf_span(&reply->bytes), &arena, &status, &err);
     if (session_try(s, r, &err)) {
+        fill_members(worker_view(s->worker), &arena, &status);
         session_reply(s, API_STATUS_REPLY, &api_status_reply_type, &status);
     }
 }

@@ -336,8 +336,8 @@ static RESULT check_members(struct session *s, struct err *err) {
         }
     }
     ENSURE(names.size == 0, err, DENIED,
-           "members that do not satisfy this manifest: %.480s; keep them in it or retire them "
-           "first (the first one: %.400s)",
+           "members that do not satisfy this manifest: %.320s; keep them in it, or run `contrast "
+           "members retire NAME` for each first (the first one: %.400s)",
            buf_cstr(&names), first.text);
     return OK;
 }

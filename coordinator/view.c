@@ -38,6 +38,21 @@ static void copy_records(struct view *v, const struct core *core) {
     }
 }
 
+static void copy_recoveries(struct view *v, const struct core *core) {
+    const struct core_recovery *from = core_recoveries(core, &v->recovery_count);
+    v->recoveries = arena_alloc(&v->arena, (v->recovery_count + 1) * sizeof *from);
+    for (size_t i = 0; i < v->recovery_count; i++) {
+        size_t count = from[i].signature_count;
+        struct recovery_signature *to = arena_alloc(&v->arena, (count + 1) * sizeof *to);
+        for (size_t k = 0; k < count; k++) {
+            to[k].key = copy_span(&v->arena, from[i].signatures[k].key);
+            to[k].signature = copy_span(&v->arena, from[i].signatures[k].signature);
+        }
+        v->recoveries[i] = from[i];
+        v->recoveries[i].signatures = to;
+    }
+}
+
 static void copy_members(struct view *v, const struct core *core) {
     const struct core_member *members = core_members(core, &v->member_count);
     v->members = arena_alloc(&v->arena, (v->member_count + 1) * sizeof *members);
@@ -80,6 +95,7 @@ struct view *view_new(const struct core *core, struct span found) {
     memcpy(v->head, core_head(core), sizeof v->head);
     v->time = core_time(core);
     copy_records(v, core);
+    copy_recoveries(v, core);
     copy_members(v, core);
     if (v->generation > 0) {
         copy_manifest(v, core);

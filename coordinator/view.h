@@ -21,9 +21,11 @@ struct view {
     uint64_t epoch;
     uint64_t generation; /* 0 = no manifest yet */
     uint8_t head[32];
-    int64_t time;                /* entry time of the newest entry at publication */
-    struct manifest manifest;    /* valid when generation > 0 */
-    struct core_record *records; /* generation count; spans into `bytes` */
+    int64_t time;                     /* entry time of the newest entry at publication */
+    struct manifest manifest;         /* valid when generation > 0 */
+    struct core_record *records;      /* generation count; spans into `bytes` */
+    struct core_recovery *recoveries; /* spans into `arena` */
+    size_t recovery_count;
     struct core_member *members; /* spans and strings into `arena` */
     size_t member_count;
     struct buf root_cert; /* PEM */

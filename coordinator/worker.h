@@ -30,7 +30,7 @@ enum core_letter {
     CORE_STATUS,       /* nothing */
     CORE_PREPARE,      /* nothing */
     CORE_FOUND,        /* a FOUND entry */
-    CORE_JOIN,         /* generation u64be, head[32], struct api_join_reply */
+    CORE_JOIN,         /* generation u64be, epoch u64be, head[32], struct api_join_reply */
     CORE_JUDGED,       /* id u64be: this member's evidence holds (code OK) or not (text says why) */
     CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; for a client then its
                           address (asker.h); the reply's bytes are a
@@ -38,6 +38,17 @@ enum core_letter {
     CORE_LEARN,        /* a COLLATERAL entry: a certificate that proved a peer; no reply */
     CORE_FETCHED,      /* the same, of AMD's key service (endorse_source.h) */
     CORE_FETCH_FAILED, /* struct entry_endorsement; code, text, retry_ms */
+    CORE_CHECKPOINT,   /* nothing; the reply's bytes: struct core_extract, core_save_checkpoint */
+    CORE_SURVEY,       /* nothing; the same with the log's tail applied: what a survivor holds */
+    CORE_RECOVER,      /* size u64be of a state, the state, a RECOVER entry */
+};
+
+/* Where a state stands that the core thread hands out. Only between threads: as it lies in memory.
+ * Of `position`, what is not of the state (epoch, mode, recipient) is zero. */
+struct core_extract {
+    struct recovery position;
+    uint64_t last_term; /* of its last entry */
+    int64_t time;       /* unix seconds, as the cluster counts them */
 };
 
 /* Letters to a worker. */
@@ -59,7 +70,8 @@ struct server_identity {
     struct tls_context *server_tls; /* sessions; a client certificate is demanded */
     struct tls_context *client_tls;
     struct attester *attester;
-    struct snp_cache *cache; /* of the peers' certificate chains; for all threads */
+    struct snp_cache *cache;    /* of the peers' certificate chains; for all threads */
+    struct recovery_desk *desk; /* recovery sessions; for all threads */
 };
 
 struct worker;

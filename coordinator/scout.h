@@ -1,0 +1,34 @@
+/* Scout: looks whether a deployment lives elsewhere, before it is recovered here.
+ *
+ *   scout_start -> an attested session to each of CONTRAST_PEERS, all at once -> done, once
+ *
+ * Each peer is judged as a joiner would judge it: its chain of manifests must begin with an owner
+ * of this replica's own environment, its evidence must satisfy role coordinator of its newest
+ * manifest. Of those that pass and belong to the same cluster, one speaks against the recovery when
+ * a quorum confirmed its position to us just now, or when it is in an epoch above the state's.
+ *
+ * Best effort: the host can keep every peer from answering. So silence is consent here, and whoever
+ * has seen a newer epoch refuses the older one for ever (attest/client).
+ *
+ * On a worker's thread. SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_SCOUT_H
+#define CONTRAST_SCOUT_H
+
+#include "coordinator/worker.h"
+
+#define SCOUT_MS 4000 /* for all peers together */
+
+struct scout;
+
+/* OK: nobody who could be asked speaks against it. DENIED: `err` names the peer and what it showed.
+ * The scout is freed by itself. */
+typedef void (*scout_cb)(void *owner, struct result r, const struct err *err);
+
+/* `previous_epoch`: that of the state which is to go on. `done` is called later, once, unless it is
+ * canceled. */
+struct scout *scout_start(struct worker *w, const uint8_t cluster[32], uint64_t previous_epoch,
+                          void *owner, scout_cb done);
+/* `done` will not be called. */
+void scout_cancel(struct scout *s);
+
+#endif
