@@ -278,7 +278,7 @@ void bench_join(struct bench *b, const uint8_t head[32]) {
         const struct entry_member *m = &b->pods[i].member;
         peers[i] = (struct replica_peer){m->id, m->address, m->spki};
     }
-    struct replica_admission admission = {buf_span(&b->found), peers, 3, 1, {0}};
+    struct replica_admission admission = {buf_span(&b->found), peers, 3, 1, {0}, 1};
     memcpy(admission.head, head, sizeof admission.head);
     assert_true(is_ok(replica_join(b->pods[3].replica, &admission, NULL)));
     bench_run(b, 3000);
