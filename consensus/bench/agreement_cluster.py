@@ -1,7 +1,6 @@
-"""Processes of the consensus bench on loopback: replicas of bench-consensus, or members of etcd.
+"""Processes of the consensus bench on loopback: replicas of bench-consensus and their floor.
 
     with Replicas(program, 3) as r:  r.load(outstanding=16, size=256)  ->  {"rate": ..., "p50_us": ...}
-    with Etcd(peer, 3) as e:         e.load(...), e.failover(20)
 
 Everything that is started is ended by its id, and every wait has a bound.
 
@@ -12,10 +11,7 @@ import contextlib
 import json
 import os
 import selectors
-import shutil
-import socket
 import subprocess
-import tempfile
 import time
 
 from cluster import Failed
@@ -37,6 +33,9 @@ class Lines:
     def say(self, line):
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
+
+    def say_json(self, command):
+        self.say(json.dumps(command))
 
     def read(self, seconds):
         """The next line, or None when the time is over."""
@@ -75,7 +74,7 @@ class Lines:
 
 
 class Servers:
-    """What both kinds of servers have in common: children and the generator."""
+    """What replicas and floor have in common: children and the generator."""
 
     def __init__(self, program, log):
         self.program, self.log, self.children = program, log, []

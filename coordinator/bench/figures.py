@@ -5,6 +5,7 @@
     failover      kill -9 of the leader until the next certificate; peer: the same without a kill
     memory        VmRSS and VmHWM of every program
     attestation   fresh verifications a second, and one verifier's waiting (attestation.py)
+    consensus     commits a second without the product around them, beside etcd (agreement.py)
 
 Medians over repetitions, because the machine may be busy with other things: the load average at
 the beginning and at the end stands beside the figures.
@@ -17,6 +18,7 @@ import os
 import subprocess
 import time
 
+from agreement import consensus, print_consensus
 from attestation import attestation, print_attestation
 from cluster import MESH, REPLICAS, USER, Failed, address, wait_until
 from layers import layers, print_layers
@@ -259,6 +261,7 @@ FIGURES = {
 # These found their own, or need none.
 OWN_CLUSTER = {"attestation": (attestation, print_attestation),
                "attest": (attest, print_attest),
+               "consensus": (consensus, print_consensus),
                "layers": (layers, print_layers)}
 
 

@@ -1,4 +1,5 @@
-"""Measures a build: run.py [--quick] [--keep] [--output text|json] --build DIR [FIGURE...]
+"""Measures a build: run.py [--quick] [--keep] [--kills N] [--output text|json] --build DIR
+[FIGURE...]
 
 --check looks at the arguments alone. Exit 0: measured; 1: something failed, named on stderr; 2: usage. scripts/bench builds first.
 
@@ -10,7 +11,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.extend(os.path.join(HERE, "../..", folder) for folder in ("attest/bench", "cli/layer/bench"))
+sys.path.extend(os.path.join(HERE, "../..", folder) for folder in ("attest/bench", "cli/layer/bench", "consensus/bench"))
 
 from cluster import Cluster, Failed
 from figures import FIGURES, OWN_CLUSTER, as_json
@@ -37,7 +38,9 @@ def measure(options):
                 results[name] = FIGURES[name][0](cluster, options.quick, sys.stderr)
     for name in options.figures:
         if name in OWN_CLUSTER:
-            results[name] = OWN_CLUSTER[name][0](build, options.keep, options.quick, sys.stderr)
+            more = {"kills": options.kills} if name == "consensus" else {}
+            results[name] = OWN_CLUSTER[name][0](build, options.keep, options.quick, sys.stderr,
+                                                 **more)
     results["load_after"] = os.getloadavg()
     return results
 
@@ -58,6 +61,8 @@ def main():
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter repetitions")
     parser.add_argument("--keep", action="store_true", help="leave logs and workspace behind")
+    parser.add_argument("--kills", type=int, metavar="N",
+                        help="failovers of etcd in consensus, 0 to 1000 (default: 20)")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("figures", nargs="*", metavar="FIGURE",
                         help="of " + ", ".join(ALL) + " (default: all)")
@@ -65,6 +70,8 @@ def main():
     unknown = [f for f in options.figures if f not in ALL]
     if unknown:
         parser.error(f"no such figure: {unknown[0]}")
+    if options.kills is not None and not 0 <= options.kills <= 1000:
+        parser.error("--kills: want 0 to 1000")
     if options.check:
         return 0
     options.figures = options.figures or list(ALL)
