@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/checkpoint_file.h"
 #include "cli/deployment.h"
 #include "cli/founding.h"
 #include "cli/owner_key.h"
@@ -58,6 +59,7 @@ struct set_run {
     bool is_started; /* API_NEED came: from now on the server proposes it on its own */
     size_t next;     /* address to try first */
     bool already;
+    bool has_checkpoint; /* CHECKPOINT_FILE is of this set */
 };
 
 static void hang_up(struct set_run *run) {
@@ -426,6 +428,44 @@ static RESULT write_result(const struct set_run *run, const struct set_answer *a
     return workspace_write_cluster(dir, run->cluster, false, err);
 }
 
+/* ---- the checkpoint ---- */
+
+static RESULT keep_checkpoint(struct set_run *run, const struct dial_address *address,
+                              struct err *err) {
+    AUTO(checkpoint_file_deinit)
+    struct checkpoint_file file = {0};
+    TRY(connect_by(run, address, TRUST_BY_NEWEST, err));
+    TRY(trust_remember_epochs(&run->trust, &run->remote, err));
+    TRY(checkpoint_file_fetch(run->dial, &run->remote, &file, err));
+    return checkpoint_file_keep(&file, run->cli->workspace, err);
+}
+
+/* The manifest is set: that a checkpoint is missing fails nothing, but must be known. */
+static void fetch_checkpoint(struct set_run *run) {
+    struct err err = {0};
+    if (run->options.is_dry) {
+        return;
+    }
+    if (run->trust.own.share_owner_count == 0) {
+        log_warn("the manifest names no share owners: this deployment cannot be recovered when all "
+                 "replicas are lost (`contrast generate --add-seedshare-owner-key`)");
+        return;
+    }
+    run->options.is_new = false;
+    run->trust.has_last = run->trust.has_last && !run->is_founding;
+    run->trust.cluster.is_known = true;
+    memcpy(run->trust.cluster.id, run->cluster, sizeof run->cluster);
+    for (size_t i = 0; i < run->addresses.count; i++) {
+        if (is_ok(keep_checkpoint(run, &run->addresses.items[i], &err))) {
+            run->has_checkpoint = true;
+            return;
+        }
+    }
+    log_warn("no checkpoint was fetched (%s): run `contrast backup` as soon as you can, the one in "
+             "%s is older",
+             err.text, CHECKPOINT_FILE);
+}
+
 static void print_result(struct set_run *run) {
     char transition[65];
     char cluster[65];
@@ -433,10 +473,10 @@ static void print_result(struct set_run *run) {
     hex_encode(SPAN(run->cluster), cluster);
     if (run->cli->json) {
         cli_print_json(run->cli,
-                       json_pack("{s:b, s:b, s:b, s:s, s:I, s:s}", "set", !run->options.is_dry,
+                       json_pack("{s:b, s:b, s:b, s:s, s:I, s:s, s:b}", "set", !run->options.is_dry,
                                  "dry_run", run->options.is_dry, "already", run->already, "cluster",
                                  cluster, "generation", (json_int_t)run->generation, "transition",
-                                 transition));
+                                 transition, "checkpoint", run->has_checkpoint));
         return;
     }
     AUTO(buf_deinit)
@@ -447,6 +487,9 @@ static void print_result(struct set_run *run) {
                                     : "Manifest set successfully");
     buf_appendf(&text, "  generation  %" PRIu64 "\n  transition  %s\n  cluster     %s\n",
                 run->generation, transition, cluster);
+    if (run->has_checkpoint) {
+        buf_appendf(&text, "  checkpoint  %s\n", CHECKPOINT_FILE);
+    }
     cli_print_text(buf_span(&text));
 }
 
@@ -512,6 +555,7 @@ static RESULT set(struct set_run *run, int argc, char **argv, struct err *err) {
     TRY(parse_options(run, argc, argv, err));
     TRY(load_local(run, err));
     TRY(set_somewhere(run, &arena, err));
+    fetch_checkpoint(run);
     print_result(run);
     return OK;
 }

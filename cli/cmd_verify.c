@@ -272,6 +272,7 @@ static RESULT write_all(struct verify_run *run, struct err *err) {
     position_encode(&r->position, &position);
     TRY(write_policies(run, err));
     TRY(write_history(run, err));
+    TRY(trust_remember_epochs(&run->trust, r, err));
     TRY(workspace_write(dir, "verify/coordinator-root-ca.pem", span_str(r->history->root_ca_pem),
                         err));
     TRY(workspace_write(dir, "verify/mesh-ca.pem", span_str(r->history->mesh_ca_pem), err));
@@ -394,6 +395,12 @@ static void print_text(const struct verify_run *run, bool is_written) {
                     dial_text(run->dial));
         buf_appendf(&out, "✔ The active manifest is the expected one (generation %" PRIu64 ")\n",
                     p->generation);
+        if (p->epoch > 1) {
+            buf_appendf(&out,
+                        "✔ Epoch %" PRIu64 ": share owners brought the deployment back, see "
+                        "`contrast history`\n",
+                        p->epoch);
+        }
         buf_appendf(&out, "✔ A quorum confirmed it at index %" PRIu64 "\n", p->confirmed_index);
         buf_appendf(&out,
                     "✔ Wrote %zu manifests, %zu policies and the CA certificates to %s/verify\n"

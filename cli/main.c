@@ -9,6 +9,7 @@
 #include "cli/cmd_layer.h"
 #include "cli/cmd_measure.h"
 #include "cli/cmd_policy.h"
+#include "cli/cmd_recover.h"
 #include "cli/cmd_retire.h"
 #include "cli/cmd_set.h"
 #include "cli/cmd_sign.h"
@@ -25,6 +26,7 @@ static const struct cli_command COMMANDS[] = {
     {"status", cmd_status, "state and members of a cluster", CMD_STATUS_HELP},
     {"backup", cmd_backup, "a sealed checkpoint, for the day when all replicas are lost",
      CMD_BACKUP_HELP},
+    {"recover", cmd_recover, "bring back a deployment that lost its quorum", CMD_RECOVER_HELP},
     {"members retire", cmd_retire, "remove a replica from its cluster", CMD_RETIRE_HELP},
     {"members", cmd_members, "the members of a cluster", CMD_MEMBERS_HELP},
     {"history", cmd_history, "the manifests of a cluster and who signed them", CMD_HISTORY_HELP},

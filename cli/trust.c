@@ -14,6 +14,7 @@ void trust_deinit(struct trust *t) {
     buf_deinit(&t->bytes);
     manifest_deinit(&t->own);
     manifest_deinit(&t->pinned);
+    recoveries_deinit(&t->recoveries);
     arena_deinit(&t->arena);
 }
 
@@ -75,6 +76,7 @@ static RESULT load(const char *workspace, const char *given, bool is_needed, str
     TRY(load_own(workspace, given, is_needed, t, err));
     TRY(load_pinned(workspace, t, err));
     TRY(load_last(workspace, t, err));
+    TRY(recoveries_read(workspace, &t->recoveries, err));
     TRY(workspace_read_cluster(workspace, &t->cluster, err));
     size_t owners = t->own.owner_count + t->pinned.owner_count;
     size_t roots = count_roots(&t->own) + count_roots(&t->pinned);
@@ -173,12 +175,18 @@ static RESULT judge(const struct trust *t, struct dial *d, enum trust_by by, str
     const struct manifest *own = t->has_own ? &t->own : t->has_pinned ? &t->pinned : NULL;
     bool is_by_own = by == TRUST_BY_OWN || r->history->generation == 0;
     struct endorser endorser = {.workspace = t->workspace};
+    uint64_t seen = t->cluster.is_known ? recoveries_seen(&t->recoveries, t->cluster.id) : 0;
+    if (t->has_last && t->last.epoch > seen) {
+        seen = t->last.epoch;
+    }
     struct client_trust how = {
         .manifest = is_by_own ? own : NULL,
         .owner_digests = (const uint8_t(*)[32])t->owners,
         .owner_count = t->owner_count,
         .permitted_roots = (const uint8_t(*)[32])t->roots,
         .permitted_root_count = t->root_count,
+        .epoch_seen = seen,
+        .cluster_seen = t->cluster.is_known ? t->cluster.id : NULL,
         .at = host_unix_s(&host_system),
         .endorse = endorse,
         .endorser = &endorser,
@@ -195,4 +203,13 @@ struct result trust_judge(const struct trust *t, struct dial *d, enum trust_by b
                           struct remote *out, struct err *err) {
     struct result r = judge(t, d, by, out, err);
     return is_ok(r) ? r : err_wrap(r, err, "%s", dial_text(d));
+}
+
+struct result trust_remember_epochs(struct trust *t, const struct remote *r, struct err *err) {
+    const struct client_history *h = r->history;
+    if (h->recovery_count == 0 || recoveries_seen(&t->recoveries, h->cluster) >= h->epoch) {
+        return OK;
+    }
+    recoveries_add_seen(&t->recoveries, h->recoveries, h->recovery_count);
+    return recoveries_write(t->workspace, &t->recoveries, err);
 }

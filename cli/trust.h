@@ -11,6 +11,7 @@
 #define CONTRAST_TRUST_H
 
 #include "cli/dial.h"
+#include "cli/recoveries.h"
 #include "cli/workspace.h"
 #include "lib/manifest/transition.h"
 
@@ -23,7 +24,8 @@ struct trust {
     struct workspace_cluster cluster;
     struct position last; /* only with has_last */
     bool has_last;
-    uint8_t (*owners)[32]; /* in the arena */
+    struct recoveries recoveries; /* epochs that were verified or signed here */
+    uint8_t (*owners)[32];        /* in the arena */
     size_t owner_count;
     uint8_t (*roots)[32];
     size_t root_count;
@@ -46,6 +48,10 @@ struct remote {
     struct arena arena;
 };
 void remote_deinit(struct remote *r); /* accepts zeroed; before dial_close */
+
+/* Adds the recoveries of a judged history to verify/recoveries.json: the proof that older epochs
+ * are over. Writes nothing when it has them all. */
+RESULT trust_remember_epochs(struct trust *t, const struct remote *r, struct err *err);
 
 /* How to judge. */
 enum trust_by {

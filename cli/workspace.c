@@ -218,10 +218,10 @@ struct result position_compare(const struct position *old, const struct position
     if (now->epoch < old->epoch) {
         return behind(now, err, "epoch", now->epoch, old->epoch);
     }
+    TRY(compare_history(old, now, heads, err)); /* a recovery keeps the history */
     if (now->epoch > old->epoch) {
-        return OK; /* recovered: positions start anew, the owners' signatures stay */
+        return OK; /* its log and its ledger go on from where the share owners said */
     }
-    TRY(compare_history(old, now, heads, err));
     ENSURE(
         now->ledger_size != old->ledger_size || memcmp(now->ledger_root, old->ledger_root, 48) == 0,
         err, FORK, "ledger of %" PRIu64 " entries with another root than before", now->ledger_size);

@@ -80,7 +80,8 @@ RESULT position_decode(struct span json, struct position *out, struct err *err);
  * history, oldest first, now->generation of them.
  *
  * DIFFERS      another cluster
- * ROLLBACK     a confirmed position (epoch, index, ledger, generation) below `old`
+ * ROLLBACK     a confirmed position (epoch, generation; in one epoch also index, ledger) below
+ *              `old`: also when share owners brought back a checkpoint from before
  * FORK         the remembered transition is not in the history, or one ledger size has two roots
  * UNVERIFIABLE behind, but not confirmed: a replica that lags, which proves nothing */
 RESULT position_compare(const struct position *old, const struct position *now,

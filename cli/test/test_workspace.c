@@ -109,7 +109,14 @@ static void test_clusters_and_epochs(void **state) {
     p.is_confirmed = true;
     p.epoch = 2;
     p.confirmed_index = 1; /* a recovered cluster counts anew */
+    p.ledger_size = 1;
     assert_int_equal(compare(&p), ERR_OK);
+    p.generation = 1; /* but a manifest that was verified does not go away */
+    assert_int_equal(compare(&p), ERR_ROLLBACK);
+    p.generation = 2;
+    heads[1][0] ^= 1; /* nor becomes another one */
+    assert_int_equal(compare(&p), ERR_FORK);
+    heads[1][0] ^= 1;
 }
 
 static void test_position_reads_what_it_wrote(void **state) {
