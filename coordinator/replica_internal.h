@@ -109,7 +109,7 @@ struct replica {
     bool is_retire_proposed;
     uint64_t leave_since_ms; /* LEAVING since then */
     uint64_t leave_ms;       /* next look */
-    /* replica_propose.c */
+                             /* replica_propose.c */
     uint64_t next_sequence;
     struct pending *pending; /* in order of sequence */
     size_t pending_count;    /* requests of sessions, of all kinds */
@@ -167,19 +167,34 @@ void replica__retired(struct replica *r); /* its own row says leaving */
 void replica__left(struct replica *r);    /* LEAVING, and out of the configuration */
 void replica__leave_tick(struct replica *r);
 
+/* replica_confirm.c */
+void replica__tend_waiters(struct replica *r, uint64_t now);
+void replica__fail_waiters(struct replica *r, enum err_code code);
+void replica__read_asked(struct replica *r, uint64_t peer, struct span body);
+void replica__read_answered(struct replica *r, struct span body);
+void replica__progress(struct replica *r); /* something was applied: waiters may be done */
+/* Asks a quorum how far the log is, unless that is under way: replica__caught_up when it is
+ * applied here. */
+void replica__prove_caught_up(struct replica *r);
+
+/* replica_hash.c */
+void replica__hash_applied(struct replica *r, uint64_t index);
+void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
+
+/* replica_status.c */
+void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
+                          struct api_status_reply *out);
+
 /* replica_propose.c */
+void replica__reply_error(struct replica *r, uint64_t ticket, enum err_code code, const char *text);
+/* Whether a request may begin; else it is answered here. */
+bool replica__admit_request(struct replica *r, uint64_t ticket, bool is_read);
 void replica__applied(struct replica *r);          /* r->result is the newest */
 void replica__resend(struct replica *r, bool all); /* to the leader of now */
 void replica__propose_tick(struct replica *r);
 uint64_t replica__propose_deadline(const struct replica *r);
 void replica__fail_all(struct replica *r, enum err_code code, const char *text);
 void replica__forwarded(struct replica *r, uint64_t peer, struct span body);
-void replica__read_asked(struct replica *r, uint64_t peer, struct span body);
-void replica__read_answered(struct replica *r, struct span body);
-void replica__progress(struct replica *r); /* something was applied: waiters may be done */
-/* Asks a quorum how far the log is, unless that is under way: replica__caught_up when it is applied
- * here. */
-void replica__prove_caught_up(struct replica *r);
 /* Proposes for this replica itself: nobody waits. */
 void replica__propose_own(struct replica *r, enum entry_type type, void *body);
 
@@ -188,8 +203,6 @@ void replica__members_tick(struct replica *r);
 void replica__configured(struct replica *r, const struct node_member *members, size_t count);
 void replica__publish(struct replica *r);
 void replica__set_peers(struct replica *r);
-void replica__hash_applied(struct replica *r, uint64_t index);
-void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
 void replica__removed_received(struct replica *r, uint64_t peer, struct span body);
 void replica__link_changed(struct replica *r, uint64_t id, bool is_up);
 bool replica__may_admit(const struct replica *r, const struct entry_admit *admit);
@@ -199,7 +212,5 @@ size_t replica__voter_target(const struct replica *r); /* as many as founded the
 /* The voter to hand leadership to: linked, heard of, not leaving, furthest in the log; 0 = none. */
 uint64_t replica__fittest_follower(const struct replica *r);
 bool replica__is_linked(const struct replica *r, uint64_t id);
-void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
-                          struct api_status_reply *out);
 
 #endif

@@ -1,13 +1,10 @@
-/* Proposals and confirmations of a replica. See replica.h.
+/* Proposals of a replica. See replica.h.
  *
  *   propose -> pending -> leader's log (here, or by FORWARD) -> apply here -> reply
  *   issue   -> waiting -> one ISSUE entry for many, two entries in flight -> apply -> reply each
- *   confirm -> waiter  -> read round at the leader (here, or by READ) -> applied here -> reply
  *
  * What goes wrong: no leader, a lost frame, a new leader: a pending entry is sent again until it is
- * applied (once: the core knows its sequence) or its time is over, OUTCOME_UNKNOWN. A confirmation
- * without a quorum ends in NO_QUORUM.
- *
+ * applied (once: the core knows its sequence) or its time is over, OUTCOME_UNKNOWN. *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -20,7 +17,8 @@ static bool may_pass(enum err_code code) {
     return code == ERR_BUSY || code == ERR_UNAVAILABLE;
 }
 
-static void reply_error(struct replica *r, uint64_t ticket, enum err_code code, const char *text) {
+void replica__reply_error(struct replica *r, uint64_t ticket, enum err_code code,
+                          const char *text) {
     struct replica_reply reply = {
         .code = code, .text = text, .retry_ms = may_pass(code) ? REPLICA_AGAIN_MS : 0};
     r->io.reply(r->io.data, ticket, &reply);
@@ -35,7 +33,7 @@ static void free_pending(struct pending *p) {
 static void fail_pending(struct replica *r, struct pending *p, enum err_code code,
                          const char *text) {
     for (size_t i = 0; i < p->ticket_count; i++) {
-        reply_error(r, p->tickets[i], code, text);
+        replica__reply_error(r, p->tickets[i], code, text);
     }
     r->pending_count -= p->ticket_count;
     r->issues_in_flight -= p->is_issue ? 1 : 0;
@@ -48,7 +46,7 @@ static void answer_pending(struct replica *r, struct pending *p) {
     for (size_t i = 0; i < p->ticket_count; i++) {
         reply.issue = i;
         if (p->is_issue && r->result.code == ERR_OK && i >= r->result.issued_count) {
-            reply_error(r, p->tickets[i], ERR_OUTCOME_UNKNOWN, "issued before; ask again");
+            replica__reply_error(r, p->tickets[i], ERR_OUTCOME_UNKNOWN, "issued before; ask again");
             continue;
         }
         r->io.reply(r->io.data, p->tickets[i], &reply);
@@ -126,28 +124,29 @@ static void enqueue(struct replica *r, enum entry_type type, struct entry *entry
     dispatch(r, p);
 }
 
-static bool admit_request(struct replica *r, uint64_t ticket, bool is_read) {
+bool replica__admit_request(struct replica *r, uint64_t ticket, bool is_read) {
     if (r->node == NULL) {
-        reply_error(r, ticket, ERR_NOT_FOUNDED, "no manifest is set yet: run `contrast set`");
+        replica__reply_error(r, ticket, ERR_NOT_FOUNDED,
+                             "no manifest is set yet: run `contrast set`");
         return false;
     }
     if (replica__is_over(r)) {
-        reply_error(r, ticket, ERR_FROZEN, r->why.text);
+        replica__reply_error(r, ticket, ERR_FROZEN, r->why.text);
         return false;
     }
     if (r->state == REPLICA_LEAVING && !is_read) {
-        reply_error(r, ticket, ERR_UNAVAILABLE, "this replica leaves: ask another one");
+        replica__reply_error(r, ticket, ERR_UNAVAILABLE, "this replica leaves: ask another one");
         return false;
     }
     if (r->pending_count >= LIMIT_PENDING_REQUESTS) {
-        reply_error(r, ticket, ERR_BUSY, "too many requests wait for the leader");
+        replica__reply_error(r, ticket, ERR_BUSY, "too many requests wait for the leader");
         return false;
     }
     return true;
 }
 
 void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!admit_request(r, ticket, false)) {
+    if (!replica__admit_request(r, ticket, false)) {
         return;
     }
     AUTO(arena_deinit)
@@ -156,7 +155,8 @@ void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
     struct err err;
     struct result r2 = entry_decode(entry, &arena, &decoded, &err);
     if (!is_ok(r2) || decoded.type == ENTRY_FOUND) {
-        reply_error(r, ticket, ERR_MALFORMED, is_ok(r2) ? "FOUND is not proposed" : err.text);
+        replica__reply_error(r, ticket, ERR_MALFORMED,
+                             is_ok(r2) ? "FOUND is not proposed" : err.text);
         return;
     }
     uint64_t *tickets = mem_alloc(sizeof *tickets);
@@ -166,7 +166,7 @@ void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
 }
 
 void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!admit_request(r, ticket, false)) {
+    if (!replica__admit_request(r, ticket, false)) {
         return;
     }
     AUTO(arena_deinit)
@@ -175,11 +175,11 @@ void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
     struct err err;
     struct result r2 = entry_decode(entry, &arena, &decoded, &err);
     if (!is_ok(r2) || decoded.type != ENTRY_ADMIT) {
-        reply_error(r, ticket, ERR_MALFORMED, is_ok(r2) ? "not an ADMIT entry" : err.text);
+        replica__reply_error(r, ticket, ERR_MALFORMED, is_ok(r2) ? "not an ADMIT entry" : err.text);
         return;
     }
     if (!replica_name_is_free(r, decoded.admit.member.name, &decoded.admit.replaces)) {
-        reply_error(r, ticket, ERR_EXISTS, "the name belongs to a member that is alive");
+        replica__reply_error(r, ticket, ERR_EXISTS, "the name belongs to a member that is alive");
         return;
     }
     uint64_t *tickets = mem_alloc(sizeof *tickets);
@@ -231,7 +231,7 @@ static void flush_issues(struct replica *r) {
 
 void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
                    const struct entry_issue_request *request) {
-    if (!admit_request(r, ticket, false)) {
+    if (!replica__admit_request(r, ticket, false)) {
         return;
     }
     struct waiting_issue *w = mem_zalloc(sizeof *w);
@@ -251,7 +251,7 @@ static void fail_issues(struct replica *r, enum err_code code, const char *text)
     while (r->issues != NULL) {
         struct waiting_issue *w = r->issues;
         r->issues = w->next;
-        reply_error(r, w->ticket, code, text);
+        replica__reply_error(r, w->ticket, code, text);
         r->pending_count--;
         buf_deinit(&w->spki);
         mem_free(w);
@@ -298,183 +298,6 @@ void replica__forwarded(struct replica *r, uint64_t peer, struct span body) {
     err_ignore(node_submit(r->node, body, &index, &term, NULL), "the proposer sends it again");
 }
 
-/* --- Confirmations */
-
-/* Who asked for a read round: a waiter here (peer 0) or one at another member. */
-struct read_round {
-    struct replica *replica;
-    uint64_t peer;
-    uint64_t number;
-};
-
-static void finish_waiter(struct replica *r, struct waiter *w, enum err_code code) {
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct replica_reply reply = {.code = code, .index = w->index};
-    struct api_status_reply status;
-    if (w->kind == WAITER_LEARNER) {
-        mem_free(w);
-        if (code == ERR_OK) {
-            replica__caught_up(r);
-        }
-        return;
-    }
-    if (w->kind == WAITER_STATUS) {
-        replica__status_fill(r, code == ERR_OK, &arena, &status);
-        reply.code = ERR_OK;
-        reply.status = &status;
-    } else if (code != ERR_OK) {
-        reply.text = err_text(code);
-    }
-    r->pending_count--;
-    r->io.reply(r->io.data, w->ticket, &reply);
-    mem_free(w);
-}
-
-static struct waiter **find_waiter(struct replica *r, uint64_t number) {
-    struct waiter **at = &r->waiters;
-    while (*at != NULL && (*at)->number != number) {
-        at = &(*at)->next;
-    }
-    return at;
-}
-
-static void take_confirmation(struct replica *r, uint64_t number, enum err_code code,
-                              uint64_t index) {
-    struct waiter **at = find_waiter(r, number);
-    struct waiter *w = *at;
-    if (w == NULL || w->is_confirmed) {
-        return;
-    }
-    if (code == ERR_OK) {
-        w->is_confirmed = true;
-        w->index = index;
-        replica__progress(r);
-    } else if (code == ERR_NO_QUORUM || code == ERR_CANCELED) {
-        *at = w->next;
-        finish_waiter(r, w, ERR_NO_QUORUM);
-    } else {
-        w->asked_ms = 0; /* not the leader any more, or not ready to be: asked again at a tick */
-    }
-}
-
-static void on_read(void *data, struct result result, uint64_t index) {
-    struct read_round *round = data;
-    struct replica *r = round->replica;
-    if (round->peer == 0) {
-        take_confirmation(r, round->number, result.code, index);
-    } else {
-        uint8_t body[24];
-        store_u64be(body, round->number);
-        store_u64be(body + 8, (uint64_t)result.code);
-        store_u64be(body + 16, index);
-        r->io.send(r->io.data, round->peer, REPLICA_READ_REPLY, SPAN(body));
-    }
-    mem_free(round);
-}
-
-static bool start_round(struct replica *r, uint64_t peer, uint64_t number) {
-    struct read_round *round = mem_alloc(sizeof *round);
-    *round = (struct read_round){r, peer, number};
-    if (!is_ok(node_read(r->node, on_read, round, NULL))) {
-        mem_free(round);
-        return false;
-    }
-    return true;
-}
-
-static void ask(struct replica *r, struct waiter *w) {
-    uint64_t leader = replica_leader(r);
-    w->asked_ms = 0;
-    if (replica_is_leader(r)) {
-        w->asked_ms = start_round(r, 0, w->number) ? replica_now(r) : 0;
-    } else if (leader != 0 && replica__is_linked(r, leader)) {
-        uint8_t body[8];
-        store_u64be(body, w->number);
-        r->io.send(r->io.data, leader, REPLICA_READ, SPAN(body));
-        w->asked_ms = replica_now(r);
-    }
-}
-
-static void wait_for(struct replica *r, uint64_t ticket, enum waiter_kind kind) {
-    struct waiter *w = mem_zalloc(sizeof *w);
-    *w = (struct waiter){.kind = kind,
-                         .ticket = ticket,
-                         .number = r->next_number++,
-                         .deadline_ms = replica_now(r) + REPLICA_READ_MS,
-                         .next = r->waiters};
-    r->waiters = w;
-    r->pending_count += kind == WAITER_LEARNER ? 0 : 1;
-    ask(r, w);
-}
-
-void replica__prove_caught_up(struct replica *r) {
-    for (const struct waiter *w = r->waiters; w != NULL; w = w->next) {
-        if (w->kind == WAITER_LEARNER) {
-            return;
-        }
-    }
-    wait_for(r, 0, WAITER_LEARNER);
-}
-
-void replica_confirm(struct replica *r, uint64_t ticket) {
-    if (admit_request(r, ticket, true)) {
-        wait_for(r, ticket, WAITER_CONFIRM);
-    }
-}
-
-void replica_status(struct replica *r, uint64_t ticket) {
-    if (r->node != NULL && !replica__is_over(r)) {
-        if (admit_request(r, ticket, true)) {
-            wait_for(r, ticket, WAITER_STATUS);
-        }
-        return;
-    }
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct api_status_reply status;
-    replica__status_fill(r, false, &arena, &status);
-    struct replica_reply reply = {.code = ERR_OK, .status = &status};
-    r->io.reply(r->io.data, ticket, &reply);
-}
-
-void replica__read_asked(struct replica *r, uint64_t peer, struct span body) {
-    if (body.size != 8) {
-        log_warn("read request of %zu bytes from replica %llu", body.size,
-                 (unsigned long long)peer);
-        return;
-    }
-    if (!start_round(r, peer, load_u64be(body.data))) {
-        uint8_t reply[24];
-        memcpy(reply, body.data, 8);
-        store_u64be(reply + 8, (uint64_t)ERR_NOT_LEADER);
-        store_u64be(reply + 16, 0);
-        r->io.send(r->io.data, peer, REPLICA_READ_REPLY, SPAN(reply));
-    }
-}
-
-void replica__read_answered(struct replica *r, struct span body) {
-    if (body.size == 24) {
-        take_confirmation(r, load_u64be(body.data),
-                          err_from_wire((unsigned)(load_u64be(body.data + 8) & 0xffff)),
-                          load_u64be(body.data + 16));
-    }
-}
-
-void replica__progress(struct replica *r) {
-    uint64_t applied = replica_applied(r);
-    struct waiter **at = &r->waiters;
-    while (*at != NULL) {
-        struct waiter *w = *at;
-        if (w->is_confirmed && w->index <= applied) {
-            *at = w->next;
-            finish_waiter(r, w, ERR_OK);
-        } else {
-            at = &w->next;
-        }
-    }
-}
-
 /* --- Time */
 
 static void expire_pending(struct replica *r, uint64_t now) {
@@ -491,22 +314,6 @@ static void expire_pending(struct replica *r, uint64_t now) {
     }
 }
 
-static void tend_waiters(struct replica *r, uint64_t now) {
-    struct waiter **at = &r->waiters;
-    while (*at != NULL) {
-        struct waiter *w = *at;
-        if (now >= w->deadline_ms) {
-            *at = w->next;
-            finish_waiter(r, w, ERR_NO_QUORUM);
-            continue;
-        }
-        if (!w->is_confirmed && (w->asked_ms == 0 || now - w->asked_ms >= REPLICA_RESEND_MS)) {
-            ask(r, w);
-        }
-        at = &w->next;
-    }
-}
-
 void replica__propose_tick(struct replica *r) {
     if (r->pending == NULL && r->waiters == NULL && r->issues == NULL) {
         return;
@@ -515,7 +322,7 @@ void replica__propose_tick(struct replica *r) {
     r->tended_ms = now;
     replica__progress(r);
     expire_pending(r, now);
-    tend_waiters(r, now);
+    replica__tend_waiters(r, now);
     replica__resend(r, false);
     flush_issues(r);
 }
@@ -536,9 +343,5 @@ void replica__fail_all(struct replica *r, enum err_code code, const char *text) 
         }
     }
     fail_issues(r, code, text);
-    while (r->waiters != NULL) {
-        struct waiter *w = r->waiters;
-        r->waiters = w->next;
-        finish_waiter(r, w, code);
-    }
+    replica__fail_waiters(r, code);
 }
