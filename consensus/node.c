@@ -400,6 +400,7 @@ void node__settle(struct node *node) {
     }
     node->is_settling = true;
     node__gone_check(node);
+    node__transfer_check(node);
     while (node->health == ERR_OK &&
            (node__tell_role(node) || node__settle_barrier(node) || node__snapshot_load(node) ||
             apply_next(node) || node__snapshot_take(node))) {
@@ -419,6 +420,7 @@ uint64_t node_deadline(const struct node *node) {
         return node->now_ms;
     }
     uint64_t own = MIN(node__read_deadline(node), node__snapshot_deadline(node));
+    own = MIN(own, node__transfer_deadline(node));
     return MIN(own, node->raft_deadline_ms);
 }
 
@@ -455,7 +457,7 @@ RESULT node_submit(struct node *node, struct span command, uint64_t *index, uint
     ENSURE(command.size > 0 && command.size <= LIMIT_ENTRY, err, TOO_LARGE,
            "command of %zu bytes, want 1..%d", command.size, LIMIT_ENTRY);
     ENSURE(node__is_leader(node), err, NOT_LEADER, "this replica does not lead");
-    ENSURE(raft_transferee(&node->raft) == 0, err, UNAVAILABLE, "leadership is being transferred");
+    ENSURE(!node__is_transferring(node), err, UNAVAILABLE, "leadership is being transferred");
     uint64_t waiting =
         node_log_bytes_after(&node->log, raft_commit_index(&node->raft)) + node->batch_bytes;
     ENSURE(waiting + command.size <= LIMIT_UNCOMMITTED, err, BUSY,

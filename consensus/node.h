@@ -47,8 +47,9 @@ struct node_io {
     void (*snapshot_save)(void *data, struct buf *out);
     /* Replaces the whole state. A failure freezes the node. */
     RESULT (*snapshot_load)(void *data, struct span bytes, uint64_t index, struct err *err);
-    /* Role, term or known leader (0: none) changed. Away from leader: the outcome of every
-     * submitted command that was not applied yet is unknown. Comes before later applies. */
+    /* Role, term or known leader (0: none) changed, or a transfer was given up. Away from leader:
+     * the outcome of every submitted command that was not applied yet is unknown. Comes before
+     * later applies. */
     void (*role_changed)(void *data, enum node_role role, uint64_t term, uint64_t leader);
 };
 
@@ -138,8 +139,11 @@ RESULT node_read(struct node *node, node_read_cb cb, void *data, struct err *err
 RESULT node_add_standby(struct node *node, uint64_t id, struct err *err);
 RESULT node_promote(struct node *node, uint64_t id, struct err *err);
 RESULT node_remove(struct node *node, uint64_t id, struct err *err);
-/* Hands leadership to voter `id`, or with 0 to the most up-to-date one. OK: started; role_changed
- * tells. Gives up by itself after an election timeout. */
+/* Hands leadership to voter `id`, or with 0 to the one that has most of those that answer (the
+ * better choice, if any will do). OK: started; submits are UNAVAILABLE until role_changed. If it
+ * does not take over in half an election timeout, or is reported gone, this replica leads on, and
+ * role_changed comes with what it said before. UNAVAILABLE when the voter was silent for so long,
+ * or lacks entries that only a snapshot holds. */
 RESULT node_transfer(struct node *node, uint64_t id, struct err *err);
 
 /* Stops for good, keeps memory; `why` for node_health. Pending reads get CANCELED. */

@@ -20,7 +20,8 @@ bool node_is_settled(const struct node *node) {
 bool node_is_changing(const struct node *node) {
     const struct raft *r = &node->raft;
     return r->configuration_uncommitted_index != 0 ||
-           (node__is_leader(node) && (r->leader_state.promotee_id != 0 || raft_transferee(r) != 0));
+           (node__is_leader(node) && r->leader_state.promotee_id != 0) ||
+           node__is_transferring(node);
 }
 
 /* For rule R2 and for reads: a leader commits an entry of its own at once. The library submits one
@@ -41,18 +42,19 @@ static RESULT ensure_own_term(const struct node *node, struct err *err) {
     return OK;
 }
 
-static RESULT ensure_may_change(const struct node *node, struct err *err) {
+RESULT node__ensure_may_change(const struct node *node, struct err *err) {
     const struct raft *r = &node->raft;
     TRY(node__ensure_working(node, err));
     ENSURE(node__is_leader(node), err, NOT_LEADER, "this replica does not lead");
     TRY(ensure_own_term(node, err));
     ENSURE(r->configuration_uncommitted_index == 0, err, UNAVAILABLE,
            "another membership change is not committed yet, retry");
-    ENSURE(raft_transferee(r) == 0, err, UNAVAILABLE, "leadership is being transferred, retry");
+    ENSURE(!node__is_transferring(node), err, UNAVAILABLE,
+           "leadership is being transferred, retry");
     return OK;
 }
 
-static RESULT ensure_no_catch_up(const struct node *node, struct err *err) {
+RESULT node__ensure_no_catch_up(const struct node *node, struct err *err) {
     uint64_t promotee = node->raft.leader_state.promotee_id;
     ENSURE(promotee == 0, err, UNAVAILABLE, "member %" PRIu64 " is catching up, retry", promotee);
     return OK;
@@ -72,8 +74,8 @@ static RESULT submit_config(struct node *node, const struct node_config *config,
 RESULT node_add_standby(struct node *node, uint64_t id, struct err *err) {
     struct node_config config;
     ENSURE(id > 0 && id <= INT64_MAX, err, INVALID, "node id %" PRIu64, id);
-    TRY(ensure_may_change(node, err));
-    TRY(ensure_no_catch_up(node, err));
+    TRY(node__ensure_may_change(node, err));
+    TRY(node__ensure_no_catch_up(node, err));
     node_config_from_raft(&node->raft.configuration, &config);
     ENSURE(node_config_find(&config, id) == NULL, err, EXISTS, "%" PRIu64 " is a member", id);
     ENSURE(config.count < LIMIT_MEMBERS, err, INVALID, "%zu members, limit %d", config.count,
@@ -90,7 +92,7 @@ static RESULT ensure_may_catch_up(const struct node *node, const struct node_mem
         return OK;
     }
     ENSURE(member->role == NODE_STANDBY, err, EXISTS, "%" PRIu64 " votes already", member->id);
-    return ensure_no_catch_up(node, err);
+    return node__ensure_no_catch_up(node, err);
 }
 
 /* The library looks at a standby's progress only when it acknowledges something new: a log at rest
@@ -117,7 +119,7 @@ static RESULT start_catch_up(struct node *node, uint64_t id, struct err *err) {
 RESULT node_promote(struct node *node, uint64_t id, struct err *err) {
     struct node_config config;
     int status = RAFT_CATCH_UP_NONE;
-    TRY(ensure_may_change(node, err));
+    TRY(node__ensure_may_change(node, err));
     node_config_from_raft(&node->raft.configuration, &config);
     const struct node_member *member = node_config_find(&config, id);
     ENSURE(member != NULL, err, NOT_FOUND, "%" PRIu64 " is not a member", id);
@@ -130,7 +132,7 @@ RESULT node_promote(struct node *node, uint64_t id, struct err *err) {
         return start_catch_up(node, id, err);
     }
     ENSURE(member->role == NODE_STANDBY, err, EXISTS, "%" PRIu64 " votes already", id);
-    TRY(ensure_no_catch_up(node, err));
+    TRY(node__ensure_no_catch_up(node, err));
     ENSURE(node_config_voters(&config) <= LIMIT_VOTERS, err, INVALID, "too many voters");
     config.members[member - config.members].role = NODE_VOTER;
     return submit_config(node, &config, err);
@@ -146,8 +148,8 @@ static RESULT ensure_leader_stays(const struct node *node, uint64_t id, struct e
 
 RESULT node_remove(struct node *node, uint64_t id, struct err *err) {
     struct node_config config;
-    TRY(ensure_may_change(node, err));
-    TRY(ensure_no_catch_up(node, err));
+    TRY(node__ensure_may_change(node, err));
+    TRY(node__ensure_no_catch_up(node, err));
     node_config_from_raft(&node->raft.configuration, &config);
     const struct node_member *member = node_config_find(&config, id);
     ENSURE(member != NULL, err, NOT_FOUND, "%" PRIu64 " is not a member", id);
@@ -157,22 +159,4 @@ RESULT node_remove(struct node *node, uint64_t id, struct err *err) {
     memmove(&config.members[at], &config.members[at + 1],
             (config.count - at) * sizeof config.members[0]);
     return submit_config(node, &config, err);
-}
-
-RESULT node_transfer(struct node *node, uint64_t id, struct err *err) {
-    struct node_config config;
-    TRY(ensure_may_change(node, err));
-    TRY(ensure_no_catch_up(node, err));
-    node_config_from_raft(&node->raft.configuration, &config);
-    const struct node_member *member = node_config_find(&config, id);
-    ENSURE(id == 0 || (member != NULL && member->role == NODE_VOTER), err, NOT_FOUND,
-           "%" PRIu64 " is not a voter", id);
-    ENSURE(id != node->id, err, INVALID, "this replica leads already");
-    ENSURE(node_config_voters(&config) > 1, err, INVALID, "there is no other voter");
-    struct raft_event event = {.type = RAFT_TRANSFER};
-    event.transfer.server_id = id;
-    node__clock(node);
-    int rv = node__turn(node, &event);
-    ENSURE(rv == 0, err, UNAVAILABLE, "transfer: %s", raft_strerror(rv));
-    return OK;
 }

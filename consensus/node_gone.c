@@ -58,6 +58,7 @@ void node_leader_gone(struct node *node, uint64_t peer) {
         node->gone_report = peer;
         return;
     }
+    node__transfer_gone(node, peer);
     if (!node->started || node->health != ERR_OK || node_role(node) != NODE_FOLLOWER || peer == 0 ||
         node_leader(node) != peer) {
         return;

@@ -6,6 +6,7 @@
  *   node_change.c    membership: R2 gate, P1 leader stays a voter, P2 standbys, P5 catch-up
  *   node_snapshot.c  taking, sending in chunks, assembling, installing
  *   node_read.c      linearizable reads
+ *   node_transfer.c  leadership to another voter
  *   node_gone.c      an early election when the leader's process is known to be gone
  *   node_epoch.c     the beginning of a new log with an old state, and the end of a log
  *
@@ -137,6 +138,8 @@ struct node {
     bool is_concluded;
     unsigned gone_campaigns; /* early timers since gone_since_ms */
     uint64_t gone_since_ms;
+    uint64_t transfer_to; /* leader: this voter shall lead; 0: none */
+    uint64_t transfer_term, transfer_until_ms;
     uint64_t gone_report; /* a peer reported from inside `send`; 0: none */
 
     enum node_role told_role;
@@ -203,6 +206,14 @@ void node__snapshot_resume(struct node *node, struct node_peer *peer);
 
 /* node_change.c */
 bool node__settle_barrier(struct node *node); /* true: submitted one */
+RESULT node__ensure_may_change(const struct node *node, struct err *err);
+RESULT node__ensure_no_catch_up(const struct node *node, struct err *err);
+
+/* node_transfer.c */
+bool node__is_transferring(const struct node *node);
+void node__transfer_check(struct node *node); /* after every step */
+void node__transfer_gone(struct node *node, uint64_t peer);
+uint64_t node__transfer_deadline(const struct node *node);
 
 /* node_gone.c */
 void node__gone_check(struct node *node); /* after every step */
