@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Computes every value of docs/vectors again from its inputs, with hashlib alone.
+"""Computes every value of docs/vectors again from its inputs, with the standard library alone.
 
     check_vectors.py [FOLDER]      default docs/vectors
 
@@ -172,9 +172,262 @@ def check_transition(doc):
         previous = v["transition"]
 
 
+# --- RSA: RFC 8017, sections 5, 7.1, 8.1, 9.1 and appendix B.2.1
+
+def der(data):
+    """One DER value of `data`: tag, content, what follows."""
+    size, at = data[1], 2
+    if size & 0x80:
+        at += size & 0x7f
+        size = int.from_bytes(data[2:at], "big")
+    return data[0], data[at:at + size], data[at + size:]
+
+
+def der_integers(sequence):
+    tag, rest, _ = der(sequence)
+    assert tag == 0x30
+    numbers = []
+    while rest:
+        tag, content, rest = der(rest)
+        assert tag == 2
+        numbers.append(int.from_bytes(content, "big"))
+    return numbers
+
+
+def der_value(tag, content):
+    size = len(content)
+    if size < 128:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def der_integer(n):
+    return der_value(2, n.to_bytes(n.bit_length() // 8 + 1, "big"))
+
+
+def pkcs8(data):
+    """n, e, d of an RSA key in PrivateKeyInfo (RFC 5208)."""
+    _, content, _ = der(data)
+    _, _, content = der(content)  # version
+    _, _, content = der(content)  # algorithm
+    tag, content, _ = der(content)
+    assert tag == 4
+    return der_integers(content)[1:4]
+
+
+def pkcs1(n, e):
+    return der_value(0x30, der_integer(n) + der_integer(e))
+
+
+def mgf1(name, seed, size):
+    out = b""
+    for counter in range(size // hashlib.new(name).digest_size + 1):
+        out += hashlib.new(name, seed + struct.pack(">I", counter)).digest()
+    return out[:size]
+
+
+def xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def pss_is_valid(n, e, message, signature, name="sha384", salt=48):
+    size = (n.bit_length() + 7) // 8
+    if len(signature) != size:
+        return False
+    encoded = pow(int.from_bytes(signature, "big"), e, n).to_bytes(size, "big")
+    digest = hashlib.new(name, message).digest()
+    masked, tail = encoded[:size - len(digest) - 1], encoded[size - len(digest) - 1:]
+    block = xor(masked, mgf1(name, tail[:-1], len(masked)))
+    block = bytes([block[0] & 0x7f]) + block[1:]  # the modulus has a multiple of 8 bits
+    padding = bytes(len(block) - salt - 1) + b"\x01"
+    wanted = hashlib.new(name, bytes(8) + digest + block[-salt:]).digest()
+    return tail == wanted + b"\xbc" and block[:-salt] == padding and masked[0] < 0x80
+
+
+def oaep_open(n, d, sealed, label):
+    size = (n.bit_length() + 7) // 8
+    encoded = pow(int.from_bytes(sealed, "big"), d, n).to_bytes(size, "big")
+    seed = xor(encoded[1:33], mgf1("sha256", encoded[33:], 32))
+    block = xor(encoded[33:], mgf1("sha256", seed, size - 33))
+    assert encoded[0] == 0 and block[:32] == hashlib.sha256(label).digest()
+    return block[32:].lstrip(b"\x00")[1:]
+
+
+# --- Recoveries
+
+def check_recovery(doc):
+    for i, v in enumerate(doc["recoveries"]):
+        data = b"contrast-recovery-v1\x00" + bytes.fromhex(v["cluster"])
+        data += struct.pack(">QQBQ", v["epoch"], v["previous_epoch"], v["mode"], v["generation"])
+        data += bytes.fromhex(v["head"]) + struct.pack(">QQ", v["index"], v["ledger_size"])
+        data += bytes.fromhex(v["ledger_root"]) + bytes.fromhex(v["recipient"])
+        digest = hashlib.sha256(data).digest()
+        expect(f"recovery {i}", digest.hex(), v["recovery"])
+        expect(f"signed bytes {i}", (b"contrast-recover-v1\x00" + digest).hex(),
+               v["signed_bytes"])
+    for v in doc["signatures"]:
+        n, e = der_integers(bytes.fromhex(v["key"]))
+        message, signature = bytes.fromhex(v["signed_bytes"]), bytes.fromhex(v["signature"])
+        expect("RSA-PSS", pss_is_valid(n, e, message, signature), True)
+        expect("RSA-PSS, changed", pss_is_valid(n, e, message + b"x", signature), False)
+
+
+# --- GF(256), Shamir, AES-256 (FIPS 197), GCM (NIST SP 800-38D)
+
+def gf_multiply(a, b):
+    product = 0
+    for bit in range(8):
+        if b >> bit & 1:
+            product ^= a << bit
+    for bit in range(14, 7, -1):
+        if product >> bit & 1:
+            product ^= 0x11b << (bit - 8)
+    return product
+
+
+INVERSE = [0] + [next(b for b in range(256) if gf_multiply(a, b) == 1) for a in range(1, 256)]
+
+
+def join_shares(shares):
+    secret = bytes(32)
+    for share in shares:
+        weight = 1
+        for other in shares:
+            if other[0] != share[0]:
+                factor = gf_multiply(other[0], INVERSE[other[0] ^ share[0]])
+                weight = gf_multiply(weight, factor)
+        secret = xor(secret, bytes(gf_multiply(weight, y) for y in share[1:]))
+    return secret
+
+
+def make_sbox():
+    box = []
+    for a in range(256):
+        b = INVERSE[a]
+        box.append(0x63 ^ b ^ (b << 1 | b >> 7) & 255 ^ (b << 2 | b >> 6) & 255
+                   ^ (b << 3 | b >> 5) & 255 ^ (b << 4 | b >> 4) & 255)
+    return box
+
+
+SBOX = make_sbox()
+
+
+def aes_round_keys(key):
+    words = [key[i:i + 4] for i in range(0, 32, 4)]
+    constant = 1
+    for i in range(8, 60):
+        word = words[i - 1]
+        if i % 8 == 0:
+            word = bytes(SBOX[b] for b in word[1:] + word[:1])
+            word = bytes([word[0] ^ constant]) + word[1:]
+            constant = gf_multiply(constant, 2)
+        elif i % 8 == 4:
+            word = bytes(SBOX[b] for b in word)
+        words.append(xor(words[i - 8], word))
+    return [b"".join(words[i:i + 4]) for i in range(0, 60, 4)]
+
+
+def aes(round_keys, block):
+    state = xor(block, round_keys[0])
+    for number in range(1, 15):
+        state = [SBOX[state[(i + 4 * (i % 4)) % 16]] for i in range(16)]
+        if number < 14:
+            mixed = []
+            for c in range(0, 16, 4):
+                for r in range(4):
+                    a, b, d, e = (state[c + (r + k) % 4] for k in range(4))
+                    mixed.append(gf_multiply(2, a) ^ gf_multiply(3, b) ^ d ^ e)
+            state = mixed
+        state = xor(state, round_keys[number])
+    return state
+
+
+def ghash(key, data):
+    h = int.from_bytes(key, "big")
+    y = 0
+    for at in range(0, len(data), 16):
+        x = y ^ int.from_bytes(data[at:at + 16], "big")
+        y, v = 0, h
+        for bit in range(127, -1, -1):
+            if x >> bit & 1:
+                y ^= v
+            v = v >> 1 ^ (0xe1 << 120 if v & 1 else 0)
+    return y.to_bytes(16, "big")
+
+
+def gcm_open(key, nonce, before, sealed):
+    keys = aes_round_keys(key)
+    payload, tag = sealed[:-16], sealed[-16:]
+    blocks = (len(payload) + 15) // 16
+    stream = b"".join(aes(keys, nonce + struct.pack(">I", i + 2)) for i in range(blocks))
+    data = before + bytes(-len(before) % 16) + payload + bytes(-len(payload) % 16)
+    data += struct.pack(">QQ", 8 * len(before), 8 * len(payload))
+    digest = ghash(aes(keys, bytes(16)), data)
+    is_good = xor(digest, aes(keys, nonce + b"\0\0\0\1")) == tag
+    return xor(payload, stream) if is_good else None
+
+
+# --- Checkpoint files
+
+HEADER = ("file_id cluster epoch index term time generation head ledger_size ledger_root threshold "
+          "shares nonce size").split()
+
+
+def unpack(data):
+    """One value of section 3, and what follows."""
+    tag = data[0]
+    if tag < 0x80:
+        return tag, data[1:]
+    if 0xcc <= tag <= 0xcf:
+        size = 1 << (tag - 0xcc)
+        return int.from_bytes(data[1:1 + size], "big"), data[1 + size:]
+    if 0xc4 <= tag <= 0xc6:
+        at = 1 + (1 << (tag - 0xc4))
+        size = int.from_bytes(data[1:at], "big")
+        return data[at:at + size], data[at + size:]
+    assert 0x90 <= tag < 0xa0 or tag == 0xdc
+    count, data = (tag & 15, data[1:]) if tag != 0xdc else (
+        int.from_bytes(data[1:3], "big"), data[3:])
+    items = []
+    for _ in range(count):
+        item, data = unpack(data)
+        items.append(item)
+    return items, data
+
+
+def check_checkpoint(doc):
+    file = bytes.fromhex(doc["file"])
+    expect("checkpoint: magic and version", file[:8], b"CHKP\0\0\0\1")
+    before = 12 + int.from_bytes(file[8:12], "big")
+    values, rest = unpack(file[12:before])
+    expect("checkpoint: bytes behind the header", rest, b"")
+    expect("checkpoint: header", pack(values), file[12:before])
+    header = dict(zip(HEADER, values))
+    expect("checkpoint: size", len(file), before + header["size"] + 16)
+    shares = []
+    for i, (owner, commitment, sealed) in enumerate(header["shares"]):
+        n, e, d = pkcs8(bytes.fromhex(doc[f"key_{i + 1}"]))
+        expect(f"share {i}: owner", hashlib.sha256(pkcs1(n, e)).digest(), owner)
+        label = b"contrast-share-v1\x00" + header["file_id"]
+        share = oaep_open(n, d, sealed, label)
+        expect(f"share {i}", share.hex(), doc[f"share_{i + 1}"])
+        expect(f"share {i}: number", share[0], i + 1)
+        expect(f"share {i}: commitment", hashlib.sha256(label + share).digest(), commitment)
+        shares.append(share)
+    count, threshold = len(shares), header["threshold"]
+    for first in range(count):
+        chosen = [shares[(first + k) % count] for k in range(threshold)]
+        plain = gcm_open(join_shares(chosen), header["nonce"], file[:before], file[before:])
+        expect(f"checkpoint by shares from {first}", plain and plain.hex(), doc["plaintext"])
+    expect("checkpoint by too few shares", gcm_open(
+        join_shares(shares[:threshold - 1]), header["nonce"], file[:before], file[before:]), None)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "docs/vectors")
-    parts = {"merkle": check_merkle, "attest": check_attest, "transition": check_transition}
+    parts = {"merkle": check_merkle, "attest": check_attest, "transition": check_transition,
+             "recovery": check_recovery, "checkpoint": check_checkpoint}
     for name, check in parts.items():
         check(json.loads((folder / f"{name}.json").read_text()))
     for failure in failures:

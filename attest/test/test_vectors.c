@@ -1,4 +1,4 @@
-/* Vectors: docs/vectors/{merkle,attest,transition}.json are what the code computes today.
+/* Vectors: docs/vectors/{merkle,attest,transition,recovery}.json are what the code computes today.
  *
  * The files are committed and never change for one version of the protocol; check_vectors.py, which
  * shares no code with this program, computes every value in them again from the inputs. With
@@ -435,6 +435,119 @@ static void test_transition(void **state) {
     check_or_write("transition", &json);
 }
 
+/* --- recovery.json */
+
+/* The first key of checkpoint.json, and openssl(1)'s signature by it over the second recovery
+ * below: openssl dgst -sha384 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48 -sign */
+static const char share_owner_hex[] =
+    "3082010a0282010100cb7bb67c406c96466182d9098f99dabd724a3431c398792a779885bfdf9852"
+    "f245d0ba5b149f0572fa259b810cee1b4734509527c207e20fde75bb4051461a7eca32a0d7fd4e69"
+    "504f33405f930eea710ca2ae5beccae7bb6757c96f9d9b1f60e477c1543094372126baa6142f190a"
+    "fbf8d6fd19f494f8be4150c66f294c1b92e912f2758330e009ff7c2209443fb94b55f45307e6407a"
+    "bd7e783f2a72ad02f62a1b46e8f8b04a68f6a81d9974e42c872ad3359afc4405755386466cbf00e2"
+    "700ca511a044fc43136d76253e6385ebbf7cba068dd4e2b0e5bbf7139874b6488e40af4e0daaa9f1"
+    "0ed093fee7632be3f45995022ff85f14d6c1801560e97e92f10203010001";
+static const char pss_hex[] =
+    "955965a0795a514bf13b7181b774862d9e0c2c6544dd90c47359866011c5eb03ab944933f4af82d4"
+    "29330db3fcfb03501feb886a7241cf6a235360ab799594053dbf8b9adb9cbcee320d8b0447e3f5b0"
+    "ab7a3012c546deae534e46d77cdc27365fe2bb254e321193fbcf165f3b2fb491d7034bcf60841e7e"
+    "3f727d7ed1e4d0f83dd929d6f3e41eefe71193a69d15af853480654c113d1ec88a0980938d049faa"
+    "6a0774366b73b834117743f337eb2d8965cb88e3d42c67bac6b18dd3e273836d35c101cb2c1b01fb"
+    "9c4ac62d5822e582fffc008d502db7bb2bffdf706a11841bdecb87bb4a81f549e403e31116696e8c"
+    "6a5f89e9e5c30b0d502676b958f4c2fe";
+
+static struct span decode(const char *hex, struct buf *out) {
+    size_t size = strlen(hex) / 2;
+    assert_true(is_ok(hex_decode(span_str(hex), buf_extend(out, size), size, NULL)));
+    return buf_span(out);
+}
+
+static struct recovery example_recovery(uint64_t epoch, uint8_t mode) {
+    struct recovery r = {
+        .epoch = epoch,
+        .previous_epoch = epoch == UINT64_MAX ? UINT64_C(258) : 1,
+        .mode = mode,
+        .generation = 3,
+        .index = 400,
+        .ledger_size = 5,
+    };
+    value_of("cluster", r.cluster);
+    value_of("head", r.head);
+    value_of("recipient", r.recipient);
+    sha384(span_str("root"), r.ledger_root);
+    return r;
+}
+
+static void add_recovery(struct buf *json, const struct recovery *r) {
+    uint8_t hash[32];
+    AUTO(buf_deinit)
+    struct buf to_sign = {0};
+    recovery_hash(r, hash);
+    recovery_signed_bytes(r, &to_sign);
+    buf_append_str(json, "{");
+    add_hex(json, "cluster", SPAN(r->cluster));
+    add_comma(json);
+    add_number(json, "epoch", r->epoch);
+    add_number(json, "previous_epoch", r->previous_epoch);
+    add_number(json, "mode", r->mode);
+    add_number(json, "generation", r->generation);
+    add_hex(json, "head", SPAN(r->head));
+    add_comma(json);
+    add_number(json, "index", r->index);
+    add_number(json, "ledger_size", r->ledger_size);
+    add_hex(json, "ledger_root", SPAN(r->ledger_root));
+    add_comma(json);
+    add_hex(json, "recipient", SPAN(r->recipient));
+    add_comma(json);
+    add_hex(json, "recovery", SPAN(hash));
+    add_comma(json);
+    add_hex(json, "signed_bytes", buf_span(&to_sign));
+    buf_append_str(json, "}");
+}
+
+static void add_signature(struct buf *json, const struct recovery *r) {
+    AUTO(buf_deinit)
+    struct buf key = {0};
+    AUTO(buf_deinit)
+    struct buf signature = {0};
+    struct recovery_signature s = {decode(share_owner_hex, &key), decode(pss_hex, &signature)};
+    struct manifest authority = {
+        .share_owners = &s.key, .share_owner_count = 1, .share_threshold = 1};
+    struct err err = {0};
+    if (!is_ok(recovery_verify(r, &s, 1, &authority, &err))) {
+        fail_msg("%s", err.text);
+    }
+    AUTO(buf_deinit)
+    struct buf signed_bytes = {0};
+    recovery_signed_bytes(r, &signed_bytes);
+    buf_append_str(json, "{");
+    add_hex(json, "key", s.key);
+    add_comma(json);
+    add_hex(json, "signed_bytes", buf_span(&signed_bytes));
+    add_comma(json);
+    add_hex(json, "signature", s.signature);
+    buf_append_str(json, "}");
+}
+
+static void test_recovery(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf json = {0};
+    struct recovery survivor = example_recovery(2, RECOVERY_SURVIVOR);
+    struct recovery checkpoint = example_recovery(2, RECOVERY_CHECKPOINT);
+    struct recovery automatic = example_recovery(UINT64_MAX, RECOVERY_AUTOMATIC);
+    buf_append_str(&json, "{\n\"recoveries\": [\n");
+    add_recovery(&json, &survivor);
+    buf_append_str(&json, ",\n");
+    add_recovery(&json, &checkpoint);
+    buf_append_str(&json, ",\n");
+    add_recovery(&json, &automatic);
+    buf_append_str(&json, "\n],\n\"signatures\": [\n");
+    add_signature(&json, &checkpoint);
+    buf_append_str(&json, "\n]\n}\n");
+    check_or_write("recovery", &json);
+}
+
 /* --- The committed evidence: what verified once verifies for ever */
 
 #define EVIDENCE_NOW INT64_C(1767225600) /* 2026-01-01, inside the certificates' dates */
@@ -490,6 +603,7 @@ int main(void) {
         cmocka_unit_test(test_merkle),
         cmocka_unit_test(test_attest),
         cmocka_unit_test(test_transition),
+        cmocka_unit_test(test_recovery),
         cmocka_unit_test(test_committed_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -319,6 +319,17 @@ static void test_shares_that_are_none(void **state) {
     assert_int_equal(checkpoint_check_share(&f->header, f->digests[STRANGER], good, &err).code,
                      ERR_NOT_FOUND);
     assert_names(f, &err, STRANGER);
+    struct secret *misplaced = secret_new(SHARES_SIZE); /* committed to, but in another's place */
+    AUTO(buf_deinit)
+    struct buf data = {0};
+    secret_data(misplaced)[0] = 2;
+    buf_append(&data, "contrast-share-v1", 18);
+    buf_append(&data, f->header.file_id, 16);
+    buf_append_span(&data, secret_span(misplaced));
+    sha256(buf_span(&data), share_of(f, 0)->commitment);
+    assert_int_equal(checkpoint_check_share(&f->header, owner, secret_span(misplaced), &err).code,
+                     ERR_DENIED);
+    secret_free(misplaced);
     static const uint8_t numbers[] = {0, OWNERS + 1, 255};
     for (size_t i = 0; i < sizeof numbers; i++) {
         struct secret *share = secret_new(SHARES_SIZE);
