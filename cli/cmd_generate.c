@@ -26,6 +26,7 @@ struct options {
     struct cli_list references;
     struct cli_list owner_keys;
     struct cli_list share_keys;
+    int64_t threshold; /* 0 = not given */
     struct cli_list allowed;
     struct cli_list paths;
     const char *manifest;
@@ -68,6 +69,7 @@ static RESULT parse_options(struct cli *cli, int argc, char **argv, struct optio
         {"reference-values", 0, CLI_STRINGS, &o->references},
         {"add-owner-key", 'w', CLI_STRINGS, &o->owner_keys},
         {"add-seedshare-owner-key", 0, CLI_STRINGS, &o->share_keys},
+        {"seedshare-threshold", 0, CLI_NUMBER, &o->threshold},
         {"allow-unknown", 0, CLI_STRINGS, &o->allowed},
         {"manifest", 'm', CLI_STRING, (void *)&o->manifest},
         {"output-file", 'o', CLI_STRING, (void *)&o->output_file},
@@ -75,6 +77,8 @@ static RESULT parse_options(struct cli *cli, int argc, char **argv, struct optio
     };
     TRY(cli_parse(cli, table, sizeof table / sizeof table[0], argc, argv, &o->paths, err));
     ENSURE(o->paths.count > 0, err, USAGE, "name the YAML files or folders; see --help");
+    ENSURE(o->threshold >= 0 && o->threshold <= LIMIT_SHARE_OWNERS, err, USAGE,
+           "--seedshare-threshold: want a number from 1 to %d", LIMIT_SHARE_OWNERS);
     o->workspace = cli->workspace;
     if (o->image == NULL) {
         o->image = CMD_GENERATE_INITIALIZER;
@@ -292,6 +296,7 @@ static RESULT finish_manifest(struct run *run, struct err *err) {
            "No Coordinator resource found, did you forget to add it to your resources?");
     struct options *o = &run->options;
     struct path share = in_workspace(o, "seedshare-owner.pem");
+    gen_manifest_set_threshold(&run->manifest, o->threshold);
     TRY(gen_manifest_add_shares(&run->manifest, &o->share_keys, share.text, &run->outputs, err));
     AUTO(buf_deinit)
     struct buf text = {0};

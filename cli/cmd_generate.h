@@ -27,6 +27,8 @@ RESULT cmd_generate(struct cli *cli, int argc, char **argv, struct err *err);
     "                               workload-owner.pem, made when absent)\n"                       \
     "  --add-seedshare-owner-key FILE  PEM of a share owner's RSA key, repeatable (default:\n"     \
     "                               seedshare-owner.pem, made when absent)\n"                      \
+    "  --seedshare-threshold K      so many share owners together may recover the deployment\n"    \
+    "                               (default: what the manifest says, else more than half)\n"      \
     "  --initializer-image IMAGE    default " CMD_GENERATE_INITIALIZER "\n"                        \
     "  --allow-unknown PATH         field of a pod to leave out of the policy although this\n"     \
     "                               version does not know it: spec.containers[].envFrom\n\n"       \

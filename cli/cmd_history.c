@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_history.h"
 
+#include <inttypes.h>
+
 #include "cli/trust.h"
 #include "lib/crypto/digest.h"
 
@@ -23,6 +25,19 @@ static void fill(const struct remote *r, size_t index, struct line *out) {
     hex_encode(SPAN(digest), out->signer);
 }
 
+/* Who permitted a recovery: SHA-256 of each share owner's key. */
+static json_t *owners_to_json(const struct transition_recovery *t) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->signature_count; i++) {
+        uint8_t digest[32];
+        char hex[65];
+        sha256(t->signatures[i].key, digest);
+        hex_encode(SPAN(digest), hex);
+        json_array_append_new(list, json_string(hex));
+    }
+    return list;
+}
+
 static void print_json(struct cli *cli, const struct remote *r) {
     json_t *list = json_array();
     for (size_t i = 0; i < r->history->count; i++) {
@@ -32,8 +47,36 @@ static void print_json(struct cli *cli, const struct remote *r) {
                                               (json_int_t)i + 1, "transition", line.transition,
                                               "manifest", line.manifest, "signer", line.signer));
     }
-    cli_print_json(cli, json_pack("{s:b, s:o}", "simulated", r->verdict.peer.verdict.simulated,
-                                  "history", list));
+    json_t *recoveries = json_array();
+    for (size_t i = 0; i < r->history->recovery_count; i++) {
+        const struct transition_recovery *t = &r->history->recoveries[i];
+        json_t *row = recoveries_to_json(&t->recovery);
+        json_object_set_new(row, "share_owners", owners_to_json(t));
+        json_array_append_new(recoveries, row);
+    }
+    cli_print_json(cli,
+                   json_pack("{s:b, s:I, s:o, s:o}", "simulated", r->verdict.peer.verdict.simulated,
+                             "epoch", (json_int_t)r->history->epoch, "history", list, "recoveries",
+                             recoveries));
+}
+
+/* The recoveries that stand behind this generation. */
+static void append_recoveries(struct buf *out, const struct remote *r, uint64_t generation) {
+    for (size_t i = 0; i < r->history->recovery_count; i++) {
+        const struct transition_recovery *t = &r->history->recoveries[i];
+        uint8_t digest[32];
+        char hash[65];
+        if (t->recovery.generation != generation) {
+            continue;
+        }
+        recovery_hash(&t->recovery, digest);
+        hex_encode(SPAN(digest), hash);
+        buf_appendf(out,
+                    "     epoch %" PRIu64 " began here: recovered (%s) at log index %" PRIu64
+                    ", by %zu share owners, recovery %s\n",
+                    t->recovery.epoch, recovery_mode_name(t->recovery.mode), t->recovery.index,
+                    t->signature_count, hash);
+    }
 }
 
 static void print_text(const struct remote *r) {
@@ -47,6 +90,7 @@ static void print_text(const struct remote *r) {
         struct line line;
         fill(r, i, &line);
         buf_appendf(&out, "%3zu  %s  %s  %s\n", i + 1, line.transition, line.manifest, line.signer);
+        append_recoveries(&out, r, i + 1);
     }
     cli_print_text(buf_span(&out));
 }

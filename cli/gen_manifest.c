@@ -14,7 +14,8 @@
 #include "lib/manifest/manifest.h"
 
 void gen_manifest_init(struct gen_manifest *m) {
-    *m = (struct gen_manifest){json_array(), json_array(), json_array(), json_object()};
+    *m = (struct gen_manifest){json_array(), json_array(), json_array(), json_object(),
+                               json_object()};
 }
 
 void gen_manifest_deinit(struct gen_manifest *m) {
@@ -22,6 +23,7 @@ void gen_manifest_deinit(struct gen_manifest *m) {
     json_decref(m->owners);
     json_decref(m->shares);
     json_decref(m->policies);
+    json_decref(m->recovery);
     *m = (struct gen_manifest){0};
 }
 
@@ -62,6 +64,17 @@ static void join(const json_t *list, struct buf *out) {
 
 /* --- The manifest before */
 
+/* What a person wrote by hand about recovery stays. */
+static void keep_recovery(struct gen_manifest *m, const json_t *root) {
+    static const char *const names[] = {"SeedShareOwnerThreshold", "AutoRecovery"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        json_t *value = json_object_get(root, names[i]);
+        if (value != NULL) {
+            json_object_set(m->recovery, names[i], value);
+        }
+    }
+}
+
 RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *err) {
     if (access(path, F_OK) != 0) {
         return OK;
@@ -80,6 +93,7 @@ RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *e
                       json_object_get(json_object_get(root, "ReferenceValues"), "snp"));
     insert_all(m->owners, json_object_get(root, "WorkloadOwnerKeyDigests"));
     insert_all(m->shares, json_object_get(root, "SeedshareOwnerPubKeys"));
+    keep_recovery(m, root);
     json_decref(root);
     return OK;
 }
@@ -174,6 +188,12 @@ RESULT gen_manifest_add_shares(struct gen_manifest *m, const struct cli_list *pa
     return add_keys(m, &role, json_array_size(m->shares) > 0, paths, fallback, outputs, err);
 }
 
+void gen_manifest_set_threshold(struct gen_manifest *m, int64_t threshold) {
+    if (threshold != 0) {
+        json_object_set_new(m->recovery, "SeedShareOwnerThreshold", json_integer(threshold));
+    }
+}
+
 void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out) {
     join(m->owners, out);
 }
@@ -235,6 +255,7 @@ RESULT gen_manifest_print(const struct gen_manifest *m, struct buf *out, struct 
                              "ReferenceValues", "snp", m->references, "WorkloadOwnerKeyDigests",
                              m->owners, "SeedshareOwnerPubKeys", m->shares);
     CHECK(root != NULL);
+    json_object_update(root, m->recovery);
     char *text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     CHECK(text != NULL);

@@ -15,6 +15,7 @@ struct gen_manifest {
     json_t *owners;     /* owned: sorted list of digests */
     json_t *shares;     /* owned: sorted list of share owner keys */
     json_t *policies;   /* owned: hash -> entry */
+    json_t *recovery;   /* SeedShareOwnerThreshold and AutoRecovery, where they are set */
 };
 
 void gen_manifest_init(struct gen_manifest *m);
@@ -31,6 +32,9 @@ RESULT gen_manifest_add_owners(struct gen_manifest *m, const struct cli_list *pa
                                const char *fallback, struct gen_files *outputs, struct err *err);
 RESULT gen_manifest_add_shares(struct gen_manifest *m, const struct cli_list *paths,
                                const char *fallback, struct gen_files *outputs, struct err *err);
+
+/* How many share owners together may recover; 0 leaves what the manifest says. */
+void gen_manifest_set_threshold(struct gen_manifest *m, int64_t threshold);
 
 /* Comma separated, sorted, unique; appended to `out`. */
 void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out);

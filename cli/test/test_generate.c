@@ -460,6 +460,31 @@ static void test_usage(void **state) {
                      ERR_NOT_FOUND);
 }
 
+static void share_owners_and_their_number_are_kept(void **state) {
+    struct fixture *f = *state;
+    copy_example(f, "coordinator.yaml");
+    run_examples(f);
+    struct manifest m = load_manifest(f);
+    assert_int_equal(m.share_owner_count, 1);
+    assert_int_equal(m.share_threshold, 1);
+    manifest_deinit(&m);
+    AUTO(buf_deinit)
+    struct buf edited = get(f, "manifest.json");
+    edited.size = (size_t)(strrchr(buf_cstr(&edited), '}') - (char *)edited.data);
+    buf_append_str(&edited, ", \"AutoRecovery\": true, \"SeedShareOwnerThreshold\": 1}\n");
+    put(f, "manifest.json", buf_cstr(&edited));
+    run_examples(f);
+    AUTO(buf_deinit)
+    struct buf again = get(f, "manifest.json");
+    assert_non_null(strstr(buf_cstr(&again), "\"AutoRecovery\": true"));
+    assert_non_null(strstr(buf_cstr(&again), "\"SeedShareOwnerThreshold\": 1"));
+    struct result r = run(f, (const char *const[]){"--seedshare-threshold", "2", f->dir, NULL});
+    assert_int_not_equal(r.code, ERR_OK); /* there is one owner */
+    assert_non_null(strstr(f->err.text, "SeedShareOwnerThreshold"));
+    r = run(f, (const char *const[]){"--seedshare-threshold", "17", f->dir, NULL});
+    assert_int_equal(r.code, ERR_USAGE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_manifest_has_the_annotated_policies, setup, teardown),
@@ -475,6 +500,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_another_owner_changes_every_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_owners_need_no_key_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
+        cmocka_unit_test_setup_teardown(share_owners_and_their_number_are_kept, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, free_share);
 }
