@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 
 #include "coordinator/core/core.h"
+#include "coordinator/core/core_active.h"
+#include "coordinator/core/core_history.h"
 #include "lib/base/secret.h"
 
 struct view {
@@ -21,24 +23,28 @@ struct view {
     uint64_t epoch;
     uint64_t generation; /* 0 = no manifest yet */
     uint8_t head[32];
-    int64_t time;                     /* entry time of the newest entry at publication */
-    struct manifest manifest;         /* valid when generation > 0 */
-    struct core_record *records;      /* generation count; spans into `bytes` */
-    struct core_recovery *recoveries; /* spans into `arena` */
+    int64_t time;                           /* entry time of the newest entry at publication */
+    struct manifest manifest;               /* valid when generation > 0; borrowed from `active` */
+    const struct core_record *records;      /* generation count; of `history` */
+    const struct core_recovery *recoveries; /* of `history` */
     size_t recovery_count;
     struct core_member *members; /* spans and strings into `arena` */
     size_t member_count;
     struct buf root_cert; /* PEM */
     struct buf mesh_cert;
     struct buf intermediate;
-    struct secret *root_key; /* PKCS#8 DER; NULL without a manifest */
-    struct secret *mesh_key;
-    struct secret *workload_secret;
-    struct buf *blobs; /* policy documents, in the order of manifest.policies */
+    const struct secret
+        *root_key; /* PKCS#8 DER; of `keys`, as the next two; NULL without a manifest */
+    const struct secret *mesh_key; /* NULL in a checkpoint, too: the cluster is being recovered */
+    const struct secret *workload_secret;
     struct arena arena;
+    struct core_history *history; /* shared with the core and other views, as the next two */
+    struct core_active *active;   /* NULL without a manifest */
+    struct core_keys *keys;       /* NULL without a manifest */
 };
 
-/* One reference; everything copied. `found` is empty before founding. */
+/* One reference. What does not change is shared with the core, counted; rows of members are copied:
+ * some tens of microseconds, however many manifests there are. `found` is empty before founding. */
 struct view *view_new(const struct core *core, struct span found);
 struct view *view_ref(struct view *v);
 void view_unref(struct view *v); /* accepts NULL */

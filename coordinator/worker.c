@@ -38,6 +38,7 @@ struct worker {
     size_t learned_at;
     struct ca_mesh mesh;
     uint64_t mesh_generation; /* of `mesh`; 0 = none loaded */
+    uint64_t mesh_epoch;      /* of `mesh`: a recovery brings a new key, too */
     struct net_listener *user;
     struct net_listener *mesh_api;
     struct joiner *joiner; /* first worker only */
@@ -72,15 +73,22 @@ int64_t worker_now(const struct worker *w) {
     return w->view != NULL && w->view->time > now ? w->view->time : now;
 }
 
+/* Of the view's generation and epoch. */
+static bool is_mesh_current(const struct worker *w) {
+    return w->mesh_generation == w->view->generation && w->mesh_epoch == w->view->epoch;
+}
+
 struct result worker_mesh(struct worker *w, const struct ca_mesh **out, struct err *err) {
     ENSURE(w->view != NULL && w->view->generation > 0, err, NOT_FOUNDED, "no manifest is set yet");
-    if (w->mesh_generation != w->view->generation) {
+    ENSURE(w->view->mesh_key != NULL, err, UNAVAILABLE, "the cluster is being recovered");
+    if (!is_mesh_current(w)) {
         ca_mesh_deinit(&w->mesh);
         w->mesh = (struct ca_mesh){0};
         w->mesh_generation = 0;
         TRY(ca_mesh_load(secret_span(w->view->mesh_key), buf_span(&w->view->mesh_cert),
                          buf_span(&w->view->intermediate), &w->mesh, err));
         w->mesh_generation = w->view->generation;
+        w->mesh_epoch = w->view->epoch;
     }
     *out = &w->mesh;
     return OK;
@@ -373,7 +381,7 @@ static void take_view(struct worker *w, struct letter *l) {
     w->view = l->view;
     l->view = NULL;
     supplement_retry(&w->supplement);
-    if (w->mesh_generation != w->view->generation) { /* the old key goes at once */
+    if (!is_mesh_current(w)) { /* the old key goes at once */
         ca_mesh_deinit(&w->mesh);
         w->mesh = (struct ca_mesh){0};
         w->mesh_generation = 0;

@@ -47,36 +47,15 @@ void core__free_member(struct entry_member *m) {
     *m = (struct entry_member){0};
 }
 
-struct secret *core__dup_secret(struct span s) {
-    struct secret *copy = secret_new(s.size);
-    memcpy(secret_data(copy), s.data, s.size);
-    return copy;
-}
-
 /* --- Life */
 
 struct core *core_new(void) {
     struct core *c = mem_zalloc(sizeof *c);
     c->epoch = CORE_EPOCH;
     merkle_log_init(&c->ledger);
+    c->history = core_history_new();
+    c->digests = mem_zalloc(sizeof *c->digests);
     return c;
-}
-
-static void free_record(struct core_record *r) {
-    core__free_span(&r->manifest);
-    core__free_span(&r->signer);
-    core__free_span(&r->signature);
-    core__free_span(&r->mesh_cert);
-    core__free_span(&r->intermediate);
-    core__free_span(&r->root_cert);
-}
-
-static void free_recovery(struct core_recovery *r) {
-    for (size_t i = 0; i < r->signature_count; i++) {
-        mem_free(writable(r->signatures[i].key.data));
-        mem_free(writable(r->signatures[i].signature.data));
-    }
-    mem_free(writable(r->signatures));
 }
 
 static void free_tables(struct core *c) {
@@ -86,17 +65,9 @@ static void free_tables(struct core *c) {
     for (size_t i = 0; i < c->member_count; i++) {
         core__free_member(&c->members[i].member);
     }
-    for (size_t i = 0; i < c->record_count; i++) {
-        free_record(&c->records[i]);
-    }
     for (size_t i = 0; i < c->blob_count; i++) {
-        core__free_span(&c->blobs[i].data);
+        core_bytes_unref(c->blobs[i].bytes);
     }
-    for (size_t i = 0; i < c->recovery_count; i++) {
-        free_recovery(&c->recoveries[i]);
-    }
-    mem_free(c->recoveries);
-    mem_free(c->records);
     mem_free(c->blobs);
 }
 
@@ -106,12 +77,55 @@ void core_free(struct core *c) {
     }
     free_tables(c);
     core__free_collateral(c);
-    manifest_deinit(&c->manifest);
-    secret_free(c->root_key);
-    secret_free(c->mesh_key);
-    secret_free(c->workload_secret);
+    core_history_unref(c->history);
+    core_active_unref(c->active);
+    core_keys_unref(c->keys);
     merkle_log_deinit(&c->ledger);
+    mem_free(c->digests);
     mem_free_wiped(c, sizeof *c);
+}
+
+/* --- Copies and shares of the whole */
+
+static void copy_tables(struct core *to, const struct core *c) {
+    for (size_t i = 0; i < c->founder_count; i++) {
+        to->founders[i] = core__dup_member(&c->founders[i], true);
+    }
+    for (size_t i = 0; i < c->member_count; i++) {
+        to->members[i].member = core__dup_member(&c->members[i].member, true);
+    }
+    to->blobs = mem_calloc(c->blob_count, sizeof *to->blobs);
+    to->blob_capacity = c->blob_count;
+    for (size_t i = 0; i < c->blob_count; i++) {
+        to->blobs[i] = c->blobs[i];
+        (void)core_bytes_ref(to->blobs[i].bytes);
+    }
+}
+
+struct core *core_copy(const struct core *c) {
+    struct core *to = mem_alloc(sizeof *to);
+    *to = *c;
+    copy_tables(to, c);
+    core__copy_collateral(to, c);
+    to->history = core_history_ref(c->history);
+    to->active = c->active == NULL ? NULL : core_active_ref(c->active);
+    to->keys = c->keys == NULL ? NULL : core_keys_ref(c->keys);
+    merkle_log_copy(&c->ledger, &to->ledger);
+    to->digests = mem_alloc(sizeof *to->digests);
+    *to->digests = *c->digests;
+    return to;
+}
+
+struct core_history *core_share_history(const struct core *c) {
+    return core_history_ref(c->history);
+}
+
+struct core_active *core_share_active(const struct core *c) {
+    return c->active == NULL ? NULL : core_active_ref(c->active);
+}
+
+struct core_keys *core_share_keys(const struct core *c) {
+    return c->keys == NULL ? NULL : core_keys_ref(c->keys);
 }
 
 /* --- Members */
@@ -132,6 +146,7 @@ void core__add_member(struct core *c, const struct core_member *row) {
     size_t after = c->member_count - at;
     memmove(&c->members[at + 1], &c->members[at], after * sizeof c->members[0]);
     memmove(&c->windows[at + 1], &c->windows[at], after * sizeof c->windows[0]);
+    c->digests->has_members = false;
     c->members[at] = *row;
     c->windows[at].highest = 0;
     memset(c->windows[at].codes, CORE_SLOT_FREE, sizeof c->windows[at].codes);
@@ -140,11 +155,18 @@ void core__add_member(struct core *c, const struct core_member *row) {
 
 void core__remove_member(struct core *c, size_t index) {
     CHECK(index < c->member_count);
+    c->digests->has_members = false;
     core__free_member(&c->members[index].member);
     size_t after = c->member_count - index - 1;
     memmove(&c->members[index], &c->members[index + 1], after * sizeof c->members[0]);
     memmove(&c->windows[index], &c->windows[index + 1], after * sizeof c->windows[0]);
     c->member_count--;
+}
+
+void core__leave_member(struct core *c, size_t index) {
+    CHECK(index < c->member_count);
+    c->digests->has_members = false;
+    c->members[index].state = CORE_LEAVING;
 }
 
 /* --- Blobs */
@@ -173,69 +195,58 @@ void core__add_blob(struct core *c, const uint8_t hash[32], struct span policy) 
         c->blobs = mem_realloc(c->blobs, c->blob_capacity * sizeof *c->blobs);
     }
     memmove(&c->blobs[at + 1], &c->blobs[at], (c->blob_count - at) * sizeof *c->blobs);
-    c->blobs[at] = (struct core__blob){.data = core__dup(policy)};
+    struct core_bytes *bytes = core_bytes_new(policy.size);
+    uint8_t *end = bytes->data;
+    c->digests->has_blobs = false;
+    c->blobs[at] = (struct core__blob){.data = core_bytes_put(&end, policy), .bytes = bytes};
     memcpy(c->blobs[at].hash, hash, 32);
     c->blob_count++;
     c->blob_size += policy.size;
 }
 
-void core__name_blobs(struct core *c, const struct manifest *m) {
-    for (size_t i = 0; i < m->policy_count; i++) {
+void core__activate(struct core *c, struct manifest *m) {
+    struct core_active *active = core_active_new(m);
+    for (size_t i = 0; i < active->manifest.policy_count; i++) {
         bool found = false;
-        size_t at = core__blob_index(c, m->policies[i].hash, &found);
+        size_t at = core__blob_index(c, active->manifest.policies[i].hash, &found);
         CHECK(found);
         c->blobs[at].is_named = true;
+        active->policies[i] = core_bytes_ref(c->blobs[at].bytes);
     }
+    core_active_unref(c->active);
+    c->active = active;
 }
 
-void core__keep_blobs(struct core *c, const struct manifest *m) {
-    core__name_blobs(c, m);
+void core__drop_blobs(struct core *c) {
     size_t kept = 0;
     for (size_t i = 0; i < c->blob_count; i++) {
         if (c->blobs[i].is_named) {
             c->blobs[kept++] = c->blobs[i];
             continue;
         }
+        c->digests->has_blobs = false;
         c->blob_size -= c->blobs[i].data.size;
-        core__free_span(&c->blobs[i].data);
+        core_bytes_unref(c->blobs[i].bytes);
     }
     c->blob_count = kept;
 }
 
-/* --- History */
+/* --- Keys */
 
-size_t core__record_size(const struct core_record *r) {
-    return r->manifest.size + r->signer.size + r->signature.size + r->mesh_cert.size +
-           r->intermediate.size + r->root_cert.size;
-}
-
-void core__add_record(struct core *c, const struct core_record *r) {
-    if (c->record_count == c->record_capacity) {
-        c->record_capacity = c->record_capacity == 0 ? 8 : c->record_capacity * 2;
-        c->records = mem_realloc(c->records, c->record_capacity * sizeof *c->records);
-    }
-    struct core_record copy = *r;
-    copy.manifest = core__dup(r->manifest);
-    copy.signer = core__dup(r->signer);
-    copy.signature = core__dup(r->signature);
-    copy.mesh_cert = core__dup(r->mesh_cert);
-    copy.intermediate = core__dup(r->intermediate);
-    copy.root_cert = core__dup(r->root_cert);
-    c->records[c->record_count++] = copy;
-    c->history_size += core__record_size(r);
+void core__set_keys(struct core *c, struct span root_key, struct span mesh_key,
+                    struct span workload_secret) {
+    struct core_keys *keys = core_keys_new(c->keys, root_key, mesh_key, workload_secret);
+    core_keys_unref(c->keys);
+    c->keys = keys;
 }
 
 void core__renew_mesh(struct core *c, struct span key, struct span mesh_cert,
                       struct span intermediate) {
-    struct core_record *last = &c->records[c->record_count - 1];
-    c->history_size -= core__record_size(last);
-    core__free_span(&last->mesh_cert);
-    core__free_span(&last->intermediate);
-    last->mesh_cert = core__dup(mesh_cert);
-    last->intermediate = core__dup(intermediate);
-    c->history_size += core__record_size(last);
-    secret_free(c->mesh_key);
-    c->mesh_key = core__dup_secret(key);
+    struct core_record r = c->history->records[c->history->count - 1];
+    r.mesh_cert = mesh_cert;
+    r.intermediate = intermediate;
+    core_history_replace_last(&c->history, &r);
+    core__set_keys(c, span_of(NULL, 0), key, span_of(NULL, 0));
 }
 
 /* --- Shared rules */
@@ -310,13 +321,13 @@ RESULT core__check_owner(const struct manifest *authority, uint64_t generation, 
 
 static RESULT check_signer(const struct core *c, const struct core_record *r,
                            const struct manifest *m, struct err *err) {
-    if (c->record_count == 0) {
+    if (c->history->count == 0) {
         return core__check_owner(m, 1, r->signer, r->signature, err);
     }
     ENSURE(r->signer.size > 0 && r->signature.size > 0, err, SIGNATURE, "not signed");
-    ENSURE(c->manifest.owner_count > 0, err, DENIED,
-           "generation %zu names no owner: it allows no further update", c->record_count);
-    return core__check_owner(&c->manifest, c->record_count, r->signer, r->signature, err);
+    ENSURE(c->active->manifest.owner_count > 0, err, DENIED,
+           "generation %zu names no owner: it allows no further update", c->history->count);
+    return core__check_owner(&c->active->manifest, c->history->count, r->signer, r->signature, err);
 }
 
 static RESULT check_policies(const struct core *c, const struct manifest *m, struct err *err) {
@@ -331,17 +342,17 @@ static RESULT check_policies(const struct core *c, const struct manifest *m, str
 }
 
 static RESULT check_share_owners(const struct core *c, const struct manifest *m, struct err *err) {
-    if (c->record_count == 0) {
+    if (c->history->count == 0) {
         return OK;
     }
-    bool is_equal = m->share_owner_count == c->manifest.share_owner_count;
+    bool is_equal = m->share_owner_count == c->active->manifest.share_owner_count;
     for (size_t i = 0; is_equal && i < m->share_owner_count; i++) {
-        is_equal = span_equal(m->share_owners[i], c->manifest.share_owners[i]);
+        is_equal = span_equal(m->share_owners[i], c->active->manifest.share_owners[i]);
     }
     ENSURE(is_equal, err, DENIED, "SeedshareOwnerPubKeys differs from the active manifest's");
-    ENSURE(m->share_threshold == c->manifest.share_threshold, err, DENIED,
+    ENSURE(m->share_threshold == c->active->manifest.share_threshold, err, DENIED,
            "SeedShareOwnerThreshold is %zu, the active manifest's %zu: it stays as founded",
-           m->share_threshold, c->manifest.share_threshold);
+           m->share_threshold, c->active->manifest.share_threshold);
     return OK;
 }
 
@@ -374,15 +385,15 @@ static RESULT check_simulated_roots(const struct core *c, const struct manifest 
 
 RESULT core__check_next(const struct core *c, const struct core_record *r, const struct manifest *m,
                         uint8_t transition[32], struct err *err) {
-    ENSURE(c->record_count < LIMIT_HISTORY &&
-               core__record_size(r) <= LIMIT_HISTORY_BYTES - c->history_size,
+    ENSURE(c->history->count < LIMIT_HISTORY &&
+               core_history_record_size(r) <= LIMIT_HISTORY_BYTES - c->history->size,
            err, TOO_LARGE, "the manifest history is full (%d manifests, %d bytes)", LIMIT_HISTORY,
            LIMIT_HISTORY_BYTES);
     TRY(check_signer(c, r, m, err));
     TRY(check_share_owners(c, m, err));
     TRY(check_simulated_roots(c, m, err));
     TRY(check_policies(c, m, err));
-    struct transition t = {.epoch = c->epoch, .generation = c->record_count + 1};
+    struct transition t = {.epoch = c->epoch, .generation = c->history->count + 1};
     memcpy(t.cluster, c->cluster, sizeof t.cluster);
     memcpy(t.previous, core_head(c), sizeof t.previous);
     memcpy(t.manifest_hash, m->hash, sizeof t.manifest_hash);
@@ -441,26 +452,26 @@ const struct entry_digest *core_simulated_roots(const struct core *c, size_t *co
 }
 
 uint64_t core_generation(const struct core *c) {
-    return c->record_count;
+    return c->history->count;
 }
 
 const uint8_t *core_head(const struct core *c) {
     static const uint8_t zero[32];
-    return c->record_count == 0 ? zero : c->records[c->record_count - 1].transition;
+    return c->history->count == 0 ? zero : c->history->records[c->history->count - 1].transition;
 }
 
 const struct manifest *core_manifest(const struct core *c) {
-    return c->record_count == 0 ? NULL : &c->manifest;
+    return c->history->count == 0 ? NULL : &c->active->manifest;
 }
 
 const struct core_record *core_records(const struct core *c, size_t *count) {
-    *count = c->record_count;
-    return c->records;
+    *count = c->history->count;
+    return c->history->records;
 }
 
 const struct core_recovery *core_recoveries(const struct core *c, size_t *count) {
-    *count = c->recovery_count;
-    return c->recoveries;
+    *count = c->history->recovery_count;
+    return c->history->recoveries;
 }
 
 bool core_is_checkpoint(const struct core *c) {
@@ -474,17 +485,17 @@ struct span core_blob(const struct core *c, const uint8_t hash[32]) {
 }
 
 struct core_ca core_ca(const struct core *c) {
-    if (c->record_count == 0) {
+    if (c->history->count == 0) {
         return (struct core_ca){0};
     }
-    const struct core_record *last = &c->records[c->record_count - 1];
+    const struct core_record *last = &c->history->records[c->history->count - 1];
     return (struct core_ca){
-        .root_key = secret_span(c->root_key),
+        .root_key = secret_span(c->keys->root_key),
         .root_cert = last->root_cert,
-        .mesh_key = c->is_checkpoint ? span_of(NULL, 0) : secret_span(c->mesh_key),
+        .mesh_key = c->is_checkpoint ? span_of(NULL, 0) : secret_span(c->keys->mesh_key),
         .mesh_cert = last->mesh_cert,
         .intermediate = last->intermediate,
-        .workload_secret = secret_span(c->workload_secret),
+        .workload_secret = secret_span(c->keys->workload_secret),
     };
 }
 
@@ -505,11 +516,4 @@ const struct merkle_log *core_ledger(const struct core *c) {
 
 uint64_t core_issue_count(const struct core *c) {
     return c->issued;
-}
-
-void core_state_hash(const struct core *c, uint8_t out[32]) {
-    AUTO(buf_deinit)
-    struct buf state = {0};
-    core_save(c, &state);
-    sha256(buf_span(&state), out);
 }

@@ -33,6 +33,9 @@
 #include "lib/manifest/recovery.h"
 
 struct core;
+struct core_history; /* core_history.h */
+struct core_active;  /* core_active.h */
+struct core_keys;
 
 struct core *core_new(void);    /* not founded, nothing applied */
 void core_free(struct core *c); /* wipes; accepts NULL */
@@ -216,5 +219,11 @@ RESULT core_load_checkpoint(struct span bytes, struct core **out, struct err *er
 /* A second core of the same state. What never changes (manifests, policies, certificates) is
  * shared by reference, so this costs about what the ledger and the members' rows do. */
 struct core *core_copy(const struct core *c);
+
+/* What a view needs of the state, as a counted object that does not change any more: one reference
+ * more, to be let go of from any thread. NULL without a manifest, but for the history. */
+struct core_history *core_share_history(const struct core *c);
+struct core_active *core_share_active(const struct core *c);
+struct core_keys *core_share_keys(const struct core *c);
 
 #endif

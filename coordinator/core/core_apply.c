@@ -104,22 +104,23 @@ static RESULT apply_blob(struct core *c, const struct entry *e, struct core_resu
 /* --- SET_MANIFEST */
 
 static bool is_head(const struct core *c, struct span manifest) {
-    return c->record_count > 0 && span_equal(c->records[c->record_count - 1].manifest, manifest);
+    return c->history->count > 0 &&
+           span_equal(c->history->records[c->history->count - 1].manifest, manifest);
 }
 
 static RESULT check_head(const struct core *c, const struct entry_set_manifest *s,
                          struct err *err) {
     ENSURE(memcmp(s->previous, core_head(c), sizeof s->previous) == 0, err, CHANGED,
-           "the manifest changed meanwhile: generation %zu is active", c->record_count);
-    ENSURE(s->generation == c->record_count + 1, err, CHANGED,
+           "the manifest changed meanwhile: generation %zu is active", c->history->count);
+    ENSURE(s->generation == c->history->count + 1, err, CHANGED,
            "generation %llu cannot follow generation %zu", (unsigned long long)s->generation,
-           c->record_count);
+           c->history->count);
     return OK;
 }
 
 static RESULT check_material(const struct core *c, const struct entry_set_manifest *s,
                              struct err *err) {
-    bool is_first = c->record_count == 0;
+    bool is_first = c->history->count == 0;
     ENSURE(s->mesh_key.size > 0 && s->mesh_cert.size > 0 && s->intermediate.size > 0, err, INVALID,
            "mesh CA key or certificates are missing");
     ENSURE((s->root_key.size == 0) == (s->root_cert.size == 0), err, INVALID,
@@ -132,27 +133,16 @@ static RESULT check_material(const struct core *c, const struct entry_set_manife
     return core__check_time(s->time, err);
 }
 
-static void replace(struct secret **old, struct span with) {
-    if (with.size > 0) {
-        secret_free(*old);
-        *old = core__dup_secret(with);
-    }
-}
-
 static RESULT adopt(struct core *c, const struct entry *e, struct core_record *r,
                     struct manifest *m, struct err *err) {
     const struct entry_set_manifest *s = &e->set_manifest;
     TRY(manifest_parse(s->manifest, m, err));
     TRY(core__check_next(c, r, m, r->transition, err));
     TRY(core__check_members(c, m, err));
-    core__add_record(c, r);
-    manifest_deinit(&c->manifest);
-    c->manifest = *m;
-    *m = (struct manifest){0};
-    replace(&c->mesh_key, s->mesh_key);
-    replace(&c->root_key, s->root_key);
-    replace(&c->workload_secret, s->workload_secret);
-    core__keep_blobs(c, &c->manifest);
+    core_history_add(&c->history, r);
+    core__activate(c, m);
+    core__drop_blobs(c);
+    core__set_keys(c, s->root_key, s->mesh_key, s->workload_secret);
     return OK;
 }
 
@@ -208,12 +198,13 @@ static RESULT check_name(const struct core *c, const struct entry_admit *a, stru
 }
 
 static RESULT check_admit(const struct core *c, const struct entry_admit *a, struct err *err) {
-    ENSURE(c->record_count > 0, err, NOT_FOUNDED, "no manifest is set: nothing to judge by");
+    ENSURE(c->history->count > 0, err, NOT_FOUNDED, "no manifest is set: nothing to judge by");
     TRY(entry_member_check(&a->member, err));
     TRY(core__check_time(a->time, err));
     ENSURE(core_find_member(c, a->member.id) == NULL, err, EXISTS,
            "member %016llx is admitted already", (unsigned long long)a->member.id);
-    const struct policy_entry *policy = manifest_find_policy(&c->manifest, a->member.host_data);
+    const struct policy_entry *policy =
+        manifest_find_policy(&c->active->manifest, a->member.host_data);
     ENSURE(policy != NULL && policy->role == ROLE_COORDINATOR, err, DENIED,
            "member %s: its host data has not role coordinator in the manifest", a->member.name);
     TRY(core__check_version(c, &a->member, err));
@@ -229,7 +220,7 @@ static RESULT apply_admit(struct core *c, const struct entry *e, struct core_res
     bool found = false;
     size_t old = core__member_index(c, a->replaces, &found);
     if (found) {
-        c->members[old].state = CORE_LEAVING;
+        core__leave_member(c, old);
     }
     struct core_member row = {core__dup_member(&a->member, true), out->index, CORE_MEMBER};
     core__add_member(c, &row);
@@ -246,8 +237,8 @@ static RESULT check_retire_owner(const struct core *c, const struct entry_retire
                "a signature where no owner asks");
         return OK;
     }
-    ENSURE(c->record_count > 0, err, NOT_FOUNDED, "no manifest is set: nobody is an owner");
-    return core__check_owner(&c->manifest, c->record_count, t->signer, t->signature, err);
+    ENSURE(c->history->count > 0, err, NOT_FOUNDED, "no manifest is set: nobody is an owner");
+    return core__check_owner(&c->active->manifest, c->history->count, t->signer, t->signature, err);
 }
 
 static RESULT check_retire(const struct core *c, const struct entry_retire *t, struct err *err) {
@@ -276,7 +267,7 @@ static RESULT apply_retire(struct core *c, const struct entry *e, struct core_re
         out->already = true;
         return OK;
     } else {
-        c->members[at].state = CORE_LEAVING;
+        core__leave_member(c, at);
     }
     core__advance(c, t->time);
     core__record_leaf(c, e, out->index);
@@ -287,7 +278,7 @@ static RESULT apply_retire(struct core *c, const struct entry *e, struct core_re
 
 static RESULT check_request(const struct core *c, const struct entry_issue_request *r,
                             struct err *err) {
-    ENSURE(manifest_find_policy(&c->manifest, r->policy_hash) != NULL, err, NOT_FOUND,
+    ENSURE(manifest_find_policy(&c->active->manifest, r->policy_hash) != NULL, err, NOT_FOUND,
            "the policy is not in the manifest");
     ENSURE(r->spki.size > 0, err, INVALID, "no public key");
     ENSURE(r->validity_s <= LIMIT_LEAF_VALIDITY_S, err, INVALID, "validity of %llu s, limit %d s",
@@ -307,10 +298,10 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
                           struct err *err) {
     const struct entry_issue *s = &e->issue;
     const struct entry_issue_request *requests = s->requests.items;
-    ENSURE(c->record_count > 0, err, NOT_FOUNDED, "no manifest is set");
-    ENSURE(s->generation == c->record_count, err, STALE_GENERATION,
+    ENSURE(c->history->count > 0, err, NOT_FOUNDED, "no manifest is set");
+    ENSURE(s->generation == c->history->count, err, STALE_GENERATION,
            "verified against generation %llu, active is %zu", (unsigned long long)s->generation,
-           c->record_count);
+           c->history->count);
     ENSURE(s->requests.count > 0, err, INVALID, "no requests");
     TRY(core__check_time(s->time, err));
     TRY(core__check_room(c, LEDGER_ISSUE_MAX, err));

@@ -60,7 +60,20 @@ void core__free_collateral(struct core *c) {
     }
 }
 
+void core__copy_collateral(struct core *to, const struct core *c) {
+    to->veks = c->veks == NULL ? NULL : mem_calloc(LIMIT_COLLATERAL_VEKS, sizeof *to->veks);
+    for (size_t i = 0; i < c->vek_count; i++) {
+        const struct core_vek *v = &c->veks[i];
+        to->veks[i] = (struct core_vek){v->key, core__dup(v->der), core__dup(v->authority),
+                                        core__dup(v->root)};
+    }
+    for (size_t i = 0; i < c->crl_count; i++) {
+        to->crls[i].der = core__dup(c->crls[i].der);
+    }
+}
+
 static void remove_vek(struct core *c, size_t at) {
+    c->digests->has_veks = false;
     free_vek(&c->veks[at]);
     c->vek_count--;
     memmove(&c->veks[at], &c->veks[at + 1], (c->vek_count - at) * sizeof c->veks[0]);
@@ -97,6 +110,7 @@ static void add_vek(struct core *c, const struct core_vek *row) {
     if (c->vek_count == LIMIT_COLLATERAL_VEKS) {
         make_room(c);
     }
+    c->digests->has_veks = false;
     c->veks[c->vek_count++] = (struct core_vek){row->key, core__dup(row->der),
                                                 core__dup(row->authority), core__dup(row->root)};
 }
@@ -233,6 +247,7 @@ static void remove_crl(struct core *c, size_t at) {
 /* In its order, for those that it makes needless. */
 static void put_crl(struct core *c, const struct core_crl *row) {
     bool found = false;
+    c->digests->has_crls = false;
     size_t at = crl_index(c, row, &found);
     if (found) { /* seen again */
         c->crls[at].seen = row->seen;

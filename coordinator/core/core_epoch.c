@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "coordinator/core/core_state.h"
-#include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
 /* --- LEVEL */
@@ -92,7 +91,7 @@ static RESULT check_mode(const struct core_recovery *r, const struct manifest *a
 
 RESULT core__check_recovery(const struct core *c, const struct core_recovery *r, struct err *err) {
     const struct recovery *q = &r->recovery;
-    ENSURE(c->recovery_count < LIMIT_EPOCHS, err, TOO_LARGE,
+    ENSURE(c->history->recovery_count < LIMIT_EPOCHS, err, TOO_LARGE,
            "the cluster was recovered %d times, no more fit its history", LIMIT_EPOCHS);
     ENSURE(memcmp(q->cluster, c->cluster, sizeof q->cluster) == 0, err, DIFFERS,
            "another cluster's recovery");
@@ -101,24 +100,15 @@ RESULT core__check_recovery(const struct core *c, const struct core_recovery *r,
     ENSURE(q->epoch > c->epoch && q->epoch <= INT64_MAX, err, DENIED,
            "epoch %llu does not follow epoch %llu", (unsigned long long)q->epoch,
            (unsigned long long)c->epoch);
-    ENSURE(q->generation == c->record_count, err, DIFFERS, "generation %llu, this state has %zu",
-           (unsigned long long)q->generation, c->record_count);
+    ENSURE(q->generation == c->history->count, err, DIFFERS, "generation %llu, this state has %zu",
+           (unsigned long long)q->generation, c->history->count);
     ENSURE(memcmp(q->head, core_head(c), sizeof q->head) == 0, err, DIFFERS,
            "another head than this state's");
-    return check_mode(r, &c->manifest, err);
+    return check_mode(r, &c->active->manifest, err);
 }
 
 void core__add_recovery(struct core *c, const struct core_recovery *r) {
-    if (c->recoveries == NULL) {
-        c->recoveries = mem_calloc(LIMIT_EPOCHS, sizeof *c->recoveries);
-    }
-    struct recovery_signature *signatures = mem_calloc(r->signature_count, sizeof *signatures);
-    for (size_t i = 0; i < r->signature_count; i++) {
-        signatures[i].key = core__dup(r->signatures[i].key);
-        signatures[i].signature = core__dup(r->signatures[i].signature);
-    }
-    c->recoveries[c->recovery_count] = *r;
-    c->recoveries[c->recovery_count++].signatures = signatures;
+    core_history_add_recovery(&c->history, r);
     c->epoch = r->recovery.epoch;
 }
 
@@ -162,7 +152,7 @@ static RESULT check_recipient(const struct core *c, const struct entry_recover *
                               struct err *err) {
     const struct entry_member *m = &e->recipient;
     TRY(entry_member_check(m, err));
-    const struct policy_entry *policy = manifest_find_policy(&c->manifest, m->host_data);
+    const struct policy_entry *policy = manifest_find_policy(&c->active->manifest, m->host_data);
     ENSURE(policy != NULL && policy->role == ROLE_COORDINATOR, err, DENIED,
            "recipient %s: its host data has not role coordinator in the manifest", m->name);
     ENSURE(e->mode != RECOVERY_SURVIVOR || core_find_member(c, m->id) != NULL, err, DENIED,
@@ -207,9 +197,10 @@ RESULT core__apply_recover(struct core *c, const struct entry *e, struct core_re
 
 RESULT core__load_recovery(struct core *c, const struct core_recovery *r, struct err *err) {
     const struct recovery *q = &r->recovery;
-    const struct core_record *record = &c->records[c->record_count - 1];
+    const struct core_record *record = &c->history->records[c->history->count - 1];
     const struct core_recovery *last =
-        c->recovery_count == 0 ? NULL : &c->recoveries[c->recovery_count - 1];
+        c->history->recovery_count == 0 ? NULL
+                                        : &c->history->recoveries[c->history->recovery_count - 1];
     uint8_t root[MERKLE_HASH_SIZE];
     TRY(core__check_recovery(c, r, err));
     ENSURE(q->index >= record->index && (last == NULL || q->index >= last->index) &&

@@ -31,7 +31,7 @@ struct snapshot {
     struct wire_list members;    /* struct core_member */
     struct wire_list windows;    /* struct core__window, one per member */
     struct wire_list records;    /* struct core_record */
-    struct wire_list recoveries; /* struct recovery_row */
+    struct wire_list recoveries; /* struct core__recovery_row */
     bool is_checkpoint;
     struct span root_key;
     struct span mesh_key;
@@ -46,12 +46,6 @@ struct snapshot {
     uint64_t kds_since_ms;
 };
 
-/* struct core_recovery, as one message. */
-struct recovery_row {
-    struct core_recovery r;
-    struct wire_list signatures; /* struct recovery_signature */
-};
-
 /* --- Tables, in wire order */
 
 static const struct wire_field row_fields[] = {
@@ -59,13 +53,13 @@ static const struct wire_field row_fields[] = {
     WIRE_U64(struct core_member, admitted_index),
     WIRE_U8(struct core_member, state),
 };
-static const struct wire_type row_type = WIRE_TYPE(struct core_member, row_fields);
+const struct wire_type core__member_type = WIRE_TYPE(struct core_member, row_fields);
 
 static const struct wire_field window_fields[] = {
     WIRE_U64(struct core__window, highest),
     WIRE_FIXED(struct core__window, codes),
 };
-static const struct wire_type window_type = WIRE_TYPE(struct core__window, window_fields);
+const struct wire_type core__window_type = WIRE_TYPE(struct core__window, window_fields);
 
 static const struct wire_field record_fields[] = {
     WIRE_U64(struct core_record, generation),
@@ -79,7 +73,7 @@ static const struct wire_field record_fields[] = {
     WIRE_BYTES(struct core_record, intermediate, LIMIT_PEM),
     WIRE_BYTES(struct core_record, root_cert, LIMIT_PEM),
 };
-static const struct wire_type record_type = WIRE_TYPE(struct core_record, record_fields);
+const struct wire_type core__record_type = WIRE_TYPE(struct core_record, record_fields);
 
 static const struct wire_field blob_fields[] = {
     WIRE_FIXED(struct core__blob, hash),
@@ -88,21 +82,22 @@ static const struct wire_field blob_fields[] = {
 static const struct wire_type blob_type = WIRE_TYPE(struct core__blob, blob_fields);
 
 static const struct wire_field recovery_fields[] = {
-    WIRE_FIXED(struct recovery_row, r.recovery.cluster),
-    WIRE_U64(struct recovery_row, r.recovery.epoch),
-    WIRE_U64(struct recovery_row, r.recovery.previous_epoch),
-    WIRE_U8(struct recovery_row, r.recovery.mode),
-    WIRE_U64(struct recovery_row, r.recovery.generation),
-    WIRE_FIXED(struct recovery_row, r.recovery.head),
-    WIRE_U64(struct recovery_row, r.recovery.index),
-    WIRE_U64(struct recovery_row, r.recovery.ledger_size),
-    WIRE_FIXED(struct recovery_row, r.recovery.ledger_root),
-    WIRE_FIXED(struct recovery_row, r.recovery.recipient),
-    WIRE_LIST(struct recovery_row, signatures, LIMIT_SHARE_OWNERS, &entry_recovery_signature_type),
-    WIRE_U64(struct recovery_row, r.index),
-    WIRE_I64(struct recovery_row, r.time),
+    WIRE_FIXED(struct core__recovery_row, r.recovery.cluster),
+    WIRE_U64(struct core__recovery_row, r.recovery.epoch),
+    WIRE_U64(struct core__recovery_row, r.recovery.previous_epoch),
+    WIRE_U8(struct core__recovery_row, r.recovery.mode),
+    WIRE_U64(struct core__recovery_row, r.recovery.generation),
+    WIRE_FIXED(struct core__recovery_row, r.recovery.head),
+    WIRE_U64(struct core__recovery_row, r.recovery.index),
+    WIRE_U64(struct core__recovery_row, r.recovery.ledger_size),
+    WIRE_FIXED(struct core__recovery_row, r.recovery.ledger_root),
+    WIRE_FIXED(struct core__recovery_row, r.recovery.recipient),
+    WIRE_LIST(struct core__recovery_row, signatures, LIMIT_SHARE_OWNERS,
+              &entry_recovery_signature_type),
+    WIRE_U64(struct core__recovery_row, r.index),
+    WIRE_I64(struct core__recovery_row, r.time),
 };
-static const struct wire_type recovery_type = WIRE_TYPE(struct recovery_row, recovery_fields);
+const struct wire_type core__recovery_type = WIRE_TYPE(struct core__recovery_row, recovery_fields);
 
 static const struct wire_field vek_fields[] = {
     WIRE_MSG(struct core_vek, key, &entry_endorsement_type),
@@ -110,7 +105,7 @@ static const struct wire_field vek_fields[] = {
     WIRE_BYTES(struct core_vek, authority, LIMIT_CERT),
     WIRE_BYTES(struct core_vek, root, LIMIT_CERT),
 };
-static const struct wire_type vek_type = WIRE_TYPE(struct core_vek, vek_fields);
+const struct wire_type core__vek_type = WIRE_TYPE(struct core_vek, vek_fields);
 
 static const struct wire_field crl_fields[] = {
     WIRE_MSG(struct core_crl, key, &entry_endorsement_type),
@@ -121,14 +116,14 @@ static const struct wire_field crl_fields[] = {
     WIRE_I64(struct core_crl, next_update),
     WIRE_I64(struct core_crl, seen),
 };
-static const struct wire_type crl_type = WIRE_TYPE(struct core_crl, crl_fields);
+const struct wire_type core__crl_type = WIRE_TYPE(struct core_crl, crl_fields);
 
 static const struct wire_field lease_fields[] = {
     WIRE_MSG(struct core__lease, key, &entry_endorsement_type),
     WIRE_U64(struct core__lease, proposer),
     WIRE_I64(struct core__lease, until),
 };
-static const struct wire_type lease_type = WIRE_TYPE(struct core__lease, lease_fields);
+const struct wire_type core__lease_type = WIRE_TYPE(struct core__lease, lease_fields);
 
 static const struct wire_field snapshot_fields[] = {
     WIRE_FIXED(struct snapshot, magic),
@@ -143,10 +138,10 @@ static const struct wire_field snapshot_fields[] = {
     WIRE_I64(struct snapshot, founding_time),
     WIRE_LIST(struct snapshot, founders, LIMIT_VOTERS, &entry_member_type),
     WIRE_LIST(struct snapshot, roots, LIMIT_REFERENCE_VALUES, &entry_digest_type),
-    WIRE_LIST(struct snapshot, members, LIMIT_MEMBERS, &row_type),
-    WIRE_LIST(struct snapshot, windows, LIMIT_MEMBERS, &window_type),
-    WIRE_LIST(struct snapshot, records, LIMIT_HISTORY, &record_type),
-    WIRE_LIST(struct snapshot, recoveries, LIMIT_EPOCHS, &recovery_type),
+    WIRE_LIST(struct snapshot, members, LIMIT_MEMBERS, &core__member_type),
+    WIRE_LIST(struct snapshot, windows, LIMIT_MEMBERS, &core__window_type),
+    WIRE_LIST(struct snapshot, records, LIMIT_HISTORY, &core__record_type),
+    WIRE_LIST(struct snapshot, recoveries, LIMIT_EPOCHS, &core__recovery_type),
     WIRE_BOOL(struct snapshot, is_checkpoint),
     WIRE_BYTES(struct snapshot, root_key, ENTRY_KEY),
     WIRE_BYTES(struct snapshot, mesh_key, ENTRY_KEY),
@@ -154,9 +149,9 @@ static const struct wire_field snapshot_fields[] = {
     WIRE_LIST(struct snapshot, blobs, LIMIT_BLOBS, &blob_type),
     WIRE_BYTES(struct snapshot, ledger, (size_t)LIMIT_LEDGER *MERKLE_HASH_SIZE),
     WIRE_U64(struct snapshot, issued),
-    WIRE_LIST(struct snapshot, veks, LIMIT_COLLATERAL_VEKS, &vek_type),
-    WIRE_LIST(struct snapshot, crls, LIMIT_COLLATERAL_CRLS, &crl_type),
-    WIRE_LIST(struct snapshot, leases, LIMIT_KDS_LEASES, &lease_type),
+    WIRE_LIST(struct snapshot, veks, LIMIT_COLLATERAL_VEKS, &core__vek_type),
+    WIRE_LIST(struct snapshot, crls, LIMIT_COLLATERAL_CRLS, &core__crl_type),
+    WIRE_LIST(struct snapshot, leases, LIMIT_KDS_LEASES, &core__lease_type),
     WIRE_U64(struct snapshot, kds_taken),
     WIRE_U64(struct snapshot, kds_since_ms),
 };
@@ -164,26 +159,26 @@ static const struct wire_type snapshot_type = WIRE_TYPE(struct snapshot, snapsho
 
 /* --- Saving */
 
-/* The encoder only reads. */
-static struct wire_list list_of(const void *items, size_t count) {
+struct wire_list core__list(const void *items, size_t count) {
     return (struct wire_list){(void *)(uintptr_t)items, count};
 }
 
 static void save_lists(const struct core *c, struct snapshot *s) {
-    s->founders = list_of(c->founders, c->founder_count);
-    s->roots = list_of(c->roots, c->root_count);
-    s->members = list_of(c->members, c->member_count);
-    s->windows = list_of(c->windows, c->member_count);
-    s->records = list_of(c->records, c->record_count);
-    s->blobs = list_of(c->blobs, c->blob_count);
-    s->veks = list_of(c->veks, c->vek_count);
-    s->crls = list_of(c->crls, c->crl_count);
-    s->leases = list_of(c->leases, c->lease_count);
+    s->founders = core__list(c->founders, c->founder_count);
+    s->roots = core__list(c->roots, c->root_count);
+    s->members = core__list(c->members, c->member_count);
+    s->windows = core__list(c->windows, c->member_count);
+    s->records = core__list(c->history->records, c->history->count);
+    s->blobs = core__list(c->blobs, c->blob_count);
+    s->veks = core__list(c->veks, c->vek_count);
+    s->crls = core__list(c->crls, c->crl_count);
+    s->leases = core__list(c->leases, c->lease_count);
 }
 
 static void save(const struct core *c, bool is_checkpoint, struct buf *out) {
     struct core_ca ca = core_ca(c);
-    struct recovery_row *recoveries = mem_calloc(c->recovery_count, sizeof *recoveries);
+    struct core__recovery_row *recoveries =
+        mem_calloc(c->history->recovery_count, sizeof *recoveries);
     size_t leaves = merkle_log_size(&c->ledger);
     struct snapshot s = {
         .version = SNAPSHOT_VERSION,
@@ -208,11 +203,12 @@ static void save(const struct core *c, bool is_checkpoint, struct buf *out) {
         s.ledger = span_of(merkle_log_leaf(&c->ledger, 0), leaves * MERKLE_HASH_SIZE);
     }
     save_lists(c, &s);
-    for (size_t i = 0; i < c->recovery_count; i++) {
-        const struct core_recovery *r = &c->recoveries[i];
-        recoveries[i] = (struct recovery_row){*r, list_of(r->signatures, r->signature_count)};
+    for (size_t i = 0; i < c->history->recovery_count; i++) {
+        const struct core_recovery *r = &c->history->recoveries[i];
+        recoveries[i] =
+            (struct core__recovery_row){*r, core__list(r->signatures, r->signature_count)};
     }
-    s.recoveries = list_of(recoveries, c->recovery_count);
+    s.recoveries = core__list(recoveries, c->history->recovery_count);
     wire_encode(&snapshot_type, &s, out);
     mem_free(recoveries);
 }
@@ -222,17 +218,8 @@ void core_save(const struct core *c, struct buf *out) {
 }
 
 void core_save_checkpoint(const struct core *c, struct buf *out) {
-    CHECK(c->record_count > 0);
+    CHECK(c->history->count > 0);
     save(c, true, out);
-}
-
-struct core *core_copy(const struct core *c) {
-    AUTO(buf_deinit)
-    struct buf bytes = {0};
-    struct core *copy = NULL;
-    core_save(c, &bytes);
-    CHECK(is_ok(core_load(buf_span(&bytes), &copy, NULL)));
-    return copy;
 }
 
 /* --- Loading */
@@ -371,14 +358,16 @@ static RESULT load_blobs(struct core *c, const struct snapshot *s, struct err *e
 }
 
 static RESULT check_record(const struct core *c, const struct core_record *r, struct err *err) {
-    const struct core_record *last = c->record_count == 0 ? NULL : &c->records[c->record_count - 1];
-    ENSURE(r->generation == c->record_count + 1, err, MALFORMED, "wrong number");
+    const struct core_record *last =
+        c->history->count == 0 ? NULL : &c->history->records[c->history->count - 1];
+    ENSURE(r->generation == c->history->count + 1, err, MALFORMED, "wrong number");
     ENSURE(r->index <= c->applied_index && (last == NULL || r->index > last->index), err, MALFORMED,
            "index does not rise");
     ENSURE(r->time <= c->time && (last == NULL || r->time >= last->time), err, MALFORMED,
            "time goes back");
     const struct core_recovery *recovery =
-        c->recovery_count == 0 ? NULL : &c->recoveries[c->recovery_count - 1];
+        c->history->recovery_count == 0 ? NULL
+                                        : &c->history->recoveries[c->history->recovery_count - 1];
     ENSURE(recovery == NULL || (r->index > recovery->index && r->time >= recovery->time), err,
            MALFORMED, "it is from before the last recovery");
     ENSURE(r->mesh_cert.size > 0 && r->intermediate.size > 0 && r->root_cert.size > 0, err,
@@ -395,19 +384,16 @@ static RESULT load_record(struct core *c, const struct core_record *r, struct er
     TRY(core__check_next(c, r, &m, transition, err));
     ENSURE(memcmp(transition, r->transition, sizeof transition) == 0, err, MALFORMED,
            "transition does not follow from the one before");
-    core__add_record(c, r);
-    manifest_deinit(&c->manifest);
-    c->manifest = m;
-    m = (struct manifest){0};
-    core__name_blobs(c, &c->manifest);
+    core_history_add(&c->history, r);
+    core__activate(c, &m);
     return OK;
 }
 
 /* Those at the newest generation so far: *next goes past them. */
 static RESULT load_recoveries(struct core *c, const struct snapshot *s, size_t *next,
                               struct err *err) {
-    const struct recovery_row *rows = s->recoveries.items;
-    while (*next < s->recoveries.count && rows[*next].r.recovery.generation == c->record_count) {
+    const struct core__recovery_row *rows = s->recoveries.items;
+    while (*next < s->recoveries.count && rows[*next].r.recovery.generation == c->history->count) {
         struct core_recovery r = rows[*next].r;
         r.signatures = rows[*next].signatures.items;
         r.signature_count = rows[*next].signatures.count;
@@ -428,7 +414,7 @@ static RESULT load_records(struct core *c, const struct snapshot *s, struct err 
            "recovery %zu is of no generation, or of an earlier one than the recovery before", next);
     ENSURE(c->epoch == s->epoch, err, MALFORMED, "epoch %llu, the last recovery's is %llu",
            (unsigned long long)s->epoch, (unsigned long long)c->epoch);
-    return c->record_count > 0 ? core__check_members(c, &c->manifest, err) : OK;
+    return c->history->count > 0 ? core__check_members(c, &c->active->manifest, err) : OK;
 }
 
 static RESULT load_keys(struct core *c, const struct snapshot *s, struct err *err) {
@@ -443,9 +429,7 @@ static RESULT load_keys(struct core *c, const struct snapshot *s, struct err *er
     ENSURE((s->mesh_key.size == 0) == s->is_checkpoint, err, MALFORMED,
            s->is_checkpoint ? "a checkpoint with the mesh CA key" : "the mesh CA key is missing");
     c->is_checkpoint = s->is_checkpoint;
-    c->root_key = core__dup_secret(s->root_key);
-    c->mesh_key = s->is_checkpoint ? NULL : core__dup_secret(s->mesh_key);
-    c->workload_secret = core__dup_secret(s->workload_secret);
+    core__set_keys(c, s->root_key, s->mesh_key, s->workload_secret);
     return OK;
 }
 

@@ -6,6 +6,8 @@
 #define CONTRAST_CORE_STATE_H
 
 #include "coordinator/core/core.h"
+#include "coordinator/core/core_active.h"
+#include "coordinator/core/core_history.h"
 #include "lib/base/bucket.h"
 #include "lib/base/secret.h"
 
@@ -15,8 +17,9 @@
 /* A policy document. */
 struct core__blob {
     uint8_t hash[32];
-    struct span data;
-    bool is_named; /* a manifest of the history names it; derived */
+    struct span data;         /* into bytes */
+    bool is_named;            /* a manifest of the history names it; derived */
+    struct core_bytes *bytes; /* a reference */
 };
 
 /* The requests of one member that were applied: slot = sequence % LIMIT_REQUEST_WINDOW holds the
@@ -52,19 +55,10 @@ struct core {
     struct core__window windows[LIMIT_MEMBERS]; /* windows[i] belongs to members[i] */
     size_t member_count;
 
-    struct core_record *records;
-    size_t record_count;
-    size_t record_capacity;
-    size_t history_size;      /* bytes of all records */
-    struct manifest manifest; /* newest, when record_count > 0 */
-
-    struct core_recovery *recoveries; /* LIMIT_EPOCHS rows, NULL before the first */
-    size_t recovery_count;
-
+    struct core_history *history; /* a reference, as the two below */
+    struct core_active *active;   /* of the newest generation; NULL without a manifest */
+    struct core_keys *keys;       /* NULL without a manifest */
     bool is_checkpoint;
-    struct secret *root_key; /* these three: NULL without a manifest */
-    struct secret *mesh_key; /* NULL in a checkpoint, too */
-    struct secret *workload_secret;
 
     struct core__blob *blobs; /* by rising hash */
     size_t blob_count;
@@ -81,6 +75,15 @@ struct core {
 
     struct merkle_log ledger;
     uint64_t issued;
+
+    struct core__digests *digests;
+};
+
+/* Digests of parts of the state that are large and seldom change: what changes one of them forgets
+ * it, core_state_hash fills it in again. Behind a pointer: who only reads may fill in. */
+struct core__digests {
+    bool has_members, has_blobs, has_veks, has_crls;
+    uint8_t members[32], blobs[32], veks[32], crls[32];
 };
 
 /* Copies of borrowed bytes on the heap. */
@@ -88,34 +91,37 @@ struct span core__dup(struct span s);
 void core__free_span(struct span *s);
 struct entry_member core__dup_member(const struct entry_member *m, bool with_evidence);
 void core__free_member(struct entry_member *m);
-struct secret *core__dup_secret(struct span s);
 
 /* Index of the member, or of where it belongs; *found says which. */
 size_t core__member_index(const struct core *c, uint64_t id, bool *found);
 /* Takes `row` over. The table has room and not this id. */
 void core__add_member(struct core *c, const struct core_member *row);
 void core__remove_member(struct core *c, size_t index);
+void core__leave_member(struct core *c, size_t index);
 
 size_t core__blob_index(const struct core *c, const uint8_t hash[32], bool *found);
 /* Copies the policy. It is not there yet. */
 void core__add_blob(struct core *c, const uint8_t hash[32], struct span policy);
-/* Marks the manifest's policies as named and drops every blob that no manifest names. */
-void core__keep_blobs(struct core *c, const struct manifest *m);
-void core__name_blobs(struct core *c, const struct manifest *m);
+/* The manifest, which is taken over, becomes the active one; its policies are there, and count as
+ * named by the history. */
+void core__activate(struct core *c, struct manifest *m);
+/* Drops every blob that no manifest of the history names. */
+void core__drop_blobs(struct core *c);
 
-/* The bytes that a record takes of LIMIT_HISTORY_BYTES. */
-size_t core__record_size(const struct core_record *r);
 /* A new mesh CA key, and its certificates in the newest record. */
 void core__renew_mesh(struct core *c, struct span key, struct span mesh_cert,
                       struct span intermediate);
-/* Copies everything that `r` points to. */
-void core__add_record(struct core *c, const struct core_record *r);
+/* Empty keys but the mesh key stay as they are. */
+void core__set_keys(struct core *c, struct span root_key, struct span mesh_key,
+                    struct span workload_secret);
 
 /* --- Endorsements (core_collateral.c) */
 
 RESULT core__apply_collateral(struct core *c, const struct entry_collateral *e,
                               struct core_result *out, struct err *err);
 void core__free_collateral(struct core *c);
+/* `to` is a plain copy of `c`: gives it rows of its own. */
+void core__copy_collateral(struct core *to, const struct core *c);
 /* For loading: each row is checked, copied and put where the saved state had it. MALFORMED. */
 RESULT core__load_vek(struct core *c, const struct core_vek *row, struct err *err);
 RESULT core__load_crl(struct core *c, const struct core_crl *row, struct err *err);
@@ -130,10 +136,34 @@ RESULT core__apply_recover(struct core *c, const struct entry *e, struct core_re
                            struct err *err);
 /* The next recovery after those of `c`, at its head: epochs, owners who signed, their number. */
 RESULT core__check_recovery(const struct core *c, const struct core_recovery *r, struct err *err);
-/* Copies everything that `r` points to; the epoch is the recovery's. */
+/* Copies what `r` points to; the epoch is the recovery's. */
 void core__add_recovery(struct core *c, const struct core_recovery *r);
 /* For loading: behind the record of its generation, with the ledger whole. MALFORMED too. */
 RESULT core__load_recovery(struct core *c, const struct core_recovery *r, struct err *err);
+
+/* --- Messages of a snapshot and digests of its parts (core_snapshot.c, core_digest.c) */
+
+/* struct core_recovery, as one message. */
+struct core__recovery_row {
+    struct core_recovery r;
+    struct wire_list signatures; /* struct recovery_signature */
+};
+
+extern const struct wire_type core__member_type;   /* struct core_member */
+extern const struct wire_type core__window_type;   /* struct core__window */
+extern const struct wire_type core__record_type;   /* struct core_record */
+extern const struct wire_type core__recovery_type; /* struct core__recovery_row */
+extern const struct wire_type core__vek_type;      /* struct core_vek */
+extern const struct wire_type core__crl_type;      /* struct core_crl */
+extern const struct wire_type core__lease_type;    /* struct core__lease */
+
+/* A list for the encoder, which only reads. */
+struct wire_list core__list(const void *items, size_t count);
+
+/* out = SHA-256( before || the message ); `out` may be `before`. Of a record, the manifest enters
+ * through the transition, which hashes it. */
+void core__chain_record(const uint8_t before[32], const struct core_record *r, uint8_t out[32]);
+void core__chain_recovery(uint8_t chain[32], const struct core_recovery *r);
 
 /* --- Rules that applying and loading share */
 

@@ -144,6 +144,50 @@ static void test_the_newest_manifest_decides(void **state) {
     view_unref(v);
 }
 
+/* A member more: what belongs to the generation is shared, not copied. */
+static void test_views_of_one_generation_share_it(void **state) {
+    struct world *w = *state;
+    world_start(w);
+    struct view *old = view_new(w->core, (struct span){0});
+    struct entry_admit a = world_admit(w, 10, "coordinator-10", 0);
+    assert_int_equal(world_apply(w, ENTRY_ADMIT, &a), ERR_OK);
+    struct view *v = view_new(w->core, (struct span){0});
+    assert_int_equal(old->member_count, 3);
+    assert_int_equal(v->member_count, 4);
+    assert_ptr_equal(v->records, old->records);
+    assert_ptr_equal(v->manifest.policies, old->manifest.policies);
+    assert_ptr_equal(v->mesh_key, old->mesh_key);
+    assert_ptr_equal(view_policy(v, w->hashes[0]).data, view_policy(old, w->hashes[0]).data);
+    view_unref(old);
+    view_unref(v);
+}
+
+/* A recovery changes the newest record and the mesh CA key: views of before keep theirs. */
+static void test_a_recovery_leaves_old_views_alone(void **state) {
+    struct world *w = *state;
+    world_share(w, WORLD_SHARE_OWNERS, 2, false);
+    world_start(w);
+    struct view *old = view_new(w->core, (struct span){0});
+    world_checkpoint(w);
+    struct view *between = view_new(w->core, (struct span){0});
+    struct entry_recover e = world_recover(w, RECOVERY_CHECKPOINT, 2);
+    assert_int_equal(world_apply(w, ENTRY_RECOVER, &e), ERR_OK);
+    struct view *v = view_new(w->core, (struct span){0});
+    assert_null(between->mesh_key);
+    assert_int_equal(v->epoch, 2);
+    assert_int_equal(v->recovery_count, 1);
+    assert_int_equal(between->recovery_count, 0);
+    assert_text(between->records[0].mesh_cert, "mesh certificate");
+    assert_text(v->records[0].mesh_cert, "recovered mesh certificate");
+    assert_text(buf_span(&v->intermediate), "recovered intermediate");
+    assert_key(old->mesh_key, WORLD_MESH_KEY, 1);
+    assert_key(v->mesh_key, WORLD_MESH_KEY, 1001);
+    assert_key(v->root_key, WORLD_ROOT_KEY, 1);
+    view_unref(old);
+    view_unref(between);
+    view_unref(v);
+}
+
 /* --- Counting */
 
 static void *read_view(void *data) {
@@ -182,6 +226,8 @@ int main(void) {
         T(test_a_view_outlives_the_core),
         T(test_policies_are_found_by_their_hash),
         T(test_the_newest_manifest_decides),
+        T(test_views_of_one_generation_share_it),
+        T(test_a_recovery_leaves_old_views_alone),
         T(test_many_threads_share_a_view),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

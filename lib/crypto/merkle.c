@@ -33,6 +33,15 @@ void merkle_log_deinit(struct merkle_log *log) {
     *log = (struct merkle_log){0};
 }
 
+void merkle_log_copy(const struct merkle_log *log, struct merkle_log *to) {
+    *to = (struct merkle_log){0};
+    for (size_t i = 0; i < MERKLE_LEVELS && log->levels[i].count > 0; i++) {
+        size_t count = log->levels[i].count;
+        to->levels[i] = (struct merkle_level){mem_alloc(count * HASH), count, count};
+        memcpy(to->levels[i].hashes, log->levels[i].hashes, count * HASH);
+    }
+}
+
 static void push(struct merkle_level *level, const uint8_t hash[HASH]) {
     if (level->count == level->capacity) {
         level->capacity = level->capacity == 0 ? 16 : level->capacity * 2;

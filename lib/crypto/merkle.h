@@ -43,6 +43,9 @@ struct merkle_log {
 void merkle_log_init(struct merkle_log *log);
 void merkle_log_deinit(struct merkle_log *log); /* accepts zeroed */
 
+/* `to` becomes a second log of the same leaves; it held nothing that has to be freed. */
+void merkle_log_copy(const struct merkle_log *log, struct merkle_log *to);
+
 /* Appends a leaf *hash* (merkle_leaf, or a digest that is made likewise with its own prefix). */
 void merkle_log_append(struct merkle_log *log, const uint8_t leaf[MERKLE_HASH_SIZE]);
 size_t merkle_log_size(const struct merkle_log *log); /* leaves */

@@ -15,7 +15,7 @@
 
 /* core_state_hash after world_start with founders of version 1 and one COLLATERAL: the same
  * wherever and however the core is built. */
-#define WORLD_LEVEL_1_HASH "b213e1f82207592e32037afb1034919c5845fc3b7a66fce843e966aaeb4ce60b"
+#define WORLD_LEVEL_1_HASH "e877443b2687a389658dbf34ff8ceacc3a4f614ee882d0f629e56690db49bee7"
 
 enum world_key { WORLD_ROOT_KEY = 1, WORLD_MESH_KEY = 2, WORLD_SECRET = 3 };
 
