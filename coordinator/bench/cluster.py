@@ -46,6 +46,7 @@ def address(number, port):
 
 class Cluster:
     def __init__(self, build, keep=False, replicas=REPLICAS, latency_ms=0):
+        self.build = build
         self.bin = os.path.join(build, "bin")
         self.bench = os.path.join(build, "bench")
         self.keep = keep

@@ -2,7 +2,7 @@
 
     certificates  sessions a second through one replica; floor: bare handshakes and verifications
     commit        one request at a time; peer: a bare round of the quorum, a command without commit
-    failover      kill -9 of the leader until the next certificate; peer: the same without a kill
+    failover      longest time without a certificate when the leader goes; peer: etcd
     memory        VmRSS and VmHWM of every program
     attestation   fresh verifications a second, and one verifier's waiting (attestation.py)
     consensus     commits a second without the product around them, beside etcd (agreement.py)
@@ -21,6 +21,7 @@ import time
 from agreement import consensus, print_consensus
 from attestation import attestation, print_attestation
 from cluster import MESH, REPLICAS, USER, Failed, address, wait_until
+from failover import failover, print_failover
 from layers import layers, print_layers
 from measure import cpu_seconds, median, note, summary
 from verification import attest, print_attest
@@ -146,45 +147,6 @@ def print_commit(got):
     s, p = got["set"]["set_ms"], got["set"]["status_ms"]
     print(f"  contrast set (whole command, follower): min {s['min']:.0f}  p50 {s['p50']:.0f}  max "
           f"{s['max']:.0f} ms, n {s['n']};  peer: contrast status: p50 {p['p50']:.0f} ms")
-
-
-# --- Failover
-
-
-def first_certificate(cluster, number, since_ns):
-    """Milliseconds from `since_ns` to a certificate through this replica."""
-    got = cluster.generate_load(number, "--connections", "1", "--count", "1", "--warm-ms", "0",
-                                "--seconds", "30")
-    return (got["load"]["first_ns"] - since_ns) / 1e6
-
-
-def failover(cluster, quick, log):
-    took, peer, back = [], [], []
-    for turn in range(4 if quick else 20):
-        leader, old_id = cluster.leader()
-        survivors = [n for n in REPLICAS if n != leader]
-        number = survivors[turn % 2]
-        peer.append(first_certificate(cluster, number, time.monotonic_ns()))
-        at = cluster.kill(leader)
-        took.append(first_certificate(cluster, number, at))
-        start = time.monotonic()
-        cluster.start(leader)
-        wait_until(lambda n=number, i=old_id: cluster.is_whole(n, i), 60,
-                   f"coordinator-{leader} is a voter again", 0.1)
-        back.append(time.monotonic() - start)
-        note(log, f"failover {turn + 1}: {took[-1]:.0f} ms; three voters after {back[-1]:.1f} s")
-    return {"ms": summary(took), "without_kill_ms": summary(peer), "whole_again_s": summary(back),
-            "all_ms": took}
-
-
-def print_failover(got):
-    print("kill -9 of the leader until the next certificate through a survivor (ms; the process that "
-          "asks starts after the kill)")
-    for what, key, digits in (("with the kill", "ms", 0), ("peer: without", "without_kill_ms", 0),
-                              ("s until three voters again", "whole_again_s", 1)):
-        s = got[key]
-        print(f"  {what:<28} min {s['min']:>8.{digits}f}  p50 {s['p50']:>8.{digits}f}  max "
-              f"{s['max']:>8.{digits}f}  n {s['n']}")
 
 
 # --- Memory

@@ -232,6 +232,17 @@ static RESULT check_certificate(const struct load *l, struct span body, struct e
     return OK;
 }
 
+static void note_arrival(struct load_result *r) {
+    uint64_t now = samples_now_ns();
+    if (r->certificate_count == 0) {
+        r->first_ns = now;
+    } else if (now - r->last_ns > r->gap_ns) {
+        r->gap_ns = now - r->last_ns;
+        r->gap_end_ns = now;
+    }
+    r->last_ns = now;
+}
+
 static RESULT take_certificate(struct slot *s, const struct frame *frame, struct err *err) {
     struct load *l = s->load;
     struct load_result *result = l->result;
@@ -240,7 +251,7 @@ static RESULT take_certificate(struct slot *s, const struct frame *frame, struct
     if (!l->config->is_kept) {
         note(l, &result->session, s->begun_ns);
     }
-    result->first_ns = result->certificate_count == 0 ? samples_now_ns() : result->first_ns;
+    note_arrival(result);
     result->certificate_count++;
     if (is_counting(l)) {
         result->certificates[l->window]++;

@@ -40,7 +40,10 @@ struct load_result {
     uint64_t certificate_count;              /* all, warm-up included */
     uint64_t failure_count;
     struct err first_failure;
-    uint64_t first_ns;      /* samples_now_ns at the first certificate; 0 = none */
+    uint64_t first_ns;   /* samples_now_ns at the first certificate; 0 = none */
+    uint64_t last_ns;    /* at the last one */
+    uint64_t gap_ns;     /* longest time between two certificates that came one after the other */
+    uint64_t gap_end_ns; /* samples_now_ns at its end */
     struct samples session; /* connect to certificate; not of kept sessions */
     struct samples attest;  /* connect to the Coordinator's evidence and history */
     struct samples judge;   /* processor time of judging them */

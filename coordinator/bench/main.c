@@ -160,14 +160,15 @@ static json_t *load_json(const struct options *o, struct load_result *r, double 
     for (size_t i = 0; i < o->windows; i++) {
         json_array_append_new(rates, json_real((double)r->certificates[i] / (double)o->seconds));
     }
-    return json_pack("{s:o, s:I, s:I, s:s, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "rates", rates,
-                     "certificates", (json_int_t)r->certificate_count, "failures",
+    return json_pack("{s:o, s:I, s:I, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "rates", rates, "certificates", (json_int_t)r->certificate_count, "failures",
                      (json_int_t)r->failure_count, "first_failure",
                      r->failure_count > 0 ? r->first_failure.text : "", "first_ns",
-                     (json_int_t)r->first_ns, "cpu_s", cpu_s, "session", samples_json(&r->session),
-                     "attest", samples_json(&r->attest), "judge", samples_json(&r->judge), "prove",
-                     samples_json(&r->prove), "issue", samples_json(&r->issue), "confirm",
-                     samples_json(&r->confirm));
+                     (json_int_t)r->first_ns, "longest_gap_ms", us(r->gap_ns) / 1000,
+                     "longest_gap_end_ns", (json_int_t)r->gap_end_ns, "cpu_s", cpu_s, "session",
+                     samples_json(&r->session), "attest", samples_json(&r->attest), "judge",
+                     samples_json(&r->judge), "prove", samples_json(&r->prove), "issue",
+                     samples_json(&r->issue), "confirm", samples_json(&r->confirm));
 }
 
 static void print_samples(const char *what, struct samples *s) {
@@ -188,6 +189,9 @@ static void print_load(const struct options *o, struct load_result *r) {
     print_samples("own evidence made", &r->prove);
     print_samples("own evidence sent to certificate", &r->issue);
     print_samples("status, a round of the quorum", &r->confirm);
+    if (r->certificate_count > 1) {
+        printf("  longest time between two certificates: %.1f ms\n", us(r->gap_ns) / 1000);
+    }
     if (r->failure_count > 0) {
         printf("%llu failures; the first: %s\n", (unsigned long long)r->failure_count,
                r->first_failure.text);

@@ -26,6 +26,11 @@ def processor():
                      if line.startswith("model name")), "unknown")
 
 
+def more(options, name):
+    """What --kills is for."""
+    return {"kills": options.kills} if name in ("consensus", "failover") else {}
+
+
 def measure(options):
     results = {"processors": os.cpu_count(), "processor": processor(), "quick": options.quick,
                "load_before": os.getloadavg()}
@@ -35,12 +40,12 @@ def measure(options):
         with Cluster(build, options.keep) as cluster:
             cluster.found()
             for name in shared:
-                results[name] = FIGURES[name][0](cluster, options.quick, sys.stderr)
+                results[name] = FIGURES[name][0](cluster, options.quick, sys.stderr,
+                                                 **more(options, name))
     for name in options.figures:
         if name in OWN_CLUSTER:
-            more = {"kills": options.kills} if name == "consensus" else {}
             results[name] = OWN_CLUSTER[name][0](build, options.keep, options.quick, sys.stderr,
-                                                 **more)
+                                                 **more(options, name))
     results["load_after"] = os.getloadavg()
     return results
 
@@ -62,7 +67,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter repetitions")
     parser.add_argument("--keep", action="store_true", help="leave logs and workspace behind")
     parser.add_argument("--kills", type=int, metavar="N",
-                        help="failovers of etcd in consensus, 0 to 1000 (default: 20)")
+                        help="failovers of each kind in failover, of etcd in consensus, 0 to 1000 (default: 20)")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("figures", nargs="*", metavar="FIGURE",
                         help="of " + ", ".join(ALL) + " (default: all)")
