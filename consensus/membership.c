@@ -9,13 +9,14 @@
 struct fact {
     uint64_t id;
     uint64_t joined;
+    uint64_t replaces;
     bool is_member, is_voter, is_dead, is_leaving, is_ready;
 };
 
 struct facts {
     struct fact items[FACTS_MAX];
     size_t count;
-    size_t voters, wanted;
+    size_t voters, alive, wanted; /* alive: voters that are not dead */
     uint64_t leader;
 };
 
@@ -48,6 +49,7 @@ static struct fact fact_of_member(const struct membership_input *in, const struc
         f.is_dead = f.is_leaving = true;
     } else {
         f.joined = w->joined;
+        f.replaces = w->replaces;
         f.is_dead = !w->is_reachable;
         f.is_leaving = w->want == MEMBERSHIP_GONE;
         f.is_ready =
@@ -75,7 +77,9 @@ static void gather(const struct membership_input *in, struct facts *out) {
     *out = (struct facts){.wanted = in->voters, .leader = in->leader};
     for (size_t i = 0; i < in->member_count; i++) {
         out->items[out->count] = fact_of_member(in, &in->members[i]);
-        out->voters += out->items[out->count++].is_voter;
+        const struct fact *f = &out->items[out->count++];
+        out->voters += f->is_voter;
+        out->alive += f->is_voter && !f->is_dead;
     }
     const struct membership_wish *w = oldest_newcomer(in);
     if (w != NULL && in->member_count < LIMIT_MEMBERS) {
@@ -108,9 +112,16 @@ static bool dead_voter(const struct facts *all, const struct fact *f) {
     return f->is_voter && f->is_dead;
 }
 
-static bool leaving_voter(const struct facts *all, const struct fact *f) {
-    (void)all;
-    return f->is_voter && f->is_leaving && !f->is_dead;
+static bool dead_follower(const struct facts *all, const struct fact *f) {
+    return dead_voter(all, f) && f->id != all->leader;
+}
+
+static bool leaving_follower(const struct facts *all, const struct fact *f) {
+    return f->is_voter && f->is_leaving && f->id != all->leader;
+}
+
+static bool leaving_leader(const struct facts *all, const struct fact *f) {
+    return f->is_voter && f->is_leaving && f->id == all->leader;
 }
 
 static bool following_voter(const struct facts *all, const struct fact *f) {
@@ -124,6 +135,17 @@ static bool sound_follower(const struct facts *all, const struct fact *f) {
 static bool ready_standby(const struct facts *all, const struct fact *f) {
     (void)all;
     return f->is_ready;
+}
+
+/* Its predecessor still votes, and should not. */
+static bool ready_replacement(const struct facts *all, const struct fact *f) {
+    for (size_t i = 0; i < all->count && f->is_ready && f->replaces != 0; i++) {
+        const struct fact *old = &all->items[i];
+        if (old->id == f->replaces && old->is_voter && (old->is_dead || old->is_leaving)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool useless_standby(const struct facts *all, const struct fact *f) {
@@ -140,59 +162,73 @@ static struct membership_step step(enum membership_action action, const struct f
     return f == NULL ? nothing : (struct membership_step){action, f->id};
 }
 
-/* Removal of a voter, by somebody else if it leads. */
-static struct membership_step remove_voter(const struct facts *all, const struct fact *f) {
-    if (f != NULL && f->id == all->leader) {
-        return step(MEMBERSHIP_TRANSFER, pick(all, sound_follower, false));
-    }
-    return step(MEMBERSHIP_REMOVE, f);
+static const struct fact *best_standby(const struct facts *all) {
+    const struct fact *f = pick(all, ready_replacement, false);
+    return f != NULL ? f : pick(all, ready_standby, false);
 }
 
-/* The dead first, then who leaves, then the youngest. */
-static const struct fact *least_wanted(const struct facts *all) {
-    const struct fact *f = pick(all, dead_voter, false);
-    if (f == NULL) {
-        f = pick(all, leaving_voter, false);
+/* Only if the rest can commit it and go on. */
+static struct membership_step remove_voter(const struct facts *all, const struct fact *f) {
+    if (f == NULL || f->id == all->leader) {
+        return nothing;
     }
-    return f != NULL ? f : pick(all, following_voter, true);
+    size_t rest = all->alive - !f->is_dead;
+    return rest > (all->voters - 1) / 2 ? step(MEMBERSHIP_REMOVE, f) : nothing;
+}
+
+static struct membership_step first_of(struct membership_step a, struct membership_step b) {
+    return a.action != MEMBERSHIP_NONE ? a : b;
+}
+
+/* Who does not vote any more, or soon will not: the dead first, as that costs nothing. */
+static struct membership_step remove_useless(const struct facts *all) {
+    return first_of(remove_voter(all, pick(all, dead_follower, false)),
+                    remove_voter(all, pick(all, leaving_follower, false)));
+}
+
+static struct membership_step shrink(const struct facts *all) {
+    return first_of(remove_useless(all), remove_voter(all, pick(all, following_voter, true)));
 }
 
 static struct membership_step leave_even(const struct facts *all) {
-    if (all->voters > all->wanted) {
-        return remove_voter(all, least_wanted(all));
-    }
-    const struct fact *ready = pick(all, ready_standby, false);
-    return ready != NULL ? step(MEMBERSHIP_PROMOTE, ready)
-                         : step(MEMBERSHIP_ADD, pick(all, newcomer, false));
+    struct membership_step promote = step(MEMBERSHIP_PROMOTE, best_standby(all));
+    struct membership_step remove = remove_useless(all);
+    return all->voters >= 4 ? first_of(remove, promote) : first_of(promote, remove);
 }
 
-/* As many voters as wanted, an odd number: replace one if a replacement is ready. */
-static struct membership_step replace(const struct facts *all) {
-    const struct fact *ready = pick(all, ready_standby, false);
-    const struct fact *dead = pick(all, dead_voter, false);
-    const struct fact *leaving = pick(all, leaving_voter, false);
-    if (dead != NULL) {
-        return ready == NULL ? nothing : step(MEMBERSHIP_REMOVE, dead);
+/* Somebody leaves for good. */
+static struct membership_step let_go(const struct facts *all) {
+    const struct fact *ready = best_standby(all);
+    const struct fact *leaving = pick(all, leaving_follower, false);
+    if (ready != NULL && leaving != NULL && leaving->is_dead) {
+        return first_of(remove_voter(all, leaving), step(MEMBERSHIP_PROMOTE, ready));
     }
-    if (leaving == NULL) {
-        return nothing;
+    if (ready != NULL) {
+        return step(MEMBERSHIP_PROMOTE, ready);
     }
-    if (leaving->id == all->leader && pick(all, sound_follower, false) != NULL) {
-        return remove_voter(all, leaving);
+    return leaving == NULL ? nothing : first_of(remove_voter(all, leaving), remove_useless(all));
+}
+
+/* An odd number of voters, not more than wanted. */
+static struct membership_step keep_odd(const struct facts *all) {
+    if (pick(all, dead_follower, false) != NULL && best_standby(all) != NULL) {
+        return remove_voter(all, pick(all, dead_follower, false));
     }
-    return step(MEMBERSHIP_PROMOTE, ready);
+    if (pick(all, leaving_follower, false) != NULL || pick(all, leaving_leader, false) != NULL) {
+        return let_go(all);
+    }
+    bool grows = all->voters < all->wanted && count(all, ready_standby) >= 2;
+    return grows ? step(MEMBERSHIP_PROMOTE, best_standby(all)) : nothing;
 }
 
 static struct membership_step change_voters(const struct facts *all) {
+    if (pick(all, leaving_leader, false) != NULL && pick(all, sound_follower, false) != NULL) {
+        return step(MEMBERSHIP_TRANSFER, pick(all, sound_follower, false));
+    }
     if (all->voters > all->wanted) {
-        return remove_voter(all, least_wanted(all));
+        return shrink(all);
     }
-    if (all->voters < all->wanted) {
-        return count(all, ready_standby) >= 2
-                   ? step(MEMBERSHIP_PROMOTE, pick(all, ready_standby, false))
-                   : nothing;
-    }
-    return replace(all);
+    return all->voters % 2 == 0 ? leave_even(all) : keep_odd(all);
 }
 
 struct membership_step membership_next(const struct membership_input *in) {
@@ -200,17 +236,9 @@ struct membership_step membership_next(const struct membership_input *in) {
     CHECK(in->member_count <= LIMIT_MEMBERS);
     CHECK(in->voters % 2 == 1 && in->voters <= LIMIT_VOTERS);
     gather(in, &all);
-    if (all.voters % 2 == 0) {
-        return leave_even(&all);
-    }
     struct membership_step next = change_voters(&all);
-    if (next.action == MEMBERSHIP_NONE) {
-        next = step(MEMBERSHIP_REMOVE, pick(&all, useless_standby, false));
-    }
-    if (next.action == MEMBERSHIP_NONE) {
-        next = step(MEMBERSHIP_ADD, pick(&all, newcomer, false));
-    }
-    return next;
+    next = first_of(next, step(MEMBERSHIP_REMOVE, pick(&all, useless_standby, false)));
+    return first_of(next, step(MEMBERSHIP_ADD, pick(&all, newcomer, false)));
 }
 
 const char *membership_action_name(enum membership_action action) {

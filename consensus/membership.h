@@ -1,14 +1,34 @@
 /* Membership: the single next step from the committed configuration towards the wanted one.
  *
- *   dead voter:       add newcomer, catch up, remove the dead, promote      3 -> 2 -> 3 voters
- *   leaving voter:    (lead elsewhere,) add, catch up, promote, remove      3 -> 4 -> 3
- *   growing:          two standbys ready, then promote, promote            1 -> 2 -> 3
- *   shrinking:        remove, remove                                       5 -> 4 -> 3
+ *   dead voter, a standby ready:     remove the dead, promote                    3 -> 2 -> 3
+ *   dead voter, none ready:          nothing, it may come back; but see below    3
+ *   leaving voter, a standby ready:  (lead elsewhere,) promote, remove           3 -> 4 -> 3
+ *   leaving voter, none ready:       (lead elsewhere,) remove                    3 -> 2, 5 -> 4
+ *   ... and others dead:             remove the dead first, then the leaving     3 -> 2 -> 1
+ *   growing:                         two standbys ready, then promote, promote   1 -> 2 -> 3
+ *   shrinking:                       remove, remove                              5 -> 4 -> 3
+ *   even by chance:                  promote a ready standby; from 4 on rather   4 -> 3
+ *                                    remove who is dead or leaves
+ *
+ * Why a voter that leaves does not wait for its replacement: it dies at the end of its grace period
+ * anyway, and n - 1 voters need as many for a majority as n with one dead, if n is odd, or one
+ * less, if n is even. So removing it is never worse than what comes next, and it frees the pod at
+ * once. It is worse than its staying, so a standby that is ready comes first. The same holds for a
+ * member without a row (retired): it does not come back. A dead voter may; it goes only for a
+ * replacement, from an even number, or so that somebody else may leave. Two voters that are left so
+ * need each other, as two of three did; they are not made one, which would keep the state in one
+ * place only, unless one of them leaves.
+ *
+ * No removal leaves fewer reachable voters than a majority of the rest (it could not be committed,
+ * and the leader would step down). Who leaves and is still needed has to wait: "safe to stop" is
+ * no. Nobody removes itself: a leader that leaves transfers first, so one voter alone is the
+ * leader.
+ *
+ * Standbys are promoted only while reachable and caught up: first who replaces a dead or leaving
+ * voter (the same name), then in order of admission.
  *
  * Pure: the same input gives the same step. No plan is remembered: a new leader derives the same
- * one from the member table and the configuration. An even number of voters is always left by the
- * next step; none is entered unless the step after it can follow. A leader never removes itself: it
- * transfers first, so one voter alone is always the leader.
+ * one from the member table and the configuration. Repeated, it comes to rest.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_MEMBERSHIP_H
@@ -30,6 +50,7 @@ struct membership_wish {
     bool is_reachable; /* false only after the liveness check that a quorum confirmed */
     bool is_caught_up; /* a standby that holds (nearly) the whole log */
     uint64_t joined;   /* order of admission; older ones are preferred */
+    uint64_t replaces; /* the member of the same name that it came after; 0: none */
 };
 
 enum membership_action {
