@@ -220,6 +220,34 @@ static void test_no_owners_end_the_chain(void **state) {
     manifest_deinit(&last);
 }
 
+/* RSA keys are share owners': even where a manifest names one among its owners, it signs nothing.
+ */
+static void test_an_rsa_key_signs_no_manifest(void **state) {
+    struct fixture *f = *state;
+    AUTO(key_deinit)
+    struct key rsa = {0};
+    AUTO(buf_deinit)
+    struct buf spki = {0};
+    AUTO(buf_deinit)
+    struct buf message = {0};
+    AUTO(buf_deinit)
+    struct buf signature = {0};
+    struct err err;
+    uint8_t digest[1][32];
+    assert_true(is_ok(key_generate(KEY_RSA, &rsa, NULL)));
+    key_spki(&rsa, &spki);
+    key_digest(&rsa, digest[0]);
+    const struct manifest authority = {.owner_digests = digest, .owner_count = 1};
+    assert_int_equal(transition_sign(f->head, &rsa, &signature, &err).code, ERR_INVALID);
+    assert_int_equal(signature.size, 0);
+    transition_signed_bytes(f->head, &message);
+    assert_true(is_ok(key_sign(&rsa, buf_span(&message), &signature, NULL)));
+    assert_int_equal(
+        transition_verify(f->head, buf_span(&spki), buf_span(&signature), &authority, &err).code,
+        ERR_SIGNATURE);
+    assert_non_null(strstr(err.text, "unknown kind of key"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hash_golden),
@@ -232,6 +260,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_chain_refuses_a_first_key_that_its_manifest_lacks,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_owners_end_the_chain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_rsa_key_signs_no_manifest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
