@@ -194,7 +194,7 @@
 #define LIMIT_RECOVERIES 2              /* recovery sessions of a replica at a time */
 #define LIMIT_RECOVERY_BURST 4          /* of them opened at once, after a pause */
 #define LIMIT_RECOVERY_PERIOD_MS 2000   /* for one more */
-#define LIMIT_RECOVERY_REST_MS 60000    /* without a contribution: gives way to a new one */
+#define LIMIT_RECOVERY_REST_MS 10000    /* without a contribution: gives way to a new one */
 #define LIMIT_RECOVERY_IDLE_MS 600000   /* without a contribution or progress: lapses */
 #define LIMIT_RECOVERY_MS 1800000       /* with a contribution, without progress: lapses */
 #define LIMIT_RECOVERY_TOTAL_MS 7200000 /* whatever comes */
