@@ -13,30 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consensus/link_notice.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/crypto/digest.h"
 
 #define PEERS_MAX (2 * LIMIT_MEMBERS)
-#define CONNECTIONS_MAX (4 * LIMIT_MEMBERS)
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
-#define PING_MS 1000
-#define SILENCE_MS 10000
-
-enum { TYPE_HELLO = 1, TYPE_PING = 2 };
-
-struct hello {
-    uint8_t identity[SHA256_SIZE]; /* of the cluster in its epoch */
-    uint64_t id, connection, version;
-};
-static const struct wire_field hello_fields[] = {
-    WIRE_FIXED(struct hello, identity),
-    WIRE_U64(struct hello, id),
-    WIRE_U64(struct hello, connection),
-    WIRE_U64(struct hello, version),
-};
-static const struct wire_type hello_type = WIRE_TYPE(struct hello, hello_fields);
+#define PINGS_IN_SILENCE 10
 
 struct channel;
 
@@ -51,6 +35,7 @@ struct peer {
     uint64_t backoff_ms;
     struct channel *current; /* up, or NULL */
     bool is_lost;            /* was up, is down, and on_down has not said that it is gone */
+    struct link_notices notices;
 };
 
 struct channel {
@@ -59,14 +44,18 @@ struct channel {
     struct peer *peer; /* NULL: superseded or removed */
     struct net_conn *conn;
     uint64_t connection; /* 0 until the dialer's HELLO came */
+    uint64_t heard_ms;   /* loop time of its last frame; since it is up */
     bool is_dialer;
+    bool is_told; /* why it ends has been told */
 };
 
 struct links {
     uv_loop_t *loop;
     const struct host *host;
     uint64_t id, version;
-    uint8_t identity[SHA256_SIZE];
+    uint64_t handshake_ms, hello_ms, silence_ms;
+    uint8_t identity[LINK_IDENTITY_SIZE];
+    struct link_notices notices; /* of strangers */
     struct links_callbacks calls;
     void *data;
     struct tls_context *server, *client;
@@ -137,10 +126,24 @@ static void channel_free(struct channel *ch) {
     release(links);
 }
 
-static void tell_refused(struct links *links, uint64_t peer, const struct err *why) {
-    log_warn("link: peer=%" PRIu64 " refused: %s", peer, why->text);
+/* One line for each kind of trouble, not for each time. `peer` NULL: a stranger. */
+static void note(struct links *links, struct peer *peer, const struct err *why) {
+    struct link_notices *notices = peer == NULL ? &links->notices : &peer->notices;
+    uint64_t held_back = 0;
+    char more[64] = "";
+    if (!link_notice_is_due(notices, why->code, uv_now(links->loop), &held_back)) {
+        return;
+    }
+    if (held_back > 0) {
+        snprintf(more, sizeof more, " (%" PRIu64 " more like it were not logged)", held_back);
+    }
+    log_warn("link: peer=%" PRIu64 ": %s%s", peer == NULL ? 0 : peer->id, why->text, more);
+}
+
+static void tell_refused(struct links *links, struct peer *peer, const struct err *why) {
+    note(links, peer, why);
     if (!links->is_closing && links->calls.on_refused != NULL) {
-        links->calls.on_refused(links->data, peer, why);
+        links->calls.on_refused(links->data, peer == NULL ? 0 : peer->id, why);
     }
 }
 
@@ -170,28 +173,14 @@ static void detach(struct channel *ch, const struct err *why, bool is_gone) {
 }
 
 static void send_hello(struct channel *ch) {
-    struct hello hello = {
+    struct link_hello hello = {
         .id = ch->links->id, .connection = ch->connection, .version = ch->links->version};
     memcpy(hello.identity, ch->links->identity, sizeof hello.identity);
-    err_ignore(net_send_message(ch->conn, TYPE_HELLO, 0, &hello_type, &hello, NULL),
+    err_ignore(net_send_message(ch->conn, LINK_FRAME_HELLO, 0, &link_hello_type, &hello, NULL),
                "on_close tells");
 }
 
-static RESULT check_hello(const struct channel *ch, const struct hello *h, struct err *err) {
-    const struct peer *peer = ch->peer;
-    ENSURE(span_equal(SPAN(h->identity), SPAN(ch->links->identity)), err, DENIED,
-           "%" PRIu64 " belongs to another cluster or epoch", peer->id);
-    ENSURE(h->id == peer->id, err, DENIED, "%" PRIu64 " calls itself %" PRIu64, peer->id, h->id);
-    if (ch->is_dialer) {
-        ENSURE(h->connection == ch->connection, err, PROTOCOL, "answers another connection");
-    } else {
-        ENSURE(h->connection > peer->connection, err, PROTOCOL,
-               "an older connection than the present one");
-    }
-    return OK;
-}
-
-static void come_up(struct channel *ch, const struct hello *hello) {
+static void come_up(struct channel *ch, const struct link_hello *hello) {
     struct peer *peer = ch->peer;
     struct links *links = ch->links;
     const struct err superseded = {.code = ERR_CLOSED, .text = "superseded by a newer connection"};
@@ -209,34 +198,46 @@ static void come_up(struct channel *ch, const struct hello *hello) {
     peer->current = ch;
     peer->is_lost = false;
     peer->backoff_ms = BACKOFF_MIN_MS;
+    ch->heard_ms = uv_now(links->loop);
+    net_conn_set_idle_timeout(ch->conn, 0); /* on_ping judges its silence */
     net_conn_set_frame_limit(ch->conn, LIMIT_FRAME_BODY);
     net_conn_set_gathering(ch->conn);
     links->calls.on_up(links->data, id, hello->version);
 }
 
 static RESULT receive_hello(struct channel *ch, struct span body, struct err *err) {
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct hello hello;
-    ENSURE(ch->peer->current != ch, err, PROTOCOL, "a second HELLO");
-    TRY(wire_decode(&hello_type, body, &arena, &hello, err));
-    TRY(check_hello(ch, &hello, err));
+    struct link_hello hello;
+    struct link_expected want = {.identity = ch->links->identity,
+                                 .id = ch->peer->id,
+                                 .connection =
+                                     ch->is_dialer ? ch->connection : ch->peer->connection,
+                                 .is_dialer = ch->is_dialer};
+    TRY(link_frame_parse_hello(body, &hello, err));
+    TRY(link_frame_check_hello(&hello, &want, err));
     come_up(ch, &hello);
     return OK;
 }
 
 static RESULT receive(struct channel *ch, const struct frame *frame, struct err *err) {
     struct links *links = ch->links;
-    if (frame->type == TYPE_HELLO) {
+    TRY(link_frame_check(frame, ch->peer->current == ch, err));
+    ch->heard_ms = uv_now(links->loop);
+    if (frame->type == LINK_FRAME_HELLO) {
         return receive_hello(ch, frame->body, err);
     }
-    ENSURE(ch->peer->current == ch, err, PROTOCOL, "a frame before HELLO");
-    if (frame->type == TYPE_PING) {
-        return OK;
+    if (frame->type >= LINK_FRAME_USER_FIRST) {
+        links->calls.on_frame(links->data, ch->peer->id, frame->type, frame->body);
     }
-    ENSURE(frame->type >= LINK_TYPE_FIRST, err, PROTOCOL, "frame type %u", frame->type);
-    links->calls.on_frame(links->data, ch->peer->id, frame->type, frame->body);
     return OK;
+}
+
+/* The end of a connection that its peer brought about. */
+static void condemn(struct channel *ch, const struct err *why) {
+    ch->is_told = true;
+    tell_refused(ch->links, ch->peer, why);
+    if (ch->conn != NULL) {
+        net_conn_abort(ch->conn, why);
+    }
 }
 
 static void on_frame(struct net_conn *conn, void *data, const struct frame *frame) {
@@ -246,10 +247,8 @@ static void on_frame(struct net_conn *conn, void *data, const struct frame *fram
     if (ch->peer == NULL || ch->links->is_closing) {
         return; /* late bytes of an old connection (rule R6) */
     }
-    uint64_t id = ch->peer->id;
     if (!is_ok(receive(ch, frame, &err))) {
-        tell_refused(ch->links, id, &err);
-        net_conn_abort(ch->conn, &err);
+        condemn(ch, &err);
     }
 }
 
@@ -280,14 +279,24 @@ static void on_dialed(struct net_conn *conn, void *data) {
     }
 }
 
+/* Silence before HELLO, what TLS or the framing say, a queue that the peer does not empty: not the
+ * ends that every life has. */
+static bool is_trouble(const struct channel *ch, const struct err *why) {
+    bool was_up = ch->peer->current == ch;
+    return err_class_of(why->code) == ERR_CLASS_PEER || why->code == ERR_BUSY ||
+           (why->code == ERR_TIMEOUT && !was_up);
+}
+
 static void on_close(struct net_conn *conn, void *data, const struct err *why) {
     struct channel *ch = data;
     struct links *links = ch->links;
     struct peer *peer = ch->peer;
     ch->conn = NULL;
-    if (peer != NULL && why->code == ERR_TLS) {
-        tell_refused(links, peer->id, why);
-        peer = ch->peer;
+    if (peer != NULL && !ch->is_told && is_trouble(ch, why)) {
+        tell_refused(links, peer, why);
+        peer = ch->peer; /* NULL if that removed it */
+    } else if (peer != NULL && !ch->is_told && why->code == ERR_UNAVAILABLE) {
+        note(links, peer, why);
     }
     detach(ch, NULL, net_conn_is_peer_gone(conn));
     if (peer != NULL && ch->is_dialer && !links->is_closing && find_peer(links, peer->id) == peer) {
@@ -311,12 +320,12 @@ static void dial(struct peer *peer) {
                                         .tls = links->client,
                                         .accept_peer = is_pinned_peer,
                                         .accept_data = ch,
-                                        .handshake_ms = LIMIT_HANDSHAKE_MS,
-                                        .idle_ms = SILENCE_MS,
+                                        .handshake_ms = links->handshake_ms,
+                                        .idle_ms = links->hello_ms,
                                         .calls = {on_dialed, on_frame, on_close},
                                         .data = ch};
     if (!is_ok(net_connect(links->loop, &config, &ch->conn, &err))) {
-        log_warn("link: dial peer=%" PRIu64 ": %s", peer->id, err.text);
+        note(links, peer, &err);
         schedule_redial(peer);
         channel_free(ch);
     }
@@ -330,6 +339,24 @@ static bool is_pinned_anywhere(void *data, struct span spki) {
     return peer != NULL && peer->id < links->id;
 }
 
+/* A peer with a good key that opens connections and says nothing: the oldest gives way. */
+static void limit_pending(struct links *links, const struct peer *peer) {
+    struct channel *oldest = NULL; /* new ones stand at the head */
+    size_t count = 0;
+    for (struct channel *ch = links->channels; ch != NULL; ch = ch->next) {
+        if (ch->peer == peer && ch != peer->current && !ch->is_told) {
+            oldest = ch;
+            count++;
+        }
+    }
+    if (count > LIMIT_LINK_PENDING) {
+        struct err err;
+        err_ignore(err_set(&err, ERR_BUSY, "over %d connections without HELLO", LIMIT_LINK_PENDING),
+                   "told below");
+        condemn(oldest, &err);
+    }
+}
+
 static void on_accepted(struct net_conn *conn, void *data) {
     struct links *links = data;
     AUTO(buf_deinit)
@@ -341,24 +368,40 @@ static void on_accepted(struct net_conn *conn, void *data) {
     net_conn_set_data(conn, ch);
     if (peer == NULL) { /* removed since the handshake judged its key */
         net_conn_abort(conn, NULL);
+    } else {
+        limit_pending(links, peer);
     }
 }
 
 static void on_listener_refused(void *data, const char *address, const struct err *why) {
     struct err err;
     err_ignore(err_set(&err, why->code, "%s: %s", address, why->text), "told below");
-    tell_refused(data, 0, &err);
+    tell_refused(data, NULL, &err);
 }
 
 /* --- Open, close, peers --- */
+
+/* TCP tells when nothing arrives there; only this tells that nobody reads it. */
+static void judge_silence(struct peer *peer) {
+    struct links *links = peer->links;
+    struct channel *ch = peer->current;
+    uint64_t silent_ms = uv_now(links->loop) - ch->heard_ms;
+    if (silent_ms >= links->silence_ms) {
+        struct err err;
+        err_ignore(err_set(&err, ERR_TIMEOUT, "silent for %" PRIu64 " ms", silent_ms),
+                   "told below");
+        condemn(ch, &err);
+    }
+}
 
 static void on_ping(uv_timer_t *timer) {
     struct links *links = timer->data;
     for (size_t i = 0; i < PEERS_MAX; i++) {
         struct peer *peer = links->peers[i];
         if (peer != NULL && peer->current != NULL) {
-            err_ignore(net_send(peer->current->conn, TYPE_PING, 0, span_of(NULL, 0), NULL),
+            err_ignore(net_send(peer->current->conn, LINK_FRAME_PING, 0, span_of(NULL, 0), NULL),
                        "on_close tells");
+            judge_silence(peer);
         }
     }
 }
@@ -381,21 +424,18 @@ static RESULT start_listening(struct links *links, const struct links_config *co
     struct net_listen_config listen = {.host = config->listen_host,
                                        .port = config->listen_port,
                                        .tls = links->server,
-                                       .max_connections = CONNECTIONS_MAX,
-                                       .handshake_ms = LIMIT_HANDSHAKE_MS,
-                                       .idle_ms = SILENCE_MS,
+                                       .max_connections = LIMIT_LINK_CONNECTIONS,
+                                       .max_unready = LIMIT_LINK_HALF_OPEN,
+                                       .handshake_ms = links->handshake_ms,
+                                       .idle_ms = links->hello_ms,
                                        .calls = {on_accepted, on_frame, on_close},
                                        .data = links,
                                        .on_refused = on_listener_refused};
     return net_listen(links->loop, &listen, &links->listener, err);
 }
 
-static void set_identity(struct links *links, const struct links_config *config) {
-    static const char label[] = "contrast-link-v1";
-    uint8_t epoch[8];
-    store_u64be(epoch, config->epoch);
-    const struct span parts[] = {span_of(label, sizeof label), SPAN(config->cluster), SPAN(epoch)};
-    sha256_parts(parts, 3, links->identity);
+static uint64_t or_default(uint64_t value, uint64_t otherwise) {
+    return value == 0 ? otherwise : value;
 }
 
 RESULT links_new(const struct links_config *config, struct links **out, struct err *err) {
@@ -404,7 +444,10 @@ RESULT links_new(const struct links_config *config, struct links **out, struct e
     links->host = config->host;
     links->id = config->id;
     links->version = config->version;
-    set_identity(links, config);
+    link_frame_identity(config->cluster, config->epoch, links->identity);
+    links->handshake_ms = or_default(config->handshake_ms, LIMIT_HANDSHAKE_MS);
+    links->hello_ms = or_default(config->hello_ms, LIMIT_LINK_HELLO_MS);
+    links->silence_ms = or_default(config->silence_ms, LIMIT_LINK_SILENCE_MS);
     links->calls = config->calls;
     links->data = config->data;
     struct result r = open_tls(links, config, err);
@@ -419,7 +462,8 @@ RESULT links_new(const struct links_config *config, struct links **out, struct e
     }
     CHECK(uv_timer_init(links->loop, &links->ping) == 0);
     links->ping.data = links;
-    CHECK(uv_timer_start(&links->ping, on_ping, PING_MS, PING_MS) == 0);
+    uint64_t ping_ms = links->silence_ms / PINGS_IN_SILENCE;
+    CHECK(uv_timer_start(&links->ping, on_ping, ping_ms, ping_ms) == 0);
     links->handles = 2; /* listener and timer */
     *out = links;
     return OK;

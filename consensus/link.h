@@ -13,8 +13,13 @@
  * older connection: what still comes from that is dropped (rule R6 of docs/consensus.md). A peer
  * whose key is not pinned is turned away inside the TLS handshake; one of another cluster or epoch,
  * or that says another id than its key's, right after. Frames are bounded by LIMIT_FRAME_BODY, what
- * waits to be sent by LIMIT_CONN_WRITE_QUEUE; a link that exceeds it, or is silent for 10 s, is
- * cut.
+ * waits to be sent by LIMIT_CONN_WRITE_QUEUE; a link that exceeds it, or whose peer is silent for
+ * LIMIT_LINK_SILENCE_MS, is cut.
+ *
+ * A connection has LIMIT_HANDSHAKE_MS for the TLS handshake and LIMIT_LINK_HELLO_MS for HELLO. One
+ * address has LIMIT_LINK_HALF_OPEN handshakes at a time, one peer LIMIT_LINK_PENDING connections
+ * without HELLO, all together LIMIT_LINK_CONNECTIONS; beyond that the oldest gives way. Trouble
+ * with a peer is logged once for each kind (link_notice.h), that with strangers likewise.
  *
  * One thread: that of the loop. Callbacks may call everything but links_close's own freeing.
  *
@@ -22,11 +27,12 @@
 #ifndef CONTRAST_LINK_H
 #define CONTRAST_LINK_H
 
+#include "consensus/link_frame.h"
 #include "lib/base/host.h"
 #include "lib/net/net.h"
 
 #define LINK_CLUSTER_ID_SIZE 32
-#define LINK_TYPE_FIRST 16 /* smaller frame types are the links' own */
+#define LINK_TYPE_FIRST LINK_FRAME_USER_FIRST
 
 struct links;
 
@@ -40,7 +46,8 @@ struct links_callbacks {
      * this may come a second time for a link that is down already): its process has ended, as far
      * as anybody on the network can know. False: silence, our own cut, links_remove_peer. */
     void (*on_down)(void *data, uint64_t peer, bool is_gone);
-    /* NULL, or: somebody was turned away, or turned us away. peer 0: not known who. */
+    /* NULL, or: somebody was turned away, or turned us away, or broke the protocol. peer 0: not
+     * known who. Each time: whoever dials decides how often, and the log has its line already. */
     void (*on_refused)(void *data, uint64_t peer, const struct err *why);
 };
 
@@ -55,6 +62,9 @@ struct links_config {
     struct span certificate; /* DER, of `key`; copied */
     const char *listen_host; /* copied */
     uint16_t listen_port;    /* 0: any free one, see links_port */
+    uint64_t handshake_ms;   /* 0: LIMIT_HANDSHAKE_MS */
+    uint64_t hello_ms;       /* 0: LIMIT_LINK_HELLO_MS */
+    uint64_t silence_ms;     /* 0: LIMIT_LINK_SILENCE_MS; at least 10 */
     struct links_callbacks calls;
     void *data;
 };

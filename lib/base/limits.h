@@ -164,6 +164,13 @@
 #define LIMIT_UNCOMMITTED (32 * 1024 * 1024) /* bytes in a leader's log beyond the commit index */
 #define LIMIT_PENDING_READS 4096
 #define LIMIT_GONE_CAMPAIGNS 8 /* early elections in one election timeout: links flap */
+#define LIMIT_LINK_CONNECTIONS (4 * LIMIT_MEMBERS) /* to and from peers, and of strangers */
+#define LIMIT_LINK_HALF_OPEN 8                     /* handshakes of one address at a time */
+#define LIMIT_LINK_PENDING 2 /* connections of one peer that have not said HELLO */
+#define LIMIT_LINK_HELLO_MS 5000
+#define LIMIT_LINK_SILENCE_MS 10000 /* a PING comes ten times as often */
+#define LIMIT_LINK_NOTICE_MS 600000 /* between two lines about one kind of trouble with a peer */
+#define LIMIT_LINK_NOTICES 10       /* kinds */
 #define LIMIT_SNAPSHOT_LOG                                                                         \
     (64 * 1024 * 1024) /* bytes applied since the last snapshot: time for one */
 

@@ -51,6 +51,8 @@ struct net_listen_config {
     struct tls_context *tls;    /* server side; referenced */
     size_t max_connections;     /* live ones; for a further one the slowest handshake is ended, or
                                    it is closed at once when all are ready */
+    size_t max_unready;         /* handshakes of one address; for a further one the slowest of
+                                   them is ended. 0: only max_connections */
     uint64_t handshake_ms;      /* from accept to ready */
     uint64_t idle_ms;           /* without a whole frame in or a frame sent; 0: for ever */
     size_t frame_limit;         /* first body limit; 0: LIMIT_FRAME_BODY_UNAUTHENTICATED */

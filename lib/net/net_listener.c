@@ -133,12 +133,24 @@ static void turn_away(struct net_listener *listener) {
     refuse(listener, peer, &err);
 }
 
-/* The connection that has been in its handshake for longest; NULL when all are ready. New ones
- * stand at the head of the list. */
-static struct net_conn *oldest_unready(const struct net_listener *listener) {
+/* Of the same host: "address:port" up to the last colon. */
+static bool is_neighbour(const struct net_conn *a, const struct net_conn *b) {
+    const char *end = strrchr(a->peer, ':');
+    size_t size = end == NULL ? 0 : (size_t)(end - a->peer) + 1;
+    return size > 0 && strncmp(a->peer, b->peer, size) == 0 && strchr(b->peer + size, ':') == NULL;
+}
+
+/* The connection that has been in its handshake for longest, of the address of `like` unless that
+ * is NULL; NULL when all are ready. New ones stand at the head of the list. */
+static struct net_conn *oldest_unready(const struct net_listener *listener,
+                                       const struct net_conn *like, size_t *count) {
     struct net_conn *oldest = NULL;
+    *count = 0;
     for (struct net_conn *conn = listener->connections; conn != NULL; conn = conn->next) {
-        oldest = conn->state == NET_HANDSHAKE ? conn : oldest;
+        if (conn->state == NET_HANDSHAKE && (like == NULL || is_neighbour(like, conn))) {
+            oldest = conn;
+            *count += 1;
+        }
     }
     return oldest;
 }
@@ -148,7 +160,9 @@ static struct net_conn *oldest_unready(const struct net_listener *listener) {
  * none. */
 static bool make_room(struct net_listener *listener) {
     size_t most = listener->config.max_connections;
-    struct net_conn *slow = listener->count < 2 * most ? oldest_unready(listener) : NULL;
+    size_t count = 0;
+    struct net_conn *slow =
+        listener->count < 2 * most ? oldest_unready(listener, NULL, &count) : NULL;
     if (slow == NULL) {
         return false;
     }
@@ -157,6 +171,19 @@ static bool make_room(struct net_listener *listener) {
                "reported to on_refused");
     net__conn_fail(slow, &err);
     return true;
+}
+
+/* One address must not use up the places of all. */
+static void limit_address(struct net_listener *listener, const struct net_conn *newest) {
+    size_t most = listener->config.max_unready;
+    size_t count = 0;
+    struct net_conn *slow = most > 0 ? oldest_unready(listener, newest, &count) : NULL;
+    if (slow != NULL && count > most) {
+        struct err err;
+        err_ignore(err_set(&err, ERR_BUSY, "over %zu handshakes of one address", most),
+                   "reported to on_refused");
+        net__conn_fail(slow, &err);
+    }
 }
 
 static RESULT admit(struct net_listener *listener, struct err *err) {
@@ -180,6 +207,7 @@ static RESULT admit(struct net_listener *listener, struct err *err) {
         return r;
     }
     net__address_of_peer(&conn->tcp, conn->peer);
+    limit_address(listener, conn);
     net__conn_start_timer(conn);
     net__conn_start(conn);
     return OK;
