@@ -315,11 +315,3 @@ void enroll_free(struct enroll *e) {
         uv_close((uv_handle_t *)&e->async, on_freed);
     }
 }
-
-/* A pod that lost its security processor gets no certificate until it restarts. A manifest that
- * changes while it is read looks different for a moment. */
-bool enroll_may_retry(enum err_code code) {
-    enum err_class class = err_class_of(code);
-    return code == ERR_CHANGED ||
-           (class != ERR_CLASS_DENIED && class != ERR_CLASS_PROOF && code != ERR_LOST);
-}

@@ -63,7 +63,4 @@ bool enroll_is_reporting(const struct enroll *e);
  * closed, so the loop must run once more. Accepts NULL. */
 void enroll_free(struct enroll *e);
 
-/* What to do after an error: true = try again, false = a person must look (exit code of `code`). */
-bool enroll_may_retry(enum err_code code);
-
 #endif

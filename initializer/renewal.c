@@ -248,7 +248,7 @@ static uint64_t draw_pause(const struct renewal *r, const struct track *t, bool 
 
 static void fail(struct renewal *r, const struct err *why) {
     struct track *t = &r->tracks[r->purpose];
-    bool is_false = !enroll_may_retry(why->code);
+    bool is_false = !renewal_plan_may_retry(why->code);
     t->failures++;
     t->error = *why;
     t->at = host_unix_s(r->host);
@@ -305,7 +305,7 @@ static void on_done(void *data, const struct enroll_receipt *receipt, const stru
         end(r, &(struct err){.code = ERR_OK});
     } else if (r->is_stopping) {
         end(r, &(struct err){.code = ERR_CANCELED, .text = "stopped by a signal"});
-    } else if (!is_good && !r->plan.has_certificate && !enroll_may_retry(err.code)) {
+    } else if (!is_good && !r->plan.has_certificate && !renewal_plan_may_retry(err.code)) {
         end(r, &err);
     } else {
         uv_timer_start(&r->timer, on_timer, 0, 0);

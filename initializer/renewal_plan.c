@@ -3,8 +3,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "initializer/renewal_plan.h"
 
-#include "lib/base/err.h"
-
 static int64_t begin_of(const struct renewal_life *life) {
     return life->issued_at > life->not_before ? life->issued_at : life->not_before;
 }
@@ -53,6 +51,14 @@ struct renewal_step renewal_plan_next(const struct renewal_plan *p, uint64_t now
     uint64_t next = is_due ? p->hold_ms : p->renew_ms;
     next = p->has_certificate ? least(next, p->check_ms) : next;
     return (struct renewal_step){RENEWAL_WAIT, least(next - now_ms, RENEWAL_WAKE_MS)};
+}
+
+/* A pod that lost its security processor gets no certificate until it restarts. A manifest that
+ * changes while it is read looks different for a moment. */
+bool renewal_plan_may_retry(enum err_code code) {
+    enum err_class class = err_class_of(code);
+    return code == ERR_CHANGED ||
+           (class != ERR_CLASS_DENIED && class != ERR_CLASS_PROOF && code != ERR_LOST);
 }
 
 uint64_t renewal_plan_pause_ms(enum renewal_patience patience, unsigned failures) {

@@ -10,8 +10,7 @@
 #ifndef CONTRAST_RENEWAL_PLAN_H
 #define CONTRAST_RENEWAL_PLAN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "lib/base/err.h"
 
 #define RENEWAL_JITTER 201     /* draws of jitter: 0..200, that is 900..1100 thousandths */
 #define RENEWAL_LEAST_MS 60000 /* a certificate is not renewed for its age before that */
@@ -55,6 +54,9 @@ void renewal_plan_renew(struct renewal_plan *p, const struct renewal_life *life,
 uint64_t renewal_plan_interval_ms(uint64_t check_s, unsigned jitter);
 
 struct renewal_step renewal_plan_next(const struct renewal_plan *p, uint64_t now_ms, int64_t now);
+
+/* What to do after an error: true = try again, false = a person must look (exit code of `code`). */
+bool renewal_plan_may_retry(enum err_code code);
 
 /* The longest pause after the n-th failure in a row, n >= 1; it doubles.
  *   nothing yet           200 ms ..  5 s    containers wait for this

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "initializer/enroll.h"
+#include "initializer/enroll_config.h"
 
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define DIGEST_2 "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -165,32 +165,11 @@ static void test_bad_values_name_the_variable(void **state) {
     }
 }
 
-/* Exit at once only for what was checked and is false. */
-static void test_what_is_tried_again(void **state) {
-    (void)state;
-    assert_true(enroll_may_retry(ERR_UNAVAILABLE));
-    assert_true(enroll_may_retry(ERR_NOT_FOUNDED));
-    assert_true(enroll_may_retry(ERR_UNVERIFIABLE));
-    assert_true(enroll_may_retry(ERR_STALE_GENERATION));
-    assert_true(enroll_may_retry(ERR_PROTOCOL));
-    assert_true(enroll_may_retry(ERR_INTERNAL));
-    assert_true(enroll_may_retry(ERR_CHANGED));
-    assert_false(enroll_may_retry(ERR_LOST));
-    assert_false(enroll_may_retry(ERR_DENIED));
-    assert_false(enroll_may_retry(ERR_SIGNATURE));
-    assert_false(enroll_may_retry(ERR_DIFFERS));
-    assert_false(enroll_may_retry(ERR_ROLLBACK));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_renewal),
-        cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_issuers),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_bad_values_name_the_variable),
-        cmocka_unit_test(test_what_is_tried_again),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_hosts),    cmocka_unit_test(test_issuers),
+        cmocka_unit_test(test_lists),    cmocka_unit_test(test_bad_values_name_the_variable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static int number_in(int fd, const char *name) {
     ssize_t n = read(file, text, sizeof text - 1);
     close(file);
     const char *space = n > 0 ? strchr(text, ' ') : NULL;
-    return space == NULL ? -2 : atoi(space + 1);
+    return space == NULL ? -2 : (int)strtol(space + 1, NULL, 10);
 }
 
 /* As docs/renewal.md tells readers: the folder once, then the files in it. -1: no folder. */

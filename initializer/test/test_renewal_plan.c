@@ -136,6 +136,23 @@ static void test_next(void **state) {
     }
 }
 
+/* A person must look only for what was checked and is false. */
+static void test_what_is_tried_again(void **state) {
+    (void)state;
+    assert_true(renewal_plan_may_retry(ERR_UNAVAILABLE));
+    assert_true(renewal_plan_may_retry(ERR_NOT_FOUNDED));
+    assert_true(renewal_plan_may_retry(ERR_UNVERIFIABLE));
+    assert_true(renewal_plan_may_retry(ERR_STALE_GENERATION));
+    assert_true(renewal_plan_may_retry(ERR_PROTOCOL));
+    assert_true(renewal_plan_may_retry(ERR_INTERNAL));
+    assert_true(renewal_plan_may_retry(ERR_CHANGED));
+    assert_false(renewal_plan_may_retry(ERR_LOST));
+    assert_false(renewal_plan_may_retry(ERR_DENIED));
+    assert_false(renewal_plan_may_retry(ERR_SIGNATURE));
+    assert_false(renewal_plan_may_retry(ERR_DIFFERS));
+    assert_false(renewal_plan_may_retry(ERR_ROLLBACK));
+}
+
 static void test_pauses_double_up_to_a_limit(void **state) {
     (void)state;
     static const struct {
@@ -163,6 +180,7 @@ int main(void) {
         cmocka_unit_test(test_never_at_once_for_its_age),
         cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_next),
+        cmocka_unit_test(test_what_is_tried_again),
         cmocka_unit_test(test_pauses_double_up_to_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
