@@ -6,14 +6,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <openssl/err.h>
-#include <openssl/evp.h>
-
+#include "lib/crypto/aead.h"
 #include "lib/crypto/digest.h"
 
 #define KEY_SIZE SHARES_SECRET_SIZE /* AES-256 */
 #define VERSION 1
-#define NONCE_SIZE 12 /* NIST SP 800-38D section 5.2.1.1: the recommended size */
+
+_Static_assert(KEY_SIZE == AEAD_KEY_SIZE && CHECKPOINT_TAG_SIZE == AEAD_TAG_SIZE, "AES-256-GCM");
 
 static const char magic[4] = {'C', 'H', 'K', 'P'};
 static const char share_domain[] = "contrast-share-v1"; /* with its NUL */
@@ -199,52 +198,6 @@ RESULT checkpoint_parse(struct span file, struct arena *arena, struct checkpoint
     return OK;
 }
 
-/* --- Payload: NIST SP 800-38D; one call takes it whole, LIMIT_CHECKPOINT is below INT_MAX */
-
-static void encrypt(const struct secret *key, const uint8_t nonce[NONCE_SIZE],
-                    struct span plaintext, size_t from, struct buf *out) {
-    int size = 0;
-    int more = 0;
-    buf_reserve(out, plaintext.size + CHECKPOINT_TAG_SIZE);
-    struct span before = {out->data + from, out->size - from};
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    CHECK(ctx != NULL);
-    CHECK(EVP_EncryptInit_ex2(ctx, EVP_aes_256_gcm(), secret_span(key).data, nonce, NULL) == 1);
-    CHECK(EVP_EncryptUpdate(ctx, NULL, &size, before.data, (int)before.size) == 1);
-    size = 0;
-    uint8_t *ciphertext = buf_extend(out, plaintext.size + CHECKPOINT_TAG_SIZE);
-    CHECK(plaintext.size == 0 ||
-          EVP_EncryptUpdate(ctx, ciphertext, &size, plaintext.data, (int)plaintext.size) == 1);
-    CHECK(EVP_EncryptFinal_ex(ctx, ciphertext + size, &more) == 1);
-    CHECK((size_t)size + (size_t)more == plaintext.size);
-    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, CHECKPOINT_TAG_SIZE,
-                              ciphertext + plaintext.size) == 1);
-    EVP_CIPHER_CTX_free(ctx);
-}
-
-static bool decrypt(const struct secret *key, const uint8_t nonce[NONCE_SIZE], struct span before,
-                    struct span ciphertext, uint8_t *plaintext) {
-    size_t payload = ciphertext.size - CHECKPOINT_TAG_SIZE;
-    uint8_t tag[CHECKPOINT_TAG_SIZE];
-    uint8_t none[1];
-    int size = 0;
-    int more = 0;
-    memcpy(tag, ciphertext.data + payload, sizeof tag);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    CHECK(ctx != NULL);
-    CHECK(EVP_DecryptInit_ex2(ctx, EVP_aes_256_gcm(), secret_span(key).data, nonce, NULL) == 1);
-    CHECK(EVP_DecryptUpdate(ctx, NULL, &size, before.data, (int)before.size) == 1);
-    size = 0;
-    CHECK(payload == 0 ||
-          EVP_DecryptUpdate(ctx, plaintext, &size, ciphertext.data, (int)payload) == 1);
-    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, CHECKPOINT_TAG_SIZE, tag) == 1);
-    bool is_authentic =
-        EVP_DecryptFinal_ex(ctx, none, &more) == 1 && (size_t)size == payload && more == 0;
-    EVP_CIPHER_CTX_free(ctx);
-    ERR_clear_error();
-    return is_authentic;
-}
-
 /* --- Opening */
 
 static RESULT check_shares(const struct checkpoint_header *h, const struct secret *const *shares,
@@ -275,15 +228,8 @@ RESULT checkpoint_open(struct span file, const struct secret *const *shares, siz
     TRY(check_shares(&h, shares, count, err));
     TRY(shares_join(shares, (size_t)h.threshold, &key, err));
     struct span before = {file.data, file.size - ciphertext.size};
-    size_t from = out->size;
-    buf_reserve(out, (size_t)h.size + 1);
-    uint8_t *plaintext = buf_extend(out, (size_t)h.size);
-    bool is_authentic = decrypt(key, h.nonce, before, ciphertext, plaintext);
+    bool is_authentic = aead_open(secret_span(key), h.nonce, before, ciphertext, out);
     secret_free(key);
-    if (!is_authentic) {
-        mem_wipe(plaintext, (size_t)h.size);
-        out->size = from;
-    }
     ENSURE(is_authentic, err, DENIED,
            "the checkpoint does not decrypt: its header or its payload was changed");
     return OK;
@@ -377,7 +323,9 @@ RESULT checkpoint_seal(const struct host *host, const struct checkpoint_header *
     if (is_ok(r)) {
         size_t from = out->size;
         append_header(&h, out);
-        encrypt(key, h.nonce, plaintext, from, out);
+        buf_reserve(out, plaintext.size + CHECKPOINT_TAG_SIZE);
+        aead_seal(secret_span(key), h.nonce, span_of(out->data + from, out->size - from), plaintext,
+                  out);
     }
     secret_free(key);
     return r;
