@@ -129,7 +129,8 @@ static void on_reply(void *data, uint64_t ticket, const struct replica_reply *re
         l->position.is_confirmed = true;
         l->position.confirmed_index = reply->index;
     }
-    l->retry_ms = reply->retry_ms;
+    bool is_full = reply->result != NULL && reply->result->code == ERR_BUSY; /* the state is */
+    l->retry_ms = is_full ? (uint32_t)reply->result->wait_ms : reply->retry_ms;
     if (reply->status != NULL) {
         fill_status(s, reply->status, &l->bytes);
     }

@@ -10,7 +10,6 @@
 #include "lib/manifest/transition.h"
 
 #define LEAF_VALIDITY_DEFAULT_S (24 * 3600)
-#define LEDGER_ISSUE_MAX (LIMIT_LEDGER / 5 * 4) /* the rest is for manifests and members */
 
 /* --- Time and ledger */
 
@@ -27,8 +26,10 @@ void core__advance(struct core *c, int64_t time) {
 }
 
 RESULT core__check_room(const struct core *c, size_t limit, struct err *err) {
-    ENSURE(merkle_log_size(&c->ledger) < limit, err, BUSY, "the ledger is full (%zu leaves)",
-           limit);
+    ENSURE(merkle_log_size(&c->ledger) < limit, err, BUSY,
+           "the ledger has %zu leaves of %d, no room for this: it never gets smaller, found a new "
+           "deployment in time",
+           merkle_log_size(&c->ledger), LIMIT_LEDGER);
     return OK;
 }
 
@@ -155,7 +156,7 @@ static RESULT apply_set_manifest(struct core *c, const struct entry *e, struct c
     }
     TRY(check_head(c, s, err));
     TRY(check_material(c, s, err));
-    TRY(core__check_room(c, LIMIT_LEDGER, err));
+    TRY(core__check_room(c, CORE_LEDGER_ALL, err));
     struct core_record r = {
         .generation = s->generation,
         .index = out->index,
@@ -210,7 +211,7 @@ static RESULT check_admit(const struct core *c, const struct entry_admit *a, str
     TRY(core__check_version(c, &a->member, err));
     TRY(check_name(c, a, err));
     ENSURE(c->member_count < LIMIT_MEMBERS, err, BUSY, "%d members, no room", LIMIT_MEMBERS);
-    return core__check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, CORE_LEDGER_ADMIT, err);
 }
 
 static RESULT apply_admit(struct core *c, const struct entry *e, struct core_result *out,
@@ -252,7 +253,7 @@ static RESULT check_retire(const struct core *c, const struct entry_retire *t, s
     ENSURE(t->reason != RETIRE_REMOVED || c->member_count > 1, err, INVALID,
            "member %s is the only one", m->member.name);
     TRY(core__check_time(t->time, err));
-    return core__check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, CORE_LEDGER_RETIRE, err);
 }
 
 static RESULT apply_retire(struct core *c, const struct entry *e, struct core_result *out,
@@ -304,7 +305,7 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
            c->history->count);
     ENSURE(s->requests.count > 0, err, INVALID, "no requests");
     TRY(core__check_time(s->time, err));
-    TRY(core__check_room(c, LEDGER_ISSUE_MAX, err));
+    TRY(core__check_room(c, CORE_LEDGER_ISSUE, err));
     struct result worst = OK;
     bool any = false;
     for (size_t i = 0; i < s->requests.count; i++) {
@@ -454,6 +455,9 @@ void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry
         c->applied_term = term;
     }
     out->code = r.code;
+    if (r.code == ERR_BUSY && out->wait_ms == 0) {
+        out->wait_ms = CORE_FULL_MS;
+    }
     if (!is_ok(r)) {
         memcpy(out->text, err.text, sizeof out->text);
     }

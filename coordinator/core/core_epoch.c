@@ -33,7 +33,7 @@ static RESULT check_level(const struct core *c, const struct entry_level *l, str
     ENSURE(names.size == 0, err, DENIED, "level %llu: %.700s", (unsigned long long)l->level,
            buf_cstr(&names));
     TRY(core__check_time(l->time, err));
-    return core__check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, CORE_LEDGER_ALL, err);
 }
 
 RESULT core__apply_level(struct core *c, const struct entry *e, struct core_result *out,
@@ -171,7 +171,7 @@ static RESULT check_recover(const struct core *c, const struct entry_recover *e,
     ENSURE(e->mesh_key.size > 0 && e->mesh_cert.size > 0 && e->intermediate.size > 0, err, INVALID,
            "mesh CA key or certificates are missing");
     TRY(core__check_time(e->time, err));
-    return core__check_room(c, LIMIT_LEDGER, err);
+    return core__check_room(c, CORE_LEDGER_ALL, err);
 }
 
 RESULT core__apply_recover(struct core *c, const struct entry *e, struct core_result *out,

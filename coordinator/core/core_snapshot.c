@@ -175,6 +175,18 @@ static void save_lists(const struct core *c, struct snapshot *s) {
     s->leases = core__list(c->leases, c->lease_count);
 }
 
+/* What the large parts take and some for the others: the buffer grows no more, so nothing is copied
+ * and wiped on the way. */
+static size_t estimate(const struct core *c) {
+    size_t size = c->history->size + c->blob_size + merkle_log_size(&c->ledger) * MERKLE_HASH_SIZE +
+                  c->blob_count * 64 + c->history->count * 256 + c->vek_count * (size_t)LIMIT_CERT +
+                  4096;
+    for (size_t i = 0; i < c->member_count; i++) {
+        size += c->members[i].member.evidence.size + sizeof c->windows[i] + 1024;
+    }
+    return size;
+}
+
 static void save(const struct core *c, bool is_checkpoint, struct buf *out) {
     struct core_ca ca = core_ca(c);
     struct core__recovery_row *recoveries =
@@ -209,6 +221,7 @@ static void save(const struct core *c, bool is_checkpoint, struct buf *out) {
             (struct core__recovery_row){*r, core__list(r->signatures, r->signature_count)};
     }
     s.recoveries = core__list(recoveries, c->history->recovery_count);
+    buf_reserve(out, estimate(c));
     wire_encode(&snapshot_type, &s, out);
     mem_free(recoveries);
 }

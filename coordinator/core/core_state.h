@@ -11,7 +11,15 @@
 #include "lib/base/bucket.h"
 #include "lib/base/secret.h"
 
-#define CORE_EPOCH 1        /* until the first recovery */
+#define CORE_EPOCH 1 /* until the first recovery */
+/* Whoever asks for certificates must not take the room of manifests and members, nor members that
+ * come and go that of manifests. Each limit leaves what the kinds of entries after it can need. */
+#define CORE_LEDGER_ISSUE (LIMIT_LEDGER / 5 * 4)
+#define CORE_LEDGER_ADMIT (CORE_LEDGER_RETIRE - 2 * LIMIT_MEMBERS) /* each leaves, and goes */
+#define CORE_LEDGER_RETIRE (LIMIT_LEDGER - LIMIT_HISTORY - LIMIT_EPOCHS - UINT8_MAX)
+#define CORE_LEDGER_ALL LIMIT_LEDGER /* manifests, recoveries, levels */
+
+#define CORE_FULL_MS 60000 /* advice where the state is full: somebody has to make room first */
 #define CORE_SLOT_FREE 0xff /* no request with this sequence was applied */
 
 /* A policy document. */

@@ -246,6 +246,7 @@ static RESULT check_canonical(const struct wire_type *type, const void *message,
                               struct err *err) {
     AUTO(buf_deinit)
     struct buf again = {0};
+    buf_reserve(&again, bytes.size);
     wire_encode(type, message, &again);
     ENSURE(span_equal(buf_span(&again), bytes), err, MALFORMED, "%s: not in its shortest encoding",
            name_of(type));

@@ -61,11 +61,25 @@ static void append_random(struct world *w, uint64_t *seed, struct buf *out) {
     struct entry_admit a = world_admit(w, r, name, low == 0 ? id : 0);
     struct entry_retire t = world_retire(w, id, 1 + low % 3);
     struct entry_issue i = world_issue(w, 1 + low, low);
-    const void *bodies[] = {&b, &s, &a, &t, &i};
-    static const enum entry_type types[] = {ENTRY_BLOB, ENTRY_SET_MANIFEST, ENTRY_ADMIT,
-                                            ENTRY_RETIRE, ENTRY_ISSUE};
-    size_t pick = next_random(seed) % 5;
+    struct entry_collateral c = low == 0   ? world_fetch(w, r % 5)
+                                : low == 1 ? world_crl(w, r, "a list")
+                                           : world_vek(w, 1 + r % 5, low == 2 ? "first" : "next");
+    struct entry_level l = world_level(w, 1 + r % 4);
+    const void *bodies[] = {&b, &s, &a, &t, &i, &c, &l};
+    static const enum entry_type types[] = {ENTRY_BLOB,   ENTRY_SET_MANIFEST, ENTRY_ADMIT,
+                                            ENTRY_RETIRE, ENTRY_ISSUE,        ENTRY_COLLATERAL,
+                                            ENTRY_LEVEL};
+    size_t pick = next_random(seed) % 7;
     entry_encode(types[pick], bodies[pick], out);
+}
+
+/* The state as a checkpoint and its recovery, in `out`; whoever recovered it proposes from now. */
+static void append_recovery(struct world *w, struct buf *out) {
+    world_checkpoint(w);
+    struct entry_recover e = world_recover(w, RECOVERY_CHECKPOINT, 2);
+    entry_encode(ENTRY_RECOVER, &e, out);
+    w->founders[0] = e.recipient;
+    w->sequence = 0;
 }
 
 static struct core *reload(const struct core *c) {
@@ -96,12 +110,17 @@ static void test_snapshots_of_a_random_log(void **state) {
     struct core *copy = reload(w->core);
     assert_same(w->core, copy);
     core_free(copy);
+    world_share(w, WORLD_SHARE_OWNERS, 2, false);
     world_start(w);
     for (unsigned step = 0; step < 400; step++) {
         AUTO(buf_deinit)
         struct buf entry = {0};
-        append_random(w, &seed, &entry);
-        copy = reload(w->core);
+        if (step % 67 == 66) {
+            append_recovery(w, &entry);
+        } else {
+            append_random(w, &seed, &entry);
+        }
+        copy = step % 2 == 0 ? reload(w->core) : core_copy(w->core);
         assert_same(w->core, copy);
         refused += world_apply_bytes(w, buf_span(&entry)) != ERR_OK;
         struct core_result result;
@@ -112,6 +131,7 @@ static void test_snapshots_of_a_random_log(void **state) {
     }
     assert_in_range(refused, 50, 350);
     assert_in_range(core_generation(w->core), 3, 400);
+    assert_int_equal(core_epoch(w->core), 6);
 }
 
 static void test_two_replicas_agree(void **state) {
@@ -136,15 +156,42 @@ static void test_two_replicas_agree(void **state) {
     core_free(other);
 }
 
+/* Something in every list: endorsements, a list, a lease, two recoveries, requests, a member who
+ * leaves. */
+static void start_rich(struct world *w) {
+    world_share(w, WORLD_SHARE_OWNERS, 2, false);
+    world_start(w);
+    for (unsigned i = 0; i < 2; i++) {
+        AUTO(buf_deinit)
+        struct buf entry = {0};
+        append_recovery(w, &entry);
+        assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_OK);
+    }
+    struct entry_set_manifest s = world_set(w, 0xf, 1);
+    struct entry_admit a = world_admit(w, 10, "coordinator-10", 0);
+    struct entry_collateral v = world_vek(w, 1, "first");
+    struct entry_collateral c = world_crl(w, 1, "a list");
+    struct entry_collateral f = world_fetch(w, 2);
+    assert_applied(w, ENTRY_SET_MANIFEST, &s);
+    assert_applied(w, ENTRY_ADMIT, &a);
+    struct entry_retire t = world_retire(w, a.member.id, RETIRE_OWNER);
+    assert_applied(w, ENTRY_RETIRE, &t);
+    assert_applied(w, ENTRY_COLLATERAL, &v);
+    assert_applied(w, ENTRY_COLLATERAL, &c);
+    assert_applied(w, ENTRY_COLLATERAL, &f);
+}
+
 /* Flips one byte after another: a snapshot that still loads is a consistent state of its own. */
 static void test_damaged_snapshots_never_pass_for_the_original(void **state) {
     struct world *w = *state;
-    world_start(w);
+    start_rich(w);
     AUTO(buf_deinit)
     struct buf bytes = {0};
     core_save(w->core, &bytes);
+    uint8_t original[32];
+    core_state_hash(w->core, original);
     unsigned refused = 0;
-    size_t step = 3;
+    size_t step = 7;
     for (size_t at = 0; at < bytes.size; at += step) {
         struct core *copy = NULL;
         bytes.data[at] ^= 0x41;
@@ -153,6 +200,9 @@ static void test_damaged_snapshots_never_pass_for_the_original(void **state) {
             struct buf again = {0};
             core_save(copy, &again);
             assert_true(span_equal(buf_span(&again), buf_span(&bytes)));
+            uint8_t hash[32];
+            core_state_hash(copy, hash);
+            assert_memory_not_equal(hash, original, sizeof hash);
             core_free(copy);
         } else {
             refused++;
@@ -160,7 +210,7 @@ static void test_damaged_snapshots_never_pass_for_the_original(void **state) {
         bytes.data[at] ^= 0x41;
     }
     assert_true(refused > 100);
-    for (size_t size = 0; size < bytes.size; size += 7) {
+    for (size_t size = 0; size < bytes.size; size++) {
         struct core *copy = NULL;
         assert_false(is_ok(core_load(span_of(bytes.data, size), &copy, NULL)));
     }
