@@ -12,6 +12,7 @@
 
 #define VOLUME "contrast-secrets"
 #define INITIALIZER "contrast-initializer"
+#define RENEWER "contrast-renewer"
 #define RUNTIME_CLASS "contrast-cc"
 
 /* --- JSON to YAML */
@@ -196,12 +197,26 @@ static json_t *make_volume(void) {
     return json_pack("[{s:s, s:{s:s}}]", "name", VOLUME, "emptyDir", "medium", "Memory");
 }
 
-static json_t *make_initializer(const struct inject_config *config) {
+static json_t *make_container(const struct inject_config *config, const char *name) {
     json_t *env = make_trust(config);
     json_array_insert_new(env, 0, make_variable("COORDINATOR_HOST", "coordinator-ready"));
-    return json_pack("[{s:s, s:s, s:[s], s:o, s:o}]", "name", INITIALIZER, "image",
+    return json_pack("{s:s, s:s, s:[s], s:o, s:o}", "name", name, "image",
                      config->initializer_image, "command", "/usr/bin/contrast-initializer", "env",
                      env, "volumeMounts", make_mount());
+}
+
+/* The init container, and after it the sidecar: Kubernetes 1.29 and later keep an init container
+ * with restartPolicy Always running beside the others, and end it with them (also in a Job). */
+static json_t *make_init_containers(const struct workload *w, const struct inject_config *config) {
+    json_t *list = json_pack("[o]", make_container(config, INITIALIZER));
+    if (w->is_renewing) {
+        json_t *renewer = make_container(config, RENEWER);
+        json_array_append_new(json_object_get(renewer, "env"),
+                              make_variable("CONTRAST_RENEW", "true"));
+        json_object_set_new(renewer, "restartPolicy", json_string("Always"));
+        json_array_append_new(list, renewer);
+    }
+    return list;
 }
 
 /* --- Pods */
@@ -240,7 +255,8 @@ static RESULT mount_all(const struct workload *w, const char *key, struct yaml_e
     }
     for (size_t i = 0; i < list->count; i++) {
         const struct yaml_node *container = list->items[i];
-        if (container->kind == YAML_KIND_MAPPING && !is_named(container, INITIALIZER)) {
+        if (container->kind == YAML_KIND_MAPPING && !is_named(container, INITIALIZER) &&
+            !is_named(container, RENEWER)) {
             TRY(set_items(e, container, "volumeMounts", make_mount(), err));
         }
     }
@@ -255,13 +271,19 @@ static RESULT check_first(const struct workload *w, struct err *err) {
                          "spec.initContainers: " INITIALIZER
                          " must be the first; remove it here and run again");
     }
+    if (w->is_renewing && ours != NULL &&
+        workload_container(w, "initContainers", RENEWER) == NULL) {
+        return yaml_fail(w->file, ours, err,
+                         "spec.initContainers: " RENEWER " must come after " INITIALIZER
+                         "; remove that here and run again");
+    }
     return OK;
 }
 
 static RESULT inject_workload(const struct workload *w, const struct inject_config *config,
                               struct yaml_edits *e, struct err *err) {
     TRY(check_first(w, err));
-    TRY(set_items(e, w->spec, "initContainers", make_initializer(config), err));
+    TRY(set_items(e, w->spec, "initContainers", make_init_containers(w, config), err));
     TRY(set_items(e, w->spec, "volumes", make_volume(), err));
     TRY(mount_all(w, "initContainers", e, err));
     return mount_all(w, "containers", e, err);

@@ -1,9 +1,10 @@
 /* Injection: what a confidential pod needs, put into its YAML by splicing.
  *
  * A workload gets the init container contrast-initializer (first), the volume contrast-secrets, its
- * mount at /contrast in every container, and a runtime class. A Coordinator gets the verifier's
- * environment in its container and a runtime class. Pieces that are there already are replaced, so
- * that a second run changes nothing.
+ * mount at /contrast in every container, and a runtime class; with the annotation
+ * renew-certificates also the native sidecar contrast-renewer, second. A Coordinator gets the
+ * verifier's environment in its container and a runtime class. Pieces that are there already are
+ * replaced, so that a second run changes nothing.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_INJECT_H

@@ -74,6 +74,7 @@ static RESULT read_annotations(struct workload *w, struct err *err) {
     w->is_coordinator = has_text(role, "coordinator");
     w->is_skipping_initializer =
         has_text(yaml_key(a, "contrast.edgeless.systems/skip-initializer"), "true");
+    w->is_renewing = has_text(yaml_key(a, "contrast.edgeless.systems/renew-certificates"), "true");
     if (!yaml_is_null(role) && !w->is_coordinator) {
         return yaml_fail(w->file, role, err, "pod-role: must be \"coordinator\" or absent");
     }

@@ -32,6 +32,7 @@ struct workload {
     const char *secret_id;          /* annotation; NULL = none */
     bool is_coordinator;            /* annotation pod-role: coordinator */
     bool is_skipping_initializer;
+    bool is_renewing;     /* annotation renew-certificates: a sidecar renews (docs/renewal.md) */
     bool is_confidential; /* runtimeClassName absent, contrast-cc* or kata-cc-isolation */
 };
 

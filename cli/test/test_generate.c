@@ -371,6 +371,40 @@ static void test_own_init_containers_come_second(void **state) {
     assert_non_null(strstr(f->err.text, "must be the first"));
 }
 
+/* The annotation adds the sidecar behind the init container, once, also before what is there. */
+static void test_a_sidecar_that_renews(void **state) {
+    struct fixture *f = *state;
+    copy_examples(f);
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\n  annotations:\n"
+        "    contrast.edgeless.systems/renew-certificates: \"true\"\nspec:\n  initContainers:\n"
+        "  - name: prep\n    command: [c]\n  containers:\n  - name: a\n    command: [c]\n");
+    for (int i = 0; i < 2; i++) {
+        run_examples(f);
+        struct buf web = get(f, "web.yaml");
+        struct yaml_file file = {0};
+        assert_true(is_ok(yaml_parse("web", buf_span(&web), &file, NULL)));
+        const struct yaml_node *list = yaml_get(file.documents[0].root, "spec.initContainers");
+        assert_int_equal(list->count, 3);
+        assert_string_equal(yaml_get(list, "[0].name")->value, "contrast-initializer");
+        assert_null(yaml_get(list, "[0].restartPolicy"));
+        assert_string_equal(yaml_get(list, "[1].name")->value, "contrast-renewer");
+        assert_string_equal(yaml_get(list, "[1].restartPolicy")->value, "Always");
+        assert_string_equal(yaml_get(list, "[1].env[3].name")->value, "CONTRAST_RENEW");
+        assert_string_equal(yaml_get(list, "[1].env[3].value")->value, "true");
+        assert_int_equal(yaml_get(list, "[1].volumeMounts")->count, 1);
+        assert_string_equal(yaml_get(list, "[2].name")->value, "prep");
+        yaml_file_deinit(&file);
+        buf_deinit(&web);
+    }
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\n  annotations:\n"
+        "    contrast.edgeless.systems/renew-certificates: \"true\"\nspec:\n  initContainers:\n"
+        "  - name: contrast-initializer\n  containers:\n  - name: a\n");
+    assert_int_equal(run(f, (const char *const[]){f->dir, NULL}).code, ERR_INVALID);
+    assert_non_null(strstr(f->err.text, "remove that here"));
+}
+
 static void test_other_runtime_classes_and_skipping(void **state) {
     struct fixture *f = *state;
     put(f, "coordinator.yaml", coordinator_min);
@@ -495,6 +529,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_write_failure_rolls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_layouts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_init_containers_come_second, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_sidecar_that_renews, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_runtime_classes_and_skipping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_output_file_leaves_inputs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_owner_changes_every_policy, setup, teardown),
