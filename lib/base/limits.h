@@ -174,6 +174,16 @@
 #define LIMIT_SNAPSHOT_LOG                                                                         \
     (64 * 1024 * 1024) /* bytes applied since the last snapshot: time for one */
 
+/* Members among themselves (coordinator/replica.h) */
+#define LIMIT_ALARM_CODE 63     /* bytes of an alarm's code */
+#define LIMIT_ALARM_TEXT 700    /* bytes of its text */
+#define LIMIT_CLOCK_AHEAD_S 600 /* of an entry's time, beyond the median of the voters' clocks */
+#define LIMIT_ADMISSION_KEYS 64 /* names and chips whose admissions a leader remembers */
+#define LIMIT_ADMISSION_NAME_BURST 5        /* admissions of one name at once, after a pause */
+#define LIMIT_ADMISSION_NAME_PERIOD_MS 5000 /* for one more */
+#define LIMIT_ADMISSION_CHIP_BURST 16       /* of one chip: it may carry many pods */
+#define LIMIT_ADMISSION_CHIP_PERIOD_MS 2000
+
 /* State */
 #define LIMIT_HISTORY 1000                       /* manifests */
 #define LIMIT_CLIENT_HISTORY (256 * 1024 * 1024) /* bytes that a client reads of one */
@@ -209,6 +219,16 @@
 #define LIMIT_CHECKPOINT_BURST 8        /* made at once, after a pause */
 #define LIMIT_CHECKPOINT_PERIOD_MS 5000 /* for one more */
 #define LIMIT_CHECKPOINT_MS 300000      /* from being made to being fetched whole */
+
+/* Restart without people (docs/recovery.md) */
+#define LIMIT_RESTART_HEADER (LIMIT_MANIFEST_SET + 16 * 1024) /* of its file, up to the ciphertext */
+#define LIMIT_RESTART_FILE (LIMIT_SNAPSHOT + LIMIT_RESTART_HEADER + 128)
+#define LIMIT_RESTART_FILES 2        /* that one replica keeps */
+#define LIMIT_RESTART_BLOCK_S 4      /* of the cluster's time: one file in each, if anything happens */
+#define LIMIT_RESTART_ARMED_MS 20000 /* a share that was handed over counts so long */
+#define LIMIT_RESTART_REARM_MS 60000 /* then its owner may hand it to somebody else */
+#define LIMIT_RESTART_SETTLE_MS 5000 /* for others to return with a newer file */
+#define LIMIT_RESTART_LOOK_MS 4000   /* one look at all peers */
 
 /* Endorsements in the log (coordinator/core/core_collateral.c) */
 #define LIMIT_COLLATERAL_VEKS 1024 /* chips and TCBs remembered; the oldest goes first */
