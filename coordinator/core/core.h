@@ -8,7 +8,7 @@
  *
  * Versions: an entry above the cluster's level is refused by everybody (DENIED), whether or not a
  * replica could read it. One that the level allows and this build does not know changes nothing at
- * all: FROZEN, must_freeze; the replica keeps the state before it and applies nothing more.
+ * all: FROZEN, must_freeze; and so does every entry after it, so that none is ever left out.
  *
  * Epochs: RECOVER is the only command that a checkpoint (core_load_checkpoint) takes, and no other
  * state takes it. So it is the first command of a new log.

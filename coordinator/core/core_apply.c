@@ -439,7 +439,7 @@ static RESULT decode_and_apply(struct core *c, struct span entry, struct core_re
     ENSURE(entry_version_in(entry) <= level, err, DENIED,
            "entry of version %u, the cluster uses versions up to %llu", entry_version_in(entry),
            (unsigned long long)level);
-    out->must_freeze = r.code == ERR_FROZEN;
+    c->is_frozen = r.code == ERR_FROZEN;
     TRY(r);
     return err_wrap(apply_once(c, &e, out, err), err, "%s", entry_type_name(e.type));
 }
@@ -449,8 +449,10 @@ void core_apply(struct core *c, uint64_t index, uint64_t term, struct span entry
     CHECK(index > c->applied_index);
     struct err err = {.code = ERR_OK};
     *out = (struct core_result){.index = index};
-    struct result r = decode_and_apply(c, entry, out, &err);
-    if (!out->must_freeze) {
+    struct result r = c->is_frozen ? err_set(&err, ERR_FROZEN, "an entry before this is not known")
+                                   : decode_and_apply(c, entry, out, &err);
+    out->must_freeze = c->is_frozen;
+    if (!c->is_frozen) {
         c->applied_index = index;
         c->applied_term = term;
     }

@@ -19,7 +19,7 @@
 #define CORE_LEDGER_RETIRE (LIMIT_LEDGER - LIMIT_HISTORY - LIMIT_EPOCHS - UINT8_MAX)
 #define CORE_LEDGER_ALL LIMIT_LEDGER /* manifests, recoveries, levels */
 
-#define CORE_FULL_MS 60000 /* advice where the state is full: somebody has to make room first */
+#define CORE_FULL_MS 60000  /* advice where the state is full: somebody has to make room first */
 #define CORE_SLOT_FREE 0xff /* no request with this sequence was applied */
 
 /* A policy document. */
@@ -67,6 +67,7 @@ struct core {
     struct core_active *active;   /* of the newest generation; NULL without a manifest */
     struct core_keys *keys;       /* NULL without a manifest */
     bool is_checkpoint;
+    bool is_frozen; /* nothing is applied any more; of this process, no part of the state */
 
     struct core__blob *blobs; /* by rising hash */
     size_t blob_count;

@@ -155,6 +155,11 @@ static void test_what_nobody_here_knows_freezes(void **state) {
     AUTO(buf_deinit)
     struct buf entry = {0};
     entry_encode(ENTRY_ISSUE, &s, &entry);
+    entry.data[1] = 4; /* above the level: everybody refuses it */
+    assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_DENIED);
+    assert_int_equal(core_applied_index(w->core), w->index);
+    entry.data[1] = 2; /* known, but not of this type */
+    assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_MALFORMED);
     entry.data[1] = 3;
     uint64_t applied = core_applied_index(w->core);
     uint8_t before[32];
@@ -165,11 +170,11 @@ static void test_what_nobody_here_knows_freezes(void **state) {
     assert_int_equal(core_applied_index(w->core), applied);
     hash_of(w, after);
     assert_memory_equal(before, after, 32);
-    entry.data[1] = 4; /* above the level: everybody refuses it */
-    assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_DENIED);
-    assert_int_equal(core_applied_index(w->core), w->index);
-    entry.data[1] = 2; /* known, but not of this type */
-    assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_MALFORMED);
+    entry.data[1] = 1; /* known, but behind one that would be left out */
+    assert_int_equal(world_apply_bytes(w, buf_span(&entry)), ERR_FROZEN);
+    assert_true(w->result.must_freeze);
+    assert_non_null(strstr(w->result.text, "before this is not known"));
+    assert_int_equal(core_applied_index(w->core), applied);
 }
 
 /* --- RETIRE_OWNER */
