@@ -165,7 +165,7 @@ static void fail(struct net_conn *conn, enum err_code code, const char *text) {
 }
 
 void net__conn_note_status(struct net_conn *conn, int status) {
-    if (conn->state != NET_CLOSED) {
+    if (conn->state < NET_DRAINING) {
         conn->is_peer_gone = status == UV_EOF || status == UV_ECONNRESET || status == UV_EPIPE ||
                              status == UV_ECONNREFUSED;
     }
