@@ -26,7 +26,8 @@ struct position {
     uint8_t ledger_root[48];
     uint8_t head[32];
     uint64_t generation;
-    uint8_t state; /* enum replica_state */
+    uint8_t state;          /* enum replica_state */
+    uint64_t leaderless_ms; /* no leader was known for so long */
     bool is_confirmed;
     uint64_t confirmed_index;
 };

@@ -160,9 +160,10 @@ static RESULT take_state(struct recovery_run *run, struct err *err) {
 
 /* --- First: does anybody live? */
 
-static void on_scouted(void *owner, struct result r, const struct err *why) {
+static void on_scouted(void *owner, const struct scout_report *report) {
     struct recovery_run *run = owner;
-    struct err err = *why;
+    struct err err = report->against;
+    struct result r = {err.code};
     r = is_ok(r) ? take_state(run, &err) : r;
     (void)try(run, r, &err);
 }
@@ -173,11 +174,15 @@ static void on_confirmed(void *owner, const struct letter *reply) {
     const struct recovery *r = run->given.recovery;
     struct err err;
     run->position = reply->position;
+    if (reply->code == ERR_BUSY || reply->code == ERR_CANCELED) {
+        end(run, session_check(reply, &err), &err);
+        return;
+    }
     if (r->mode == RECOVERY_SURVIVOR && reply->code == ERR_OK) {
         end(run, err_set(&err, ERR_DENIED, "a quorum answers: nothing is to be recovered"), &err);
         return;
     }
-    scout_start(run->worker, r->cluster, r->previous_epoch, run, on_scouted);
+    scout_start(run->worker, SCOUT_LIFE, r->cluster, r->previous_epoch, run, on_scouted);
 }
 
 void recovery_run_start(struct worker *w, const uint8_t session[RECOVERY_SESSION_SIZE]) {

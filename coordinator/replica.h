@@ -152,6 +152,9 @@ RESULT replica_survey(struct replica *r, struct buf *state, struct recovery *pos
  * core_apply's. Nothing has happened then. */
 RESULT replica_recover(struct replica *r, struct span state, struct span entry, uint64_t ticket,
                        struct err *err);
+/* Somebody showed a verified history of this cluster in `epoch`, whose last recovery has this hash:
+ * GONE if that is above this replica's own. */
+void replica_superseded(struct replica *r, uint64_t epoch, const uint8_t recovery[32]);
 /* The epoch that this replica's links belong to. */
 uint64_t replica_epoch(const struct replica *r);
 

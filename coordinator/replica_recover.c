@@ -219,6 +219,17 @@ void replica__recovered(struct replica *r) {
     }
 }
 
+void replica_superseded(struct replica *r, uint64_t epoch, const uint8_t recovery[32]) {
+    char hash[65];
+    if (!core_is_founded(r->core) || epoch <= replica_epoch(r)) {
+        return; /* this replica is of that epoch meanwhile */
+    }
+    hex_encode(span_of(recovery, 32), hash);
+    replica__end(r, ERR_CANCELED,
+                 "superseded by epoch %llu (recovery %s): a restart joins it as a new member",
+                 (unsigned long long)epoch, hash);
+}
+
 uint64_t replica_epoch(const struct replica *r) {
     uint64_t applied = core_epoch(r->core);
     return applied > r->epoch ? applied : r->epoch;

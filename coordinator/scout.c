@@ -17,8 +17,9 @@ struct glance {
 
 struct scout {
     struct worker *worker;
+    enum scout_question question;
     uint8_t cluster[32];
-    uint64_t previous_epoch;
+    uint64_t epoch; /* ours */
     void *owner;
     scout_cb done; /* NULL: canceled, or called */
     struct glance glances[LIMIT_MEMBERS];
@@ -26,8 +27,8 @@ struct scout {
     size_t live; /* clients that are not closed yet */
     uv_timer_t timer;
     bool is_timer_closed;
-    bool is_over;       /* the timer is closing */
-    struct err against; /* code OK: nobody so far */
+    bool is_over; /* the timer is closing */
+    struct scout_report report;
 };
 
 static void free_if_done(struct scout *s) {
@@ -59,26 +60,35 @@ static void report(struct scout *s) {
     s->done = NULL;
     close_all(s);
     if (done != NULL) {
-        struct result r = {s->against.code};
-        done(s->owner, r, &s->against); /* the last look at the scout was before this */
+        struct scout_report said = s->report; /* the scout may go meanwhile */
+        done(s->owner, &said);
     }
 }
 
 /* --- One peer */
 
+static void note_epoch(struct scout_report *report, const struct client_history *h,
+                       uint64_t epoch) {
+    report->epoch = epoch;
+    if (h->recovery_count > 0) {
+        recovery_hash(&h->recoveries[h->recovery_count - 1].recovery, report->recovery);
+    }
+}
+
 static RESULT weigh(const struct glance *g, const struct client_verdict *v, struct err *err) {
-    const struct scout *s = g->scout;
+    struct scout *s = g->scout;
     const struct replica_statement *said = &v->peer.statement.replica;
     const char *host = g->peer->host;
     unsigned port = g->peer->port;
     if (memcmp(said->cluster, s->cluster, sizeof s->cluster) != 0) {
         return OK; /* another deployment's */
     }
-    ENSURE(v->epoch <= s->previous_epoch, err, DENIED,
-           "%s:%u is in epoch %" PRIu64 " of this deployment already, the state to be recovered is "
+    note_epoch(&s->report, client_history(g->client), v->epoch);
+    ENSURE(v->epoch <= s->epoch, err, DENIED,
+           "%s:%u is in epoch %" PRIu64 " of this deployment already, this replica's state is "
            "of epoch %" PRIu64 ": it was recovered before; replicas that start now join it",
-           host, port, v->epoch, s->previous_epoch);
-    ENSURE(!said->has_confirmed, err, DENIED,
+           host, port, v->epoch, s->epoch);
+    ENSURE(!said->has_confirmed || s->question == SCOUT_EPOCHS, err, DENIED,
            "a quorum answers at %s:%u, in epoch %" PRIu64 ", generation %" PRIu64
            ": nothing is to be recovered; replicas that start now join it",
            host, port, v->epoch, said->generation);
@@ -99,14 +109,14 @@ static void on_open(struct client *c, void *data) {
     trust.must_have_manifest = true;
     struct result r = client_judge(c, &trust, &verdict, &err);
     if (is_ok(r)) {
-        struct result weighed = weigh(g, &verdict, &s->against);
-        s->against.code = weighed.code;
+        struct result weighed = weigh(g, &verdict, &s->report.against);
+        s->report.against.code = weighed.code;
     } else {
-        log_debug("recovery: %s:%u says nothing that counts: %s", g->peer->host, g->peer->port,
+        log_debug("scout: %s:%u says nothing that counts: %s", g->peer->host, g->peer->port,
                   err.text);
     }
     client_verdict_deinit(&verdict);
-    if (s->against.code != ERR_OK) {
+    if (s->report.against.code != ERR_OK) {
         report(s);
     } else {
         client_close(c);
@@ -123,7 +133,7 @@ static void on_close(struct client *c, void *data, const struct err *why) {
     struct glance *g = data;
     struct scout *s = g->scout;
     (void)c;
-    log_debug("recovery: looked at %s:%u: %s", g->peer->host, g->peer->port, why->text);
+    log_debug("scout: looked at %s:%u: %s", g->peer->host, g->peer->port, why->text);
     g->client = NULL;
     s->live--;
     if (s->is_over) {
@@ -148,7 +158,7 @@ static void look(struct glance *g) {
     if (is_ok(client_open(worker_loop(s->worker), &config, &g->client, &err))) {
         s->live++;
     } else {
-        log_debug("recovery: %s:%u cannot be asked: %s", g->peer->host, g->peer->port, err.text);
+        log_debug("scout: %s:%u cannot be asked: %s", g->peer->host, g->peer->port, err.text);
     }
 }
 
@@ -157,12 +167,13 @@ static void on_timer(uv_timer_t *timer) {
     report(timer->data);
 }
 
-struct scout *scout_start(struct worker *w, const uint8_t cluster[32], uint64_t previous_epoch,
-                          void *owner, scout_cb done) {
+struct scout *scout_start(struct worker *w, enum scout_question question, const uint8_t cluster[32],
+                          uint64_t epoch, void *owner, scout_cb done) {
     struct scout *s = mem_zalloc(sizeof *s);
     const struct config *config = worker_identity(w)->config;
     s->worker = w;
-    s->previous_epoch = previous_epoch;
+    s->question = question;
+    s->epoch = epoch;
     s->owner = owner;
     s->done = done;
     memcpy(s->cluster, cluster, sizeof s->cluster);

@@ -1,4 +1,5 @@
-/* Scout: looks whether a deployment lives elsewhere, before it is recovered here.
+/* Scout: looks whether a deployment lives elsewhere, before it is recovered here; and for a member
+ * without a leader, whether it was recovered elsewhere (lookout.h).
  *
  *   scout_start -> an attested session to each of CONTRAST_PEERS, all at once -> done, once
  *
@@ -20,14 +21,24 @@
 
 struct scout;
 
-/* OK: nobody who could be asked speaks against it. DENIED: `err` names the peer and what it showed.
- * The scout is freed by itself. */
-typedef void (*scout_cb)(void *owner, struct result r, const struct err *err);
+enum scout_question {
+    SCOUT_LIFE,   /* does anything speak against a recovery? */
+    SCOUT_EPOCHS, /* is anybody in an epoch above ours? */
+};
 
-/* `previous_epoch`: that of the state which is to go on. `done` is called later, once, unless it is
- * canceled. */
-struct scout *scout_start(struct worker *w, const uint8_t cluster[32], uint64_t previous_epoch,
-                          void *owner, scout_cb done);
+struct scout_report {
+    struct err against;   /* code OK: nobody who could be asked. DENIED: names peer and reason */
+    uint64_t epoch;       /* against us: what the peer showed, verified */
+    uint8_t recovery[32]; /* hash of the last recovery in its history; zero = none */
+};
+
+/* The scout is freed by itself. */
+typedef void (*scout_cb)(void *owner, const struct scout_report *report);
+
+/* `epoch`: that of the state which is to go on, or of the asking member. `done` is called later,
+ * once, unless it is canceled. */
+struct scout *scout_start(struct worker *w, enum scout_question question, const uint8_t cluster[32],
+                          uint64_t epoch, void *owner, scout_cb done);
 /* `done` will not be called. */
 void scout_cancel(struct scout *s);
 

@@ -38,6 +38,7 @@ struct server {
     struct endorse_source *source;
     struct links *links;    /* NULL until a cluster is known */
     uint64_t links_epoch;   /* they belong to */
+    uint64_t leader_ms;     /* a leader was known then */
     struct buf certificate; /* DER, self-signed, of the identity key */
     struct worker *workers[SERVER_WORKERS];
     unsigned worker_count;
@@ -66,6 +67,7 @@ static void fill_position(const struct server *s, struct position *p) {
     merkle_log_root(core_ledger(core), p->ledger_root);
     p->generation = core_generation(core);
     p->state = (uint8_t)replica_state_of(s->replica);
+    p->leaderless_ms = host_monotonic_ms(s->identity.host) - s->leader_ms;
 }
 
 static void fill_outcome(const struct replica_reply *reply, struct outcome *o) {
@@ -613,6 +615,10 @@ static void on_letter(void *data, struct letter *l) {
     case CORE_RECOVER:
         recover(s, l);
         break;
+    case CORE_SUPERSEDED:
+        replica_superseded(s->replica, load_u64be(l->bytes.data), l->bytes.data + 8);
+        answer(s, l, OK, NULL);
+        break;
     }
     letter_free(l);
     arm(s);
@@ -640,6 +646,7 @@ static void arm(struct server *s) {
     }
     uv_update_time(&s->loop);
     uint64_t now = host_monotonic_ms(s->identity.host);
+    s->leader_ms = replica_leader(s->replica) != 0 || s->leader_ms == 0 ? now : s->leader_ms;
     uv_timer_start(&s->timer, on_timer, at > now ? at - now : 0, 0);
 }
 

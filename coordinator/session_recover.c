@@ -132,7 +132,7 @@ static void begin_offer(const struct session *s, const struct api_recover *ask,
 
 static void scout_for(struct session *s, const uint8_t cluster[32], uint64_t previous_epoch,
                       scout_cb done) {
-    s->scout = scout_start(s->worker, cluster, previous_epoch, s, done);
+    s->scout = scout_start(s->worker, SCOUT_LIFE, cluster, previous_epoch, s, done);
 }
 
 /* --- From a checkpoint */
@@ -177,13 +177,14 @@ static RESULT read_checkpoint(const struct session *s, struct arena *arena, stru
     return read_header(ask, arena, h, err);
 }
 
-static void on_checkpoint_scouted(void *owner, struct result r, const struct err *why) {
+static void on_checkpoint_scouted(void *owner, const struct scout_report *report) {
     struct session *s = owner;
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct api_recover ask;
     struct checkpoint_header h;
-    struct err err = *why;
+    struct err err = report->against;
+    struct result r = {err.code};
     s->scout = NULL;
     r = is_ok(r) ? read_checkpoint(s, &arena, &ask, &h, &err) : r;
     if (session_try(s, r, &err)) {
@@ -221,6 +222,9 @@ static RESULT check_survivor(const struct letter *reply, struct err *err) {
     enum replica_state state = (enum replica_state)reply->position.state;
     ENSURE(replica_state_is_member(state) || state == REPLICA_FROZEN, err, NOT_FOUND,
            "this replica holds no state to recover from: use --checkpoint, or name a survivor");
+    if (reply->code == ERR_BUSY || reply->code == ERR_CANCELED) {
+        return session_check(reply, err); /* says nothing of a quorum */
+    }
     ENSURE(reply->code != ERR_OK, err, DENIED,
            "a quorum answers (epoch %" PRIu64 ", generation %" PRIu64
            "): nothing is to be recovered",
@@ -293,9 +297,10 @@ static void on_survey(void *owner, const struct letter *reply) {
     session_try(s, r, &err);
 }
 
-static void on_survivor_scouted(void *owner, struct result r, const struct err *why) {
+static void on_survivor_scouted(void *owner, const struct scout_report *report) {
     struct session *s = owner;
-    struct err err = *why;
+    struct err err = report->against;
+    struct result r = {err.code};
     s->scout = NULL;
     r = is_ok(r) ? worker_ask(s->worker, CORE_SURVEY, (struct span){0}, s, on_survey, &err) : r;
     session_try(s, r, &err);

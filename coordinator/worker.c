@@ -8,6 +8,7 @@
 #include "attest/client/client.h"
 #include "attest/session.h"
 #include "coordinator/joiner.h"
+#include "coordinator/lookout.h"
 #include "coordinator/session.h"
 #include "coordinator/supplement.h"
 #include "lib/base/log.h"
@@ -41,7 +42,8 @@ struct worker {
     uint64_t mesh_epoch;      /* of `mesh`: a recovery brings a new key, too */
     struct net_listener *user;
     struct net_listener *mesh_api;
-    struct joiner *joiner; /* first worker only */
+    struct joiner *joiner;   /* first worker only, as the next */
+    struct lookout *lookout; /* once it belongs to a cluster */
     struct op *ops;
     size_t op_count; /* at most LIMIT_PENDING_REQUESTS: so many answers come */
     uint64_t next_ticket;
@@ -367,6 +369,10 @@ static void stop(struct worker *w) {
         joiner_stop(w->joiner);
         w->joiner = NULL;
     }
+    if (w->lookout != NULL) {
+        lookout_stop(w->lookout);
+        w->lookout = NULL;
+    }
     if (w->user != NULL) {
         net_listener_close(w->user, NULL, NULL);
     }
@@ -389,6 +395,9 @@ static void take_view(struct worker *w, struct letter *l) {
     if (w->joiner != NULL && w->view->is_founded) {
         joiner_stop(w->joiner);
         w->joiner = NULL;
+    }
+    if (w->index == 0 && w->lookout == NULL && w->view->is_founded) {
+        w->lookout = lookout_start(w);
     }
 }
 

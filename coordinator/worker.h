@@ -41,6 +41,7 @@ enum core_letter {
     CORE_CHECKPOINT,   /* nothing; the reply's bytes: struct core_extract, core_save_checkpoint */
     CORE_SURVEY,       /* nothing; the same with the log's tail applied: what a survivor holds */
     CORE_RECOVER,      /* size u64be of a state, the state, a RECOVER entry */
+    CORE_SUPERSEDED,   /* epoch u64be, hash of a recovery[32]: seen in a verified history */
 };
 
 /* Where a state stands that the core thread hands out. Only between threads: as it lies in memory.
