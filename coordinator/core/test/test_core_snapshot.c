@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/core/core_state.h"
 #include "coordinator/core/test/core_world.h"
 
 /* --- Fixture */
@@ -283,6 +284,200 @@ static void test_snapshot_windows_are_checked(void **state) {
     core_free(copy);
 }
 
+/* --- Snapshots that no log leads to, one field at a time */
+
+typedef void damage_cb(struct core *c);
+
+static struct core_recovery *recovery(struct core *c, size_t at) {
+    return &c->history->recoveries[at];
+}
+static void damage_level(struct core *c) {
+    c->level = 1;
+}
+static void damage_level_high(struct core *c) {
+    c->level = 3;
+}
+static void damage_epoch(struct core *c) {
+    c->epoch++;
+}
+static void damage_cluster(struct core *c) {
+    recovery(c, 0)->recovery.cluster[0] ^= 1;
+}
+static void damage_recovery_epoch(struct core *c) {
+    recovery(c, 0)->recovery.epoch = 1;
+}
+static void damage_last_epoch(struct core *c) {
+    recovery(c, 1)->recovery.epoch = 9;
+}
+static void damage_previous_epoch(struct core *c) {
+    recovery(c, 1)->recovery.previous_epoch = 1;
+}
+static void damage_mode(struct core *c) {
+    recovery(c, 0)->recovery.mode = 7;
+}
+static void damage_automatic(struct core *c) {
+    recovery(c, 0)->recovery.mode = RECOVERY_AUTOMATIC;
+    recovery(c, 0)->signature_count = 0;
+}
+static void damage_generation(struct core *c) {
+    recovery(c, 0)->recovery.generation = 2;
+}
+static void damage_generation_zero(struct core *c) {
+    recovery(c, 0)->recovery.generation = 0;
+}
+static void damage_generation_high(struct core *c) {
+    recovery(c, 1)->recovery.generation = 3;
+}
+static void damage_head(struct core *c) {
+    recovery(c, 0)->recovery.head[5] ^= 1;
+}
+static void damage_position(struct core *c) {
+    recovery(c, 0)->recovery.index = 0;
+}
+static void damage_position_high(struct core *c) {
+    recovery(c, 0)->recovery.index = recovery(c, 0)->index;
+}
+static void damage_position_back(struct core *c) {
+    recovery(c, 1)->recovery.index = recovery(c, 0)->recovery.index - 1;
+}
+static void damage_index(struct core *c) {
+    recovery(c, 1)->index = c->applied_index + 1;
+}
+static void damage_record_index(struct core *c) {
+    c->history->records[1].index = recovery(c, 1)->index;
+}
+static void damage_time(struct core *c) {
+    recovery(c, 0)->time = c->history->records[0].time - 1;
+}
+static void damage_time_order(struct core *c) {
+    recovery(c, 0)->time = recovery(c, 1)->time + 1;
+}
+static void damage_record_time(struct core *c) {
+    recovery(c, 1)->time = c->time;
+}
+static void damage_ledger_size(struct core *c) {
+    recovery(c, 0)->recovery.ledger_size--;
+}
+static void damage_ledger_size_high(struct core *c) {
+    recovery(c, 1)->recovery.ledger_size = merkle_log_size(&c->ledger);
+}
+static void damage_ledger_size_order(struct core *c) {
+    recovery(c, 1)->recovery.ledger_size = recovery(c, 0)->recovery.ledger_size;
+}
+static void damage_ledger_root(struct core *c) {
+    recovery(c, 1)->recovery.ledger_root[47] ^= 1;
+}
+static void damage_signatures(struct core *c) {
+    recovery(c, 0)->signature_count = 1;
+}
+static void damage_signer_order(struct core *c) {
+    struct recovery_signature *s = (void *)(uintptr_t)recovery(c, 1)->signatures;
+    s[1].key = s[0].key;
+}
+static void damage_signer(struct core *c) {
+    struct recovery_signature *s = (void *)(uintptr_t)recovery(c, 1)->signatures;
+    s[1].key.size--;
+}
+static void damage_order(struct core *c) {
+    struct core_recovery first = *recovery(c, 0);
+    *recovery(c, 0) = *recovery(c, 1);
+    *recovery(c, 1) = first;
+}
+static void damage_member_version(struct core *c) {
+    c->members[0].member.version = 1;
+}
+static const struct {
+    damage_cb *damage;
+    const char *text;
+} damages[] = {
+    {damage_level, "level 1, founded with a higher one"},
+    {damage_level_high, "knows entries up to version 2, the cluster uses version 3"},
+    {damage_epoch, "epoch 4, the last recovery's is 3"},
+    {damage_cluster, "recovery 0: another cluster's recovery"},
+    {damage_recovery_epoch, "recovery 0: epoch 1 does not follow epoch 1"},
+    {damage_last_epoch, "generation 2: transition does not follow"},
+    {damage_previous_epoch, "recovery 1: previous epoch 1, this state has 2"},
+    {damage_mode, "recovery 0: unknown mode 7"},
+    {damage_automatic, "recovery 0: the manifest does not permit a recovery without"},
+    {damage_generation, "generation 2: transition does not follow"},
+    {damage_generation_zero, "generation 2: transition does not follow"},
+    {damage_generation_high, "generation 2: transition does not follow"},
+    {damage_head, "recovery 0: another head"},
+    {damage_position, "recovery 0: index does not rise"},
+    {damage_position_high, "recovery 0: index does not rise"},
+    {damage_position_back, "recovery 1: index does not rise"},
+    {damage_index, "recovery 1: index does not rise"},
+    {damage_record_index, "generation 2: it is from before the last recovery"},
+    {damage_time, "recovery 0: time goes back"},
+    {damage_time_order, "recovery 1: time goes back"},
+    {damage_record_time, "generation 2: it is from before the last recovery"},
+    {damage_ledger_size, "recovery 0: the ledger does not have its root"},
+    {damage_ledger_size_high, "recovery 1: ledger does not grow"},
+    {damage_ledger_size_order, "recovery 1: ledger does not grow"},
+    {damage_ledger_root, "recovery 1: the ledger does not have its root"},
+    {damage_signatures, "recovery 0: 1 share owners signed, 2 are needed"},
+    {damage_signer_order, "recovery 1: one share owner signed twice"},
+    {damage_signer, "recovery 1: signature 1 is by nobody"},
+    {damage_order, "recovery 0: previous epoch 2, this state has 1"},
+    {damage_member_version, "knows entries up to version 1, the cluster uses version 2"},
+};
+
+static void test_snapshots_that_no_log_leads_to(void **state) {
+    struct world *w = *state;
+    start_rich(w);
+    AUTO(buf_deinit)
+    struct buf good = {0};
+    core_save(w->core, &good);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        AUTO(buf_deinit)
+        struct buf bytes = {0};
+        struct core *c = NULL;
+        struct core *loaded = NULL;
+        struct err err;
+        assert_true(is_ok(core_load(buf_span(&good), &c, NULL)));
+        damages[i].damage(c);
+        core_save(c, &bytes);
+        struct result r = core_load(buf_span(&bytes), &loaded, &err);
+        if (is_ok(r) || strstr(err.text, damages[i].text) == NULL) {
+            fail_msg("row %zu: want '%s', got '%s'", i, damages[i].text,
+                     is_ok(r) ? "success" : err.text);
+        }
+        assert_null(loaded);
+        core_free(c);
+    }
+}
+
+static void test_checkpoints(void **state) {
+    struct world *w = *state;
+    AUTO(buf_deinit)
+    struct buf whole = {0};
+    AUTO(buf_deinit)
+    struct buf bytes = {0};
+    struct core *c = NULL;
+    struct err err;
+    start_rich(w);
+    core_save(w->core, &whole);
+    core_save_checkpoint(w->core, &bytes);
+    assert_null(memmem(bytes.data, bytes.size, core_ca(w->core).mesh_key.data,
+                       core_ca(w->core).mesh_key.size));
+    assert_int_equal(core_load_checkpoint(buf_span(&whole), &c, &err).code, ERR_INVALID);
+    assert_non_null(strstr(err.text, "want a checkpoint"));
+    for (size_t size = 0; size < bytes.size; size++) {
+        assert_false(is_ok(core_load_checkpoint(span_of(bytes.data, size), &c, NULL)));
+    }
+    assert_null(c);
+    assert_true(is_ok(core_load_checkpoint(buf_span(&bytes), &c, &err)));
+    assert_true(core_is_checkpoint(c));
+    buf_clear(&whole);
+    core_save(c, &whole); /* what it is stays: a joiner may get it so */
+    assert_true(span_equal(buf_span(&whole), buf_span(&bytes)));
+    buf_clear(&whole);
+    core_save_checkpoint(c, &whole);
+    assert_true(span_equal(buf_span(&whole), buf_span(&bytes)));
+    assert_true(core_ca(c).root_key.size > 0);
+    core_free(c);
+}
+
 /* --- Secrets */
 
 #define SCAN_CHUNK (1 << 20)
@@ -374,6 +569,8 @@ int main(void) {
         TEST(test_damaged_snapshots_never_pass_for_the_original),
         TEST(test_snapshot_damage_has_a_name),
         TEST(test_snapshot_windows_are_checked),
+        TEST(test_snapshots_that_no_log_leads_to),
+        TEST(test_checkpoints),
         TEST(test_the_old_mesh_key_leaves_memory),
     };
     return cmocka_run_group_tests_name("core_snapshot", tests, NULL, NULL);
