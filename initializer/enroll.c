@@ -85,6 +85,8 @@ static RESULT judge(struct enroll *e, struct err *err) {
         .owner_count = c->owner_count,
         .permitted_roots = c->permitted_roots,
         .permitted_root_count = c->permitted_root_count,
+        .epoch_seen = e->calls.seen->epoch,
+        .cluster_seen = e->calls.seen->cluster,
         .must_have_manifest = true,
         .at = host_unix_s(e->host),
     };

@@ -40,6 +40,9 @@ struct enroll_receipt {
 
 struct enroll;
 struct enroll_calls {
+    /* The highest position that was seen; borrowed, looked at in each attempt. A lower epoch is
+     * refused although no quorum confirms it: it is over for ever. */
+    const struct lineage *seen;
     /* The Coordinator is genuine and confirmed. A failure ends the attempt with it. */
     RESULT (*judged)(void *data, const struct lineage *now, struct err *err);
     /* The end of an attempt, once, never from inside enroll_start. `receipt` is NULL when it

@@ -374,7 +374,7 @@ struct result renewal_new(uv_loop_t *loop, const struct enroll_config *config,
     r->calls = *calls;
     r->lock = -1;
     r->timer.data = r;
-    struct enroll_calls to_us = {on_judged, on_done, r};
+    struct enroll_calls to_us = {&r->status.seen, on_judged, on_done, r};
     struct result made = lock_folder(r, err);
     made = is_ok(made) ? enroll_new(loop, config, host, attester, &to_us, &r->enroll, err) : made;
     if (!is_ok(made)) {

@@ -3,11 +3,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "initializer/renewal_status.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
@@ -178,8 +180,11 @@ struct result renewal_status_decode(struct span json, struct renewal_status *out
 
 /* ---- the file ---- */
 
-static RESULT locate(const char *dir, char path[static PATH_MAX], struct err *err) {
-    int n = snprintf(path, PATH_MAX, "%s/%s", dir, RENEWAL_STATUS_NAME);
+#define STATUS_PATH RENEWAL_STATUS_FOLDER "/" RENEWAL_STATUS_NAME
+
+static RESULT locate(const char *dir, const char *name, char path[static PATH_MAX],
+                     struct err *err) {
+    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
     ENSURE(n > 0 && n < PATH_MAX, err, CONFIG, "CONTRAST_DIR: the path is too long");
     return OK;
 }
@@ -188,9 +193,17 @@ struct result renewal_status_load(const char *dir, struct renewal_status *out, s
     char path[PATH_MAX];
     AUTO(buf_deinit)
     struct buf text = {0};
-    TRY(locate(dir, path, err));
+    TRY(locate(dir, STATUS_PATH, path, err));
     TRY(file_read(path, LIMIT_RENEWAL_STATUS, &text, err));
     return err_wrap(renewal_status_decode(buf_span(&text), out, err), err, "%s", path);
+}
+
+static RESULT ensure_link(const char *dir, struct err *err) {
+    char path[PATH_MAX];
+    TRY(locate(dir, RENEWAL_STATUS_NAME, path, err));
+    ENSURE(symlink(STATUS_PATH, path) == 0 || errno == EEXIST, err, IO, "%s: %s", path,
+           strerror(errno));
+    return OK;
 }
 
 struct result renewal_status_store(const char *dir, const struct renewal_status *s, bool is_expired,
@@ -198,7 +211,10 @@ struct result renewal_status_store(const char *dir, const struct renewal_status 
     char path[PATH_MAX];
     AUTO(buf_deinit)
     struct buf text = {0};
-    TRY(locate(dir, path, err));
     renewal_status_encode(s, is_expired, &text);
-    return file_write(path, buf_span(&text), 0444, err);
+    TRY(locate(dir, RENEWAL_STATUS_FOLDER, path, err));
+    TRY(file_mkdirs(path, 0755, err));
+    TRY(locate(dir, STATUS_PATH, path, err));
+    TRY(file_write(path, buf_span(&text), 0444, err));
+    return ensure_link(dir, err);
 }

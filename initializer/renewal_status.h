@@ -8,8 +8,14 @@
  *     "last_error": null or { "code": "NO_QUORUM", "number": 9, "text": "...", "at": 1795334460 } }
  *
  * For people and probes, and for the next process: `seen` is what it will never go below, so it is
- * written before anything that follows from it. The file is replaced as a whole (file_write). It
- * lies in the memory of the pod; whoever can write there holds the pod's key anyway.
+ * written before anything that follows from it. It lies in the memory of the pod; whoever can write
+ * there holds the pod's key anyway.
+ *
+ * The file is replaced as a whole (file_write), in a folder of its own: who watches the pod's
+ * folder for new certificates hears nothing of it.
+ *
+ *   /contrast/..status/renewal-status.json
+ *   /contrast/renewal-status.json -> ..status/renewal-status.json
  *
  * The parser takes any bytes: a file that is not exactly this is CONFIG, and says which member.
  *
@@ -22,6 +28,7 @@
 #include "lib/base/bytes.h"
 
 #define RENEWAL_STATUS_NAME "renewal-status.json"
+#define RENEWAL_STATUS_FOLDER "..status"
 
 struct renewal_certificate {
     uint8_t serial[16];

@@ -16,8 +16,9 @@ from harness import LiveTest, openssl, read, wait_until, write
 class Sidecar:
     """contrast-initializer with CONTRAST_RENEW=true, and what it keeps in its folder."""
 
-    def __init__(self, cluster, name, yaml, coordinator):
+    def __init__(self, cluster, name, yaml, coordinator, socket=None):
         self.cluster, self.name = cluster, name
+        self.socket = socket or cluster.site.socket
         self.yaml, self.coordinator = yaml, coordinator
         self.process = None
         self.start()
@@ -25,6 +26,7 @@ class Sidecar:
     def start(self):
         c = self.cluster
         argv, env = c.initializer_call(self.name, self.yaml, self.coordinator)
+        argv = [self.socket if word == c.site.socket else word for word in argv]
         env.update(CONTRAST_RENEW="true", CONTRAST_RENEW_CHECK_S="1")
         self.log = os.path.join(c.site.logs, f"{c.label}-{self.name}-{len(c.others)}.log")
         self.process = harness.Process(argv, self.log, env, c.site.dir)
@@ -159,7 +161,7 @@ class Renewal(LiveTest):
         busy = self.expect(1, c.initializer("backend", c.path("backend.yaml"), 1), "BUSY")
         self.assertIn("another initializer", busy.err)
         seed = read(s.path("secrets", "workload-secret-seed"))
-        os.unlink(s.path("renewal-status.json"))
+        os.unlink(s.path("..status", "renewal-status.json"))
         s.process.signal(signal.SIGKILL)
         s.process.wait(5)
         s.start()  # of unknown age: renewed at once
@@ -191,6 +193,30 @@ class Renewal(LiveTest):
         s.wait_generation(3)
         self.expect_new(first, self.check_set(s))
 
+    def test_a_stop_does_not_wait_for_a_silent_security_processor(self):
+        """The pod has a processor of its own here: the same machine on another socket."""
+        c = self.cluster(1, peers=1)
+        self.expect(0, c.set(1, options=["--replicas", "1"]))
+        own = os.path.join(self.site.dir, "own.sock")
+        log = os.path.join(self.site.logs, "own-simulator.log")
+        machine = harness.Process(
+            [harness.program("contrast-snp-simulator"), "serve",
+             os.path.join(self.site.dir, "machine"), "--socket", own], log)
+        c.others.append(machine)
+        wait_until(lambda: os.path.exists(own), 10, "the pod's machine listens")
+        s = Sidecar(c, "backend", c.path("backend.yaml"), 1, own)
+        s.wait_generation(1)
+        first = self.check_set(s)
+        machine.signal(signal.SIGSTOP)
+        c.edit_web(2)
+        self.expect(0, c.set(1))
+        verified = "Coordinator verified: epoch 1, generation 2"
+        wait_until(lambda: verified in s.process.text(), 20, "a renewal is under way")
+        wait_until(lambda: s.status()["seen"]["generation"] == 2, 20, "and waits for a report")
+        s.process.signal(signal.SIGTERM)
+        self.assertEqual(0, s.process.wait(15), s.process.text()[-2000:])
+        self.assertEqual(first, s.set())
+
     def test_who_has_seen_more_refuses_what_is_older(self):
         c = self.cluster(1, peers=1)
         self.expect(0, c.set(1, options=["--replicas", "1"]))
@@ -198,7 +224,7 @@ class Renewal(LiveTest):
         self.expect(0, c.initializer("backend", yaml, 1))
         pod = c.pod("backend", "renewal-status.json")
         good = json.loads(read(pod))
-        changes = (("epoch", 9, 4, "ROLLBACK", "epoch 1, and 9 was seen"),
+        changes = (("epoch", 9, 4, "ROLLBACK", "epoch 1, and epoch 9"),
                    ("generation", 2, 4, "ROLLBACK", "generation 1, and 2 was seen"),
                    ("head", "00" * 32, 4, "FORK", "another transition"),
                    ("cluster", "00" * 32, 3, "DIFFERS", "another cluster"))

@@ -123,6 +123,12 @@ static RESULT issue(struct err *err) {
     return enroll_files_write(w.config.dir, &reply, &key, err);
 }
 
+static struct renewal_status status(void) {
+    struct renewal_status s;
+    assert_int_equal(renewal_status_load(w.config.dir, &s, NULL).code, ERR_OK);
+    return s;
+}
+
 /* ---- attempts, in the place of enroll.c ---- */
 
 struct enroll {
@@ -136,6 +142,8 @@ static RESULT answer(struct enroll *e, struct enroll_receipt *out, struct err *e
     enum err_code code = e->purpose == ENROLL_ISSUE ? w.issue_fails : w.check_fails;
     sha384(buf_span(&w.ca), r.mesh_ca);
     TRY(e->calls.judged(e->calls.data, &r.seen, err));
+    struct renewal_status before = status(); /* on disk, before the files */
+    assert_true(lineage_is_same(&before.seen, &w.position));
     if (code != ERR_OK) {
         return err_set(err, code, "the test says no");
     }
@@ -296,12 +304,6 @@ static struct enroll_present present(void) {
     struct enroll_present p;
     assert_int_equal(enroll_files_read(w.config.dir, &p, NULL).code, ERR_OK);
     return p;
-}
-
-static struct renewal_status status(void) {
-    struct renewal_status s;
-    assert_int_equal(renewal_status_load(w.config.dir, &s, NULL).code, ERR_OK);
-    return s;
 }
 
 static bool status_says(const char *words) {
@@ -520,7 +522,8 @@ static void test_a_certificate_of_unknown_age_is_renewed_at_once(void **state) {
     char path[ENROLL_PATH_SIZE + 32];
     open_renewal();
     turn_until(&w.issued, 1);
-    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_NAME, w.config.dir);
+    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_FOLDER "/" RENEWAL_STATUS_NAME,
+                   w.config.dir);
     stop();
     assert_int_equal(remove(path), 0);
     renewal_free(w.renewal);

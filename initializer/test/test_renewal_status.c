@@ -168,9 +168,11 @@ static void test_the_file(void **state) {
     struct renewal_status s;
     struct err err;
     assert_non_null(mkdtemp(dir));
-    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_NAME, dir);
+    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_FOLDER "/" RENEWAL_STATUS_NAME, dir);
     assert_int_equal(renewal_status_load(dir, &s, &err).code, ERR_NOT_FOUND);
-    assert_int_equal(renewal_status_store(dir, &full, false, &err).code, ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(renewal_status_store(dir, &full, false, &err).code, ERR_OK);
+    }
     assert_int_equal(renewal_status_load(dir, &s, &err).code, ERR_OK);
     assert_int_equal(s.certificate.life.issued_ms, 123456);
     assert_int_equal(file_write(path, span_str("{}"), 0444, &err).code, ERR_OK);
@@ -181,6 +183,10 @@ static void test_the_file(void **state) {
     memset(buf_extend(&large, LIMIT_RENEWAL_STATUS + 1), ' ', LIMIT_RENEWAL_STATUS + 1);
     assert_int_equal(file_write(path, buf_span(&large), 0444, &err).code, ERR_OK);
     assert_int_not_equal(renewal_status_load(dir, &s, &err).code, ERR_OK);
+    assert_int_equal(remove(path), 0);
+    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_FOLDER, dir);
+    assert_int_equal(remove(path), 0);
+    (void)snprintf(path, sizeof path, "%s/" RENEWAL_STATUS_NAME, dir); /* for people */
     assert_int_equal(remove(path), 0);
     assert_int_equal(remove(dir), 0);
 }
