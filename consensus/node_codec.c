@@ -10,6 +10,11 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Bytes: of a message without its lists, of an entry without its data, of a member. */
+#define HINT_MESSAGE 128
+#define HINT_ENTRY 17
+#define HINT_MEMBER 12
+
 static const struct wire_field entry_fields[] = {
     WIRE_U64(struct node_wire_entry, term),
     WIRE_U8(struct node_wire_entry, type),
@@ -217,6 +222,19 @@ RESULT node_codec_check(const struct node_message *m, struct err *err) {
     default:
         return err_set(err, ERR_MALFORMED, "message kind %d", (int)m->kind);
     }
+}
+
+size_t node_codec_size_hint(const struct node_message *m) {
+    size_t size = HINT_MESSAGE;
+    if (m->kind == NODE_KIND_CHUNK) {
+        size += m->body.chunk.members.count * HINT_MEMBER + m->body.chunk.data.size;
+    } else if (m->kind == NODE_KIND_APPEND) {
+        const struct node_wire_entry *entries = m->body.append.entries.items;
+        for (size_t i = 0; i < m->body.append.entries.count; i++) {
+            size += HINT_ENTRY + entries[i].data.size;
+        }
+    }
+    return size;
 }
 
 void node_codec_encode(const struct node_message *m, struct buf *out) {

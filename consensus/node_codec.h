@@ -97,6 +97,8 @@ struct node_message {
     } body;
 };
 
+/* Bytes that its encoding may have, or a few more: to reserve once, as growing copies and wipes. */
+size_t node_codec_size_hint(const struct node_message *message);
 void node_codec_encode(const struct node_message *message, struct buf *out);
 /* Byte fields and lists lie in `arena`. MALFORMED or TOO_LARGE names the field. */
 RESULT node_codec_decode(struct span bytes, struct arena *arena, struct node_message *message,

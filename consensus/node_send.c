@@ -15,6 +15,7 @@ void node__send(struct node *node, uint64_t peer, struct node_message *message) 
     AUTO(buf_deinit)
     struct buf bytes = {0};
     message->sequence = ++node->sequence;
+    buf_reserve(&bytes, node_codec_size_hint(message));
     node_codec_encode(message, &bytes);
     node->io->send(node->io->data, peer, buf_span(&bytes));
 }

@@ -19,6 +19,7 @@
 
 #define LINK_RAFT LINK_TYPE_FIRST
 #define WAITING_MAX 4096 /* a power of two above all that one generator has outstanding */
+#define HASHED_SIZE 64   /* bytes of a payload: its state is no work, agreement is */
 #define LINE_SIZE (2 * LIMIT_SPKI + 64)
 
 struct waiting {
@@ -115,7 +116,7 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
     struct waiting *w = &r->waiting[index % WAITING_MAX];
     (void)term;
     r->count++;
-    for (size_t i = 0; i + 8 <= command.size; i += 8) {
+    for (size_t i = 0; i + 8 <= command.size && i < HASHED_SIZE; i += 8) {
         uint64_t word = 0;
         memcpy(&word, command.data + i, sizeof word);
         r->hash = (r->hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);

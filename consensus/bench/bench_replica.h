@@ -6,9 +6,9 @@
  *   stdin:  "state"  ->  stdout: {"applied": index, "count": payloads, "hash": hex}
  *   stdin:  end      ->  the end
  *
- * Node and links are the product's; the state is a count and a hash over all payloads, so that a
- * driver can compare what the replicas have agreed on. With `answers_at_once` it is the floor: no
- * node and no links, every payload is answered when it comes.
+ * Node and links are the product's; the state is a count and a hash over the beginnings of all
+ * payloads, so that a driver can compare what the replicas have agreed on. With `answers_at_once`
+ * it is the floor: no node and no links, every payload is answered when it comes.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_BENCH_REPLICA_H

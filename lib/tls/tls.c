@@ -308,11 +308,10 @@ bool tls_has_output(const struct tls *tls) {
 }
 
 void tls_take_output(struct tls *tls, struct buf *ciphertext) {
-    char *data = NULL;
-    long n = BIO_get_mem_data(tls->output, &data);
+    /* Not BIO_reset: it clears all that the BIO ever held, and this is ciphertext. */
+    int n = (int)BIO_ctrl_pending(tls->output);
     if (n > 0) {
-        buf_append(ciphertext, data, (size_t)n);
-        CHECK(BIO_reset(tls->output) == 1);
+        CHECK(BIO_read(tls->output, buf_extend(ciphertext, (size_t)n), n) == n);
     }
 }
 
