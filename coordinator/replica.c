@@ -18,6 +18,8 @@ void replica_default_options(struct replica_options *o) {
         .founding_ms = 60000,
         .request_ms = 10000,
         .leave_ms = 10000,
+        .learner_ms = 60000,
+        .version = entry_version,
         .snapshot_threshold = 4096,
     };
 }
@@ -78,14 +80,14 @@ static bool is_leaving(const struct replica *r) {
     return own != NULL && own->state == CORE_LEAVING;
 }
 
-int64_t replica__entry_time(const struct replica *r) {
-    return host_unix_s(r->host);
-}
-
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
     core_apply(r->core, index, term, command, &r->result);
     const struct core_result *result = &r->result;
+    if (result->must_freeze) {
+        replica__freeze(r, result->text);
+        return;
+    }
     if (result->code != ERR_OK) {
         log_info("entry %llu %s refused: %s: %s", (unsigned long long)index,
                  result->decoded ? entry_type_name(result->type) : "?", err_name(result->code),
@@ -216,6 +218,7 @@ void replica_free(struct replica *r) {
     node_free(r->node); /* its pending reads end here */
     r->node = NULL;
     replica__fail_all(r, ERR_CANCELED, "the replica stops");
+    replica__forget_told(r);
     core_free(r->core);
     buf_deinit(&r->found);
     mem_free(r);
@@ -363,6 +366,7 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
     switch ((enum replica_frame)type) {
     case REPLICA_RAFT: {
         struct err err;
+        r->progress_ms = body.size >= REPLICA_BULK ? replica_now(r) : r->progress_ms;
         struct result taken = node_receive(r->node, peer, body, &err);
         if (!is_ok(taken)) {
             log_warn("message from replica %llu: %s", (unsigned long long)peer, err.text);
@@ -384,6 +388,18 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
     case REPLICA_REMOVED:
         replica__removed_received(r, peer, body);
         break;
+    case REPLICA_BEAT:
+        replica__beat_received(r, peer, body);
+        break;
+    case REPLICA_PEER:
+        replica__peer_received(r, peer, body);
+        break;
+    case REPLICA_DECLINED:
+        replica__declined(r, peer, body);
+        break;
+    case REPLICA_ALARM:
+        replica__alarm_received(r, peer, body);
+        break;
     default:
         log_warn("frame %u from replica %llu is unknown", type, (unsigned long long)peer);
     }
@@ -395,6 +411,14 @@ void replica_link(struct replica *r, uint64_t peer, bool is_up) {
     if (is_up && r->node != NULL) {
         node_peer_reset(r->node, peer);
         replica__resend(r, true);
+        replica__beat(r, peer);
+    }
+}
+
+void replica_link_gone(struct replica *r, uint64_t peer) {
+    if (r->node != NULL && !replica__is_over(r)) {
+        node_leader_gone(r->node, peer);
+        replica__check_health(r);
     }
 }
 

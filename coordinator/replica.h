@@ -31,6 +31,10 @@ enum replica_frame {
     REPLICA_READ_REPLY = 19, /* u64be ticket, u64be wire code, u64be index */
     REPLICA_STATE_HASH = 20, /* u64be index, hash[32]: the divergence alarm */
     REPLICA_REMOVED = 21,    /* u64be index: applied here, and you are not in the configuration */
+    REPLICA_BEAT = 22,       /* this and the next three: replica_frames.h */
+    REPLICA_PEER = 23,
+    REPLICA_DECLINED = 24,
+    REPLICA_ALARM = 25,
 };
 
 struct replica_peer {
@@ -78,6 +82,8 @@ struct replica_options {
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t dead_after_ms; /* no contact for this long, confirmed by a quorum: may be replaced */
+    uint64_t learner_ms;    /* a learner without progress ends */
+    uint64_t version;       /* highest entry version that this build knows */
     uint64_t prepared_ms;   /* a prepared founder lapses */
     uint64_t founding_ms;   /* a started one without a manifest is gone */
     uint64_t leave_ms;      /* a leaving member waits so long to be out of the configuration */
@@ -104,6 +110,15 @@ uint64_t replica_deadline(const struct replica *r);
 void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span body);
 /* A link to `peer` went up (again) or down. */
 void replica_link(struct replica *r, uint64_t peer, bool is_up);
+/* The process of `peer` is known to have ended, or to refuse connections: no need to wait for its
+ * silence. */
+void replica_link_gone(struct replica *r, uint64_t peer);
+/* This replica's own judgement says something that a person must know about replica `id`: all
+ * members hear it, and the status of each shows it. */
+void replica_alarm(struct replica *r, uint64_t id, const char *code, const char *text);
+/* The row of a member: in the table, or told by another member while this log is behind. NULL =
+ * unknown. */
+const struct entry_member *replica_find_member(const struct replica *r, uint64_t id);
 
 /* EMPTY -> PREPARED for prepared_ms; again while PREPARED prolongs it. FOUNDED otherwise. */
 RESULT replica_prepare(struct replica *r, struct err *err);

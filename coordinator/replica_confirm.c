@@ -18,7 +18,8 @@ struct read_round {
     uint64_t number;
 };
 
-static void finish_waiter(struct replica *r, struct waiter *w, enum err_code code) {
+static void finish_waiter_as(struct replica *r, struct waiter *w, enum err_code code,
+                             const char *text) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct replica_reply reply = {.code = code, .index = w->index};
@@ -35,11 +36,15 @@ static void finish_waiter(struct replica *r, struct waiter *w, enum err_code cod
         reply.code = ERR_OK;
         reply.status = &status;
     } else if (code != ERR_OK) {
-        reply.text = err_text(code);
+        reply.text = text;
     }
     r->pending_count--;
     r->io.reply(r->io.data, w->ticket, &reply);
     mem_free(w);
+}
+
+static void finish_waiter(struct replica *r, struct waiter *w, enum err_code code) {
+    finish_waiter_as(r, w, code, err_text(code));
 }
 
 static struct waiter **find_waiter(struct replica *r, uint64_t number) {
@@ -187,12 +192,14 @@ void replica__progress(struct replica *r) {
 }
 
 void replica__tend_waiters(struct replica *r, uint64_t now) {
+    char text[200];
+    bool is_lonely = replica__is_lonely(r, text, sizeof text);
     struct waiter **at = &r->waiters;
     while (*at != NULL) {
         struct waiter *w = *at;
-        if (now >= w->deadline_ms) {
+        if (now >= w->deadline_ms || (is_lonely && !w->is_confirmed)) {
             *at = w->next;
-            finish_waiter(r, w, ERR_NO_QUORUM);
+            finish_waiter_as(r, w, ERR_NO_QUORUM, is_lonely ? text : err_text(ERR_NO_QUORUM));
             continue;
         }
         if (!w->is_confirmed && (w->asked_ms == 0 || now - w->asked_ms >= REPLICA_RESEND_MS)) {

@@ -5,6 +5,8 @@
 #define CONTRAST_REPLICA_INTERNAL_H
 
 #include "consensus/node.h"
+#include "coordinator/admissions.h"
+#include "attest/snp_report.h"
 #include "coordinator/replica.h"
 
 #define REPLICA_TEND_MS 20     /* pace of what waits */
@@ -20,13 +22,21 @@
 #define REPLICA_READ_MS 2000       /* a confirmation without a quorum ends */
 #define REPLICA_RETIRE_MS 3000     /* for a quorum to hear that this replica leaves */
 #define REPLICA_DRAIN_MS 1000      /* for requests that were under way when it began to leave */
+#define REPLICA_BEAT_MS 1000       /* pace of beats */
+#define REPLICA_CLOCK_MS 10000     /* a clock that was heard counts so long */
+#define REPLICA_TELL_MS 5000       /* a member is told again of rows that it may have missed */
+#define REPLICA_TOLD_MS 60000      /* such a row is forgotten when nobody speaks of it */
+#define REPLICA_ADMITTING_MS 5000  /* an admission is under way for so long at most */
+#define REPLICA_LONELY_MS 1000     /* without links to a majority: no quorum answers */
+#define REPLICA_BULK (16 * 1024)   /* bytes of a frame that is progress for a learner */
 #define REPLICA_AGAIN_MS 500       /* advice: when a refused request may be sent again */
 
 /* A proposal on its way. */
 struct pending {
     struct pending *next;
     uint64_t sequence;
-    uint64_t sent_ms; /* 0 = not yet */
+    uint64_t sent_ms; /* 0 = not to the leader of now */
+    unsigned tries;   /* times that it was sent to one, or submitted */
     uint64_t deadline_ms;
     bool is_issue;
     size_t ticket_count;
@@ -72,6 +82,29 @@ struct link_state {
     uint64_t id;
     bool is_up;
     uint64_t changed_ms;
+    uint64_t told_ms; /* rows that it may have missed went there; 0 = not since it came up */
+};
+
+/* A member that another member told of, and that this log does not know yet. */
+struct told_member {
+    struct arena arena;
+    struct entry_member member; /* in the arena */
+    uint64_t heard_ms;
+};
+
+struct heard_clock {
+    uint64_t id; /* 0 = free */
+    int64_t time;
+    uint64_t heard_ms;
+};
+
+struct alarm {
+    uint64_t id, by; /* replicas; 0 = none */
+    char name[LIMIT_NAME + 1];
+    char by_name[LIMIT_NAME + 1];
+    char code[LIMIT_ALARM_CODE + 1];
+    char text[LIMIT_ALARM_TEXT + 1];
+    int64_t time;
 };
 
 struct configured_member {
@@ -120,7 +153,20 @@ struct replica {
     struct waiter *waiters;
     uint64_t next_number;
     uint64_t tended_ms; /* the last time that what waits was tended */
+    /* replica_beat.c, replica_peers.c, replica_alarm.c */
+    uint64_t beat_ms; /* next */
+    struct heard_clock clocks[LIMIT_MEMBERS];
+    struct told_member *told[LIMIT_MEMBERS]; /* owned */
+    size_t told_count;
+    struct alarm alarms[LIMIT_ALARMS]; /* oldest first */
+    size_t alarm_count;
     /* replica_members.c */
+    struct admissions admissions;
+    uint64_t admitting_id; /* the newest admission that this leader let into the log */
+    uint64_t admitting_ms;
+    uint64_t lonely_ms; /* fewer than a majority of the voters are linked since then; 0 = enough */
+    uint64_t progress_index; /* applied by a learner, when that last grew */
+    uint64_t progress_ms;
     uint64_t members_ms;      /* next planning */
     uint64_t removed_ms;      /* next word to those who were removed */
     uint64_t member_since_ms; /* has a node since */
@@ -146,7 +192,6 @@ static inline uint64_t replica_now(const struct replica *r) {
 /* replica_life.c */
 void replica__move(struct replica *r, enum replica_state to); /* along an edge of the table */
 bool replica__is_over(const struct replica *r);               /* FROZEN or GONE */
-int64_t replica__entry_time(const struct replica *r);         /* unix seconds, for an own entry */
 
 void replica__end(struct replica *r, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 void replica__freeze(struct replica *r, const char *text);
@@ -177,11 +222,34 @@ void replica__progress(struct replica *r); /* something was applied: waiters may
  * applied here. */
 void replica__prove_caught_up(struct replica *r);
 
+/* replica_beat.c */
+void replica__beat(struct replica *r, uint64_t peer);
+void replica__beat_tick(struct replica *r);
+void replica__beat_received(struct replica *r, uint64_t peer, struct span body);
+/* Unix seconds for an own entry: the median of the voters' clocks where it is known. */
+int64_t replica__entry_time(const struct replica *r);
+/* NOT_LEADER: not known yet, ask again. UNAVAILABLE, and an alarm, when an entry would drag the
+ * cluster's time ahead. */
+RESULT replica__check_time(struct replica *r, const struct entry *e, struct err *err);
+
+/* replica_peers.c */
+void replica__peer_is_at(struct replica *r, uint64_t peer, uint64_t applied);
+void replica__peer_received(struct replica *r, uint64_t peer, struct span body);
+void replica__told_tick(struct replica *r);
+void replica__forget_told(struct replica *r);
+
+/* replica_alarm.c */
+void replica__alarm(struct replica *r, uint64_t id, const char *code, const char *text);
+void replica__alarm_received(struct replica *r, uint64_t peer, struct span body);
+void replica__alarms_fill(const struct replica *r, struct arena *arena, struct wire_list *out);
+
 /* replica_hash.c */
 void replica__hash_applied(struct replica *r, uint64_t index);
 void replica__hash_received(struct replica *r, uint64_t peer, struct span body);
 
 /* replica_status.c */
+/* The report in a member's evidence, as it stands there; false: none can be read. */
+bool replica__report_of(struct span evidence, struct snp_report *out);
 void replica__status_fill(struct replica *r, bool is_confirmed, struct arena *arena,
                           struct api_status_reply *out);
 
@@ -195,8 +263,9 @@ void replica__propose_tick(struct replica *r);
 uint64_t replica__propose_deadline(const struct replica *r);
 void replica__fail_all(struct replica *r, enum err_code code, const char *text);
 void replica__forwarded(struct replica *r, uint64_t peer, struct span body);
+void replica__declined(struct replica *r, uint64_t peer, struct span body);
 /* Proposes for this replica itself: nobody waits. */
-void replica__propose_own(struct replica *r, enum entry_type type, void *body);
+void replica__propose_own(struct replica *r, enum entry_type type, const void *body);
 
 /* replica_members.c */
 void replica__members_tick(struct replica *r);
@@ -205,7 +274,13 @@ void replica__publish(struct replica *r);
 void replica__set_peers(struct replica *r);
 void replica__removed_received(struct replica *r, uint64_t peer, struct span body);
 void replica__link_changed(struct replica *r, uint64_t id, bool is_up);
-bool replica__may_admit(const struct replica *r, const struct entry_admit *admit);
+/* Leader: may this admission enter the log? EXISTS: the name's holder lives; UNAVAILABLE: not now.
+ */
+RESULT replica__check_admit(struct replica *r, const struct entry_admit *admit, struct err *err);
+bool replica__is_silent(const struct replica *r, uint64_t id);
+/* Fewer than a majority of the voters have been linked for REPLICA_LONELY_MS; says so in `text`. */
+bool replica__is_lonely(const struct replica *r, char *text, size_t size);
+size_t replica__linked_voters(const struct replica *r);       /* with itself */
 bool replica__is_voter(const struct replica *r, uint64_t id); /* in the committed configuration */
 size_t replica__voter_count(const struct replica *r);
 size_t replica__voter_target(const struct replica *r); /* as many as founded the cluster */

@@ -1,12 +1,12 @@
 /* Leaving: the orderly end of a replica that a quorum still answers. See replica.h.
  *
  *   SIGTERM -> LEAVING -> lead elsewhere -> RETIRE(asked), its name is free -> out of the
- *   configuration, or nobody is there to take its place -> GONE, code OK
+ *   configuration -> GONE, code OK
  *
  * A leader transfers first, so that the cluster is without one for a message or two and not for an
- * election timeout. A voter that a standby can replace stays until the planner has done so: there
- * are never fewer voters than before. Where no standby is, waiting would help nobody: its successor
- * in Kubernetes starts only when this process has ended.
+ * election timeout. A voter that a standby can replace stays until that one votes; where there is
+ * none it is removed at once (consensus/membership.h): its successor in Kubernetes starts only when
+ * this process has ended.
  *
  * Fails by time alone: nothing applied within REPLICA_RETIRE_MS (no quorum), or leave_ms over. Then
  * it goes as if it had crashed.
@@ -48,20 +48,16 @@ static void ask_to_go(struct replica *r) {
     replica__propose_own(r, ENTRY_RETIRE, &retire);
 }
 
-/* Somebody who is no voter and could become one, or who became one just now. */
-static bool has_successor(const struct replica *r) {
+/* Nobody is there who could take its place, or remove it. */
+static bool is_alone(const struct replica *r) {
     size_t count = 0;
-    if (replica__voter_count(r) > replica__voter_target(r) || node_is_changing(r->node)) {
-        return true;
-    }
     const struct core_member *members = core_members(r->core, &count);
     for (size_t i = 0; i < count; i++) {
-        bool is_here = members[i].state == CORE_MEMBER && members[i].member.id != r->options.id;
-        if (is_here && !replica__is_voter(r, members[i].member.id)) {
-            return true;
+        if (members[i].state == CORE_MEMBER && members[i].member.id != r->options.id) {
+            return false;
         }
     }
-    return false;
+    return true;
 }
 
 static void finish(struct replica *r, const char *how) {
@@ -88,13 +84,12 @@ void replica__left(struct replica *r) {
 
 void replica__leave_tick(struct replica *r) {
     uint64_t now = replica_now(r);
-    bool is_alone = replica__voter_count(r) == 1 && replica__is_voter(r, r->options.id);
     r->leave_ms = now + REPLICA_TEND_MS;
     if (now >= r->leave_since_ms + r->options.leave_ms) {
         leave_now(r, ", but still in the configuration: the time for it is over");
     } else if (is_retired(r)) {
-        if (!has_successor(r) && !is_busy(r) && (!replica_is_leader(r) || is_alone)) {
-            leave_now(r, ": no standby is there to wait for");
+        if (is_alone(r) && !is_busy(r)) {
+            leave_now(r, ": nobody is there to wait for");
         } else if (replica_is_leader(r)) {
             lead_elsewhere(r);
         }

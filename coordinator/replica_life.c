@@ -128,6 +128,7 @@ void replica__life_configured(struct replica *r, const struct node_member *membe
     const struct node_member *own = own_row(members, count, r->options.id);
     if (own != NULL && r->state == REPLICA_JOINING) {
         r->lapse_ms = 0;
+        r->progress_ms = replica_now(r);
         replica__move(r, REPLICA_LEARNER);
     } else if (own != NULL && own->role == NODE_VOTER && r->state == REPLICA_STANDBY) {
         replica__move(r, REPLICA_VOTER);
@@ -153,8 +154,9 @@ static void forgive_pause(struct replica *r) {
     uint64_t now = replica_now(r);
     uint64_t gap = r->ticked_ms == 0 ? 0 : now - r->ticked_ms;
     r->ticked_ms = r->node == NULL ? 0 : now; /* without a node there is nothing to tick for */
-    if (gap >= REPLICA_PAUSE_MS && r->lapse_ms != 0) {
-        r->lapse_ms += gap;
+    if (gap >= REPLICA_PAUSE_MS) {
+        r->lapse_ms += r->lapse_ms == 0 ? 0 : gap;
+        r->progress_ms += gap;
     }
 }
 
@@ -177,11 +179,24 @@ static void check_lapse(struct replica *r) {
     }
 }
 
+/* A learner that hears nothing new holds a row and a place for nothing. */
+static void check_learner(struct replica *r) {
+    if (replica_applied(r) != r->progress_index) {
+        r->progress_index = replica_applied(r);
+        r->progress_ms = replica_now(r);
+    } else if (replica_now(r) - r->progress_ms >= r->options.learner_ms) {
+        replica__end(r, ERR_TIMEOUT, "in the configuration, but no progress for %llu ms",
+                     (unsigned long long)r->options.learner_ms);
+        return;
+    }
+    replica__prove_caught_up(r);
+}
+
 void replica__life_tick(struct replica *r) {
     forgive_pause(r);
     check_lapse(r);
     if (r->state == REPLICA_LEARNER) {
-        replica__prove_caught_up(r);
+        check_learner(r);
     } else if (r->state == REPLICA_LEAVING && replica_now(r) >= r->leave_ms) {
         replica__leave_tick(r);
     }

@@ -6,6 +6,7 @@
  * (consensus/membership.h). Who is dead is said by a leader that a quorum has just confirmed.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "consensus/membership.h"
@@ -32,6 +33,12 @@ void replica__set_peers(struct replica *r) {
     for (size_t i = 0; i < count && peer_count < LIMIT_MEMBERS; i++) {
         const struct entry_member *m = &members[i].member;
         if (m->id != r->options.id) {
+            peers[peer_count++] = (struct replica_peer){m->id, m->address, m->spki};
+        }
+    }
+    for (size_t i = 0; i < r->told_count && peer_count < LIMIT_MEMBERS; i++) {
+        const struct entry_member *m = &r->told[i]->member;
+        if (core_find_member(r->core, m->id) == NULL) {
             peers[peer_count++] = (struct replica_peer){m->id, m->address, m->spki};
         }
     }
@@ -67,7 +74,7 @@ void replica__link_changed(struct replica *r, uint64_t id, bool is_up) {
     if (link == NULL) {
         link = free_link(r);
     }
-    *link = (struct link_state){id, is_up, replica_now(r)};
+    *link = (struct link_state){id, is_up, replica_now(r), 0};
 }
 
 bool replica__is_linked(const struct replica *r, uint64_t id) {
@@ -130,7 +137,7 @@ static uint64_t silent_ms(const struct replica *r, uint64_t id) {
     return replica_now(r) - since;
 }
 
-static bool is_silent(const struct replica *r, uint64_t id) {
+bool replica__is_silent(const struct replica *r, uint64_t id) {
     return silent_ms(r, id) >= r->options.dead_after_ms;
 }
 
@@ -148,7 +155,7 @@ static const struct core_member *holder_of(const struct replica *r, const char *
 bool replica_name_is_free(const struct replica *r, const char *name, uint64_t *old) {
     const struct core_member *holder = holder_of(r, name);
     *old = holder == NULL ? 0 : holder->member.id;
-    return holder == NULL || (r->node != NULL && is_silent(r, holder->member.id));
+    return holder == NULL || (r->node != NULL && replica__is_silent(r, holder->member.id));
 }
 
 /* Confirmed by a quorum a moment ago: whoever was silent for longer is not part of that quorum. */
@@ -156,14 +163,65 @@ static bool is_confirmed(const struct replica *r) {
     return r->confirmed_ms != 0 && replica_now(r) - r->confirmed_ms < 2 * REPLICA_CONFIRM_MS;
 }
 
-/* Names are labels: a newcomer takes one over only from a member that this leader, confirmed by a
- * quorum a moment ago, has not heard of for dead_after_ms. Asked by the leader for every ADMIT. */
-bool replica__may_admit(const struct replica *r, const struct entry_admit *admit) {
+/* Names are labels: a newcomer takes one over only from a member that leaves, or that this leader,
+ * confirmed by a quorum a moment ago, has not heard of for dead_after_ms. */
+static RESULT check_name(const struct replica *r, const struct entry_admit *admit,
+                         struct err *err) {
     const struct core_member *old = core_find_member(r->core, admit->replaces);
     if (admit->replaces == 0 || old == NULL || old->state == CORE_LEAVING) {
-        return true;
+        return OK;
     }
-    return is_confirmed(r) && is_silent(r, old->member.id);
+    ENSURE(is_confirmed(r), err, UNAVAILABLE,
+           "no quorum has confirmed yet whether the present %s lives", admit->member.name);
+    ENSURE(replica__is_silent(r, old->member.id), err, EXISTS,
+           "the name %s belongs to member %llu, heard of %llu ms ago: it is free when that one has "
+           "left, or was silent for %llu ms",
+           admit->member.name, (unsigned long long)old->member.id,
+           (unsigned long long)silent_ms(r, old->member.id),
+           (unsigned long long)r->options.dead_after_ms);
+    return OK;
+}
+
+/* Admitted, alive, and not in the configuration yet. */
+static const char *under_way(struct replica *r, uint64_t but) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].member.id;
+        if (id != but && members[i].state == CORE_MEMBER && !node_is_configured(r->node, id) &&
+            !replica__is_silent(r, id)) {
+            return members[i].member.name;
+        }
+    }
+    bool waits = r->admitting_id != 0 && r->admitting_id != but &&
+                 core_find_member(r->core, r->admitting_id) == NULL &&
+                 replica_now(r) - r->admitting_ms < REPLICA_ADMITTING_MS;
+    return waits ? "somebody" : NULL;
+}
+
+static void chip_of(const struct entry_member *m, uint8_t out[64]) {
+    struct snp_report report;
+    memset(out, 0, 64);
+    if (replica__report_of(m->evidence, &report)) {
+        memcpy(out, report.chip_id, 64);
+    }
+}
+
+/* The same one again is an entry that is sent again. */
+RESULT replica__check_admit(struct replica *r, const struct entry_admit *admit, struct err *err) {
+    uint64_t id = admit->member.id;
+    uint8_t chip[64];
+    if (id == r->admitting_id || core_find_member(r->core, id) != NULL) {
+        return OK;
+    }
+    TRY(check_name(r, admit, err));
+    const char *other = under_way(r, id);
+    ENSURE(other == NULL, err, UNAVAILABLE, "%s is being admitted: one at a time", other);
+    chip_of(&admit->member, chip);
+    TRY(admissions_take(&r->admissions, admit->member.name, chip, replica_now(r), err));
+    r->admitting_id = id;
+    r->admitting_ms = replica_now(r);
+    return OK;
 }
 
 /* --- Voters */
@@ -197,6 +255,37 @@ bool replica__is_voter(const struct replica *r, uint64_t id) {
     return false;
 }
 
+size_t replica__linked_voters(const struct replica *r) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = node_members(r->node, members);
+    size_t linked = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].id;
+        linked +=
+            members[i].role == NODE_VOTER && (id == r->options.id || replica__is_linked(r, id)) ? 1
+                                                                                                : 0;
+    }
+    return linked;
+}
+
+static void notice_loneliness(struct replica *r, uint64_t now) {
+    size_t voters = replica__voter_count(r);
+    if (voters == 0 || replica__linked_voters(r) > voters / 2) {
+        r->lonely_ms = 0;
+    } else if (r->lonely_ms == 0) {
+        r->lonely_ms = now;
+    }
+}
+
+bool replica__is_lonely(const struct replica *r, char *text, size_t size) {
+    if (r->lonely_ms == 0 || replica_now(r) - r->lonely_ms < REPLICA_LONELY_MS) {
+        return false;
+    }
+    snprintf(text, size, "%zu of %zu voters are connected here, a quorum is %zu",
+             replica__linked_voters(r), replica__voter_count(r), replica__voter_count(r) / 2 + 1);
+    return true;
+}
+
 uint64_t replica__fittest_follower(const struct replica *r) {
     size_t count = 0;
     uint64_t best = 0;
@@ -206,8 +295,8 @@ uint64_t replica__fittest_follower(const struct replica *r) {
         uint64_t id = members[i].member.id;
         struct node_progress progress = {0, 0};
         bool is_fit = id != r->options.id && members[i].state == CORE_MEMBER &&
-                      replica__is_voter(r, id) && replica__is_linked(r, id) && !is_silent(r, id) &&
-                      node_peer_progress(r->node, id, &progress);
+                      replica__is_voter(r, id) && replica__is_linked(r, id) &&
+                      !replica__is_silent(r, id) && node_peer_progress(r->node, id, &progress);
         if (is_fit && (best == 0 || progress.match > best_match)) {
             best = id;
             best_match = progress.match;
@@ -247,6 +336,16 @@ static bool is_cut(const struct replica *r, uint64_t id) {
     return id != r->options.id && !replica__is_linked(r, id);
 }
 
+/* Whose name it took over, while that one is still here. */
+static uint64_t predecessor(const struct core_member *members, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].state == CORE_LEAVING && strcmp(members[i].member.name, name) == 0) {
+            return members[i].member.id;
+        }
+    }
+    return 0;
+}
+
 static size_t fill_wishes(const struct replica *r, struct membership_wish *out) {
     size_t count = 0;
     const struct core_member *members = core_members(r->core, &count);
@@ -257,9 +356,10 @@ static size_t fill_wishes(const struct replica *r, struct membership_wish *out) 
         out[i] = (struct membership_wish){
             .id = id,
             .want = is_leaving ? MEMBERSHIP_GONE : MEMBERSHIP_VOTER,
-            .is_reachable = !is_silent(r, id) && !(is_leaving && is_cut(r, id)),
+            .is_reachable = !replica__is_silent(r, id) && !(is_leaving && is_cut(r, id)),
             .is_caught_up = is_caught_up(r, id),
             .joined = members[i].admitted_index,
+            .replaces = is_leaving ? 0 : predecessor(members, count, members[i].member.name),
         };
     }
     return count;
@@ -279,6 +379,23 @@ static void drop_removed(struct replica *r) {
             replica__propose_own(r, ENTRY_RETIRE, &retire);
             return; /* the table changes when it is applied */
         }
+    }
+}
+
+/* Entries of a newer version enter the log when every member knows them. */
+static void raise_level(struct replica *r) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    uint64_t least = r->options.version;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t version = members[i].member.version;
+        least = version < least ? version : least;
+    }
+    if (count > 0 && core_generation(r->core) > 0 && least > core_level(r->core)) {
+        struct entry_level level = {.level = least, .time = replica__entry_time(r)};
+        log_info("every member knows entries of version %llu: they are used from now on",
+                 (unsigned long long)least);
+        replica__propose_own(r, ENTRY_LEVEL, &level);
     }
 }
 
@@ -326,7 +443,7 @@ static struct membership_step plan(const struct replica *r) {
 /* A host that paused this process for a while silenced everybody: what is known of who is alive
  * begins anew. */
 static void notice_pause(struct replica *r, uint64_t now) {
-    if (now - r->awake_ms >= REPLICA_PAUSE_MS && r->led_since_ms != 0) {
+    if (r->awake_ms != 0 && now - r->awake_ms >= REPLICA_PAUSE_MS && r->led_since_ms != 0) {
         log_warn("nothing ran here for %llu ms", (unsigned long long)(now - r->awake_ms));
         r->led_since_ms = now;
         r->confirmed_ms = 0;
@@ -370,10 +487,13 @@ void replica__members_tick(struct replica *r) {
     uint64_t now = replica_now(r);
     notice_pause(r, now);
     tell_removed(r, now);
+    replica__beat_tick(r);
+    notice_loneliness(r, now);
     if (now < r->members_ms) {
         return;
     }
     r->members_ms = now + REPLICA_MEMBERS_MS;
+    replica__told_tick(r);
     if (!replica_is_leader(r) || !node_is_settled(r->node) || !replica_state_is_member(r->state)) {
         r->confirmed_ms = 0;
         return;
@@ -386,5 +506,8 @@ void replica__members_tick(struct replica *r) {
     take_step(r, step);
     if (step.action == MEMBERSHIP_NONE && r->pending == NULL) {
         drop_removed(r);
+    }
+    if (r->pending == NULL) {
+        raise_level(r);
     }
 }

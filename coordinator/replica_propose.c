@@ -8,6 +8,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "coordinator/replica_frames.h"
 #include "coordinator/replica_internal.h"
 #include "lib/base/log.h"
 
@@ -17,11 +18,18 @@ static bool may_pass(enum err_code code) {
     return code == ERR_BUSY || code == ERR_UNAVAILABLE;
 }
 
+static void advise(struct replica *r, uint64_t ticket, enum err_code code, const char *text,
+                   uint64_t retry_ms) {
+    struct replica_reply reply = {.code = code,
+                                  .text = text,
+                                  .retry_ms =
+                                      retry_ms < UINT32_MAX ? (uint32_t)retry_ms : UINT32_MAX};
+    r->io.reply(r->io.data, ticket, &reply);
+}
+
 void replica__reply_error(struct replica *r, uint64_t ticket, enum err_code code,
                           const char *text) {
-    struct replica_reply reply = {
-        .code = code, .text = text, .retry_ms = may_pass(code) ? REPLICA_AGAIN_MS : 0};
-    r->io.reply(r->io.data, ticket, &reply);
+    advise(r, ticket, code, text, may_pass(code) ? REPLICA_AGAIN_MS : 0);
 }
 
 static void free_pending(struct pending *p) {
@@ -30,14 +38,19 @@ static void free_pending(struct pending *p) {
     mem_free(p);
 }
 
-static void fail_pending(struct replica *r, struct pending *p, enum err_code code,
-                         const char *text) {
+static void refuse_pending(struct replica *r, struct pending *p, enum err_code code,
+                           const char *text, uint64_t retry_ms) {
     for (size_t i = 0; i < p->ticket_count; i++) {
-        replica__reply_error(r, p->tickets[i], code, text);
+        advise(r, p->tickets[i], code, text, retry_ms);
     }
     r->pending_count -= p->ticket_count;
     r->issues_in_flight -= p->is_issue ? 1 : 0;
     free_pending(p);
+}
+
+static void fail_pending(struct replica *r, struct pending *p, enum err_code code,
+                         const char *text) {
+    refuse_pending(r, p, code, text, may_pass(code) ? REPLICA_AGAIN_MS : 0);
 }
 
 static void answer_pending(struct replica *r, struct pending *p) {
@@ -58,31 +71,63 @@ static void answer_pending(struct replica *r, struct pending *p) {
 
 /* --- Proposals */
 
-static bool may_submit(const struct replica *r, const struct pending *p) {
-    if (p->entry.data[0] != ENTRY_ADMIT) {
-        return true;
+/* What the leader looks at before an entry enters the log, whoever proposed it. */
+static RESULT submit(struct replica *r, const struct entry *entry, struct span bytes,
+                     struct err *err) {
+    uint64_t index = 0;
+    uint64_t term = 0;
+    TRY(replica__check_time(r, entry, err));
+    if (entry->type == ENTRY_ADMIT) {
+        TRY(replica__check_admit(r, &entry->admit, err));
     }
+    return node_submit(r->node, bytes, &index, &term, err);
+}
+
+/* NOT_LEADER, and UNAVAILABLE of the node: it is sent again. */
+static bool is_final(const struct replica *r, enum err_code code) {
+    return code != ERR_OK && code != ERR_NOT_LEADER && !node_is_changing(r->node);
+}
+
+/* Takes it out of the list and answers. What was sent before may stand in a log. */
+static void decline(struct replica *r, struct pending *p, enum err_code code, const char *text,
+                    uint64_t retry_ms) {
+    struct pending **at = &r->pending;
+    while (*at != p) {
+        at = &(*at)->next;
+    }
+    *at = p->next;
+    if (p->tries > 1 && p->entry.data[0] != ENTRY_ADMIT) {
+        fail_pending(r, p, ERR_OUTCOME_UNKNOWN, text);
+    } else {
+        refuse_pending(r, p, code, text, retry_ms);
+    }
+}
+
+static void submit_own(struct replica *r, struct pending *p) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     struct entry entry;
+    struct err err;
     CHECK(is_ok(entry_decode(buf_span(&p->entry), &arena, &entry, NULL)));
-    return replica__may_admit(r, &entry.admit);
+    struct result submitted = submit(r, &entry, buf_span(&p->entry), &err);
+    p->tries++;
+    if (is_ok(submitted)) {
+        p->sent_ms = replica_now(r);
+    } else if (is_final(r, submitted.code)) {
+        decline(r, p, submitted.code, err.text, err.retry_ms);
+    }
 }
 
+/* `p` may be answered and gone when this returns. */
 static void dispatch(struct replica *r, struct pending *p) {
     uint64_t leader = replica_leader(r);
     p->sent_ms = 0;
     if (replica_is_leader(r)) {
-        if (!may_submit(r, p)) {
-            return;
-        }
-        uint64_t index = 0;
-        uint64_t term = 0;
-        struct result submitted = node_submit(r->node, buf_span(&p->entry), &index, &term, NULL);
-        p->sent_ms = is_ok(submitted) ? replica_now(r) : 0;
+        submit_own(r, p);
     } else if (leader != 0 && replica__is_linked(r, leader)) {
         r->io.send(r->io.data, leader, REPLICA_FORWARD, buf_span(&p->entry));
         p->sent_ms = replica_now(r);
+        p->tries++;
     }
 }
 
@@ -188,13 +233,13 @@ void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
     enqueue(r, ENTRY_ADMIT, &decoded, tickets, 1);
 }
 
-void replica__propose_own(struct replica *r, enum entry_type type, void *body) {
+void replica__propose_own(struct replica *r, enum entry_type type, const void *body) {
     struct entry entry = {.type = type};
     if (type == ENTRY_RETIRE) {
-        entry.retire = *(struct entry_retire *)body;
+        entry.retire = *(const struct entry_retire *)body;
     } else {
-        CHECK(type == ENTRY_ADMIT);
-        entry.admit = *(struct entry_admit *)body;
+        CHECK(type == ENTRY_LEVEL);
+        entry.level = *(const struct entry_level *)body;
     }
     enqueue(r, type, &entry, NULL, 0);
 }
@@ -278,6 +323,20 @@ void replica__applied(struct replica *r) {
     replica__progress(r);
 }
 
+static void tell_declined(struct replica *r, uint64_t peer, uint64_t sequence,
+                          const struct err *why) {
+    AUTO(buf_deinit)
+    struct buf body = {0};
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct replica_declined d = {.sequence = sequence,
+                                 .code = (uint64_t)why->code,
+                                 .retry_ms = why->retry_ms,
+                                 .text = arena_strndup(&arena, why->text, strlen(why->text))};
+    replica_declined_encode(&d, &body);
+    r->io.send(r->io.data, peer, REPLICA_DECLINED, buf_span(&body));
+}
+
 /* A member's entry for the log of the leader. Only its own proposals: the link says who it is. */
 void replica__forwarded(struct replica *r, uint64_t peer, struct span body) {
     AUTO(arena_deinit)
@@ -290,24 +349,57 @@ void replica__forwarded(struct replica *r, uint64_t peer, struct span body) {
                  is_ok(decoded) ? "not its own proposal" : err.text);
         return;
     }
-    if (entry.type == ENTRY_ADMIT && !replica__may_admit(r, &entry.admit)) {
-        return; /* the proposer's time runs out, and the joiner asks again */
+    struct result submitted = submit(r, &entry, body, &err);
+    if (is_final(r, submitted.code)) {
+        tell_declined(r, peer, entry.request.sequence, &err);
     }
-    uint64_t index = 0;
-    uint64_t term = 0;
-    err_ignore(node_submit(r->node, body, &index, &term, NULL), "the proposer sends it again");
+}
+
+/* The leader's word on a proposal of ours. */
+void replica__declined(struct replica *r, uint64_t peer, struct span body) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct replica_declined d;
+    struct err err;
+    if (!is_ok(replica_declined_decode(body, &arena, &d, &err))) {
+        log_warn("answer from replica %llu: %s", (unsigned long long)peer, err.text);
+        return;
+    }
+    struct pending *p = r->pending;
+    while (p != NULL && p->sequence != d.sequence) {
+        p = p->next;
+    }
+    enum err_code code = err_from_wire((unsigned)(d.code & 0xffff));
+    if (p != NULL && peer == replica_leader(r) && code != ERR_OK) {
+        err_clean(d.text);
+        decline(r, p, code, d.text, d.retry_ms);
+        flush_issues(r);
+    }
 }
 
 /* --- Time */
 
+static void expire(struct replica *r, struct pending *p, const char *lonely) {
+    bool is_known = p->tries == 0; /* it never left this replica */
+    if (lonely != NULL) {
+        fail_pending(r, p, is_known ? ERR_NO_QUORUM : ERR_OUTCOME_UNKNOWN, lonely);
+    } else if (is_known) {
+        fail_pending(r, p, ERR_NO_QUORUM, "no leader was found in time");
+    } else {
+        fail_pending(r, p, ERR_OUTCOME_UNKNOWN,
+                     "no quorum answered in time; it may or may not have happened");
+    }
+}
+
 static void expire_pending(struct replica *r, uint64_t now) {
+    char text[200];
+    bool is_lonely = replica__is_lonely(r, text, sizeof text);
     struct pending **at = &r->pending;
     while (*at != NULL) {
         struct pending *p = *at;
-        if (now >= p->deadline_ms) {
+        if (now >= p->deadline_ms || (is_lonely && p->ticket_count > 0)) {
             *at = p->next;
-            fail_pending(r, p, ERR_OUTCOME_UNKNOWN,
-                         "no quorum answered in time; it may or may not have happened");
+            expire(r, p, is_lonely ? text : NULL);
         } else {
             at = &p->next;
         }

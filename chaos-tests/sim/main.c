@@ -24,13 +24,13 @@ static void print(const struct sim_options *o, const struct sim_result *r) {
     hex_encode(SPAN(r->trace), trace);
     printf("seed %llu: %s  steps=%llu sets=%llu issues=%llu confirms=%llu endorsements=%llu "
            "crashes=%llu leaves=%llu joins=%llu "
-           "cuts=%llu pauses=%llu elections=%llu trace=%.16s\n",
+           "cuts=%llu pauses=%llu jumps=%llu elections=%llu trace=%.16s\n",
            (unsigned long long)o->seed, r->is_good ? "ok" : r->why, (unsigned long long)r->steps,
            (unsigned long long)r->sets, (unsigned long long)r->issues,
            (unsigned long long)r->confirms, (unsigned long long)r->endorsements,
            (unsigned long long)r->crashes, (unsigned long long)r->leaves,
            (unsigned long long)r->joins, (unsigned long long)r->cuts, (unsigned long long)r->pauses,
-           (unsigned long long)r->elections, trace);
+           (unsigned long long)r->jumps, (unsigned long long)r->elections, trace);
 }
 
 static int usage(void) {

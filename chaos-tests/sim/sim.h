@@ -15,7 +15,9 @@
 
 #include "coordinator/replica.h"
 
-#define SIM_SLOTS 6 /* pods: up to five founders and a standby */
+#define SIM_SKEW_S 60                     /* that a good clock is off by, at most */
+#define SIM_TIME_BASE INT64_C(1795000000) /* unix seconds of the beginning */
+#define SIM_SLOTS 6                       /* pods: up to five founders and a standby */
 #define SIM_TEXT 512
 #define SIM_CHAOS_MS 8000 /* of the test and of contrast-sim */
 #define SIM_REST_MS 20000
@@ -41,6 +43,7 @@ struct sim_result {
     uint64_t joins;
     uint64_t cuts;
     uint64_t pauses;
+    uint64_t jumps; /* of clocks */
     uint64_t elections;
 };
 
@@ -76,6 +79,7 @@ struct sim_pod {
     char address[32];
     struct host host;
     int64_t clock_skew_s;
+    uint64_t wrong_ms; /* its clock counts as wrong before that */
     struct replica *replica; /* NULL while the pod is down */
     uint64_t id;
     uint8_t spki[32];

@@ -65,6 +65,15 @@ static void check_list(struct sim *s, struct sim_pod *p, const struct core *core
     p->checked_list = number;
 }
 
+/* A minority of clocks that jump do not move the cluster's. */
+static void check_time(struct sim *s, const struct sim_pod *p, const struct core *core) {
+    int64_t now = SIM_TIME_BASE + (int64_t)(s->now_ms / 1000);
+    if (core_time(core) > now + SIM_SKEW_S + LIMIT_CLOCK_AHEAD_S) {
+        sim_fail(s, "pod %u: the cluster's time is %lld s ahead", p->slot,
+                 (long long)(core_time(core) - now));
+    }
+}
+
 static void check_leader(struct sim *s, const struct sim_pod *p) {
     if (!replica_is_leader(p->replica)) {
         return;
@@ -88,6 +97,7 @@ void sim_check_step(struct sim *s) {
             check_ledger(s, p, core);
             check_history(s, p, core);
             check_list(s, p, core);
+            check_time(s, p, core);
         }
     }
 }

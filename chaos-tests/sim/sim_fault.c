@@ -142,6 +142,10 @@ void sim_fault_heal(struct sim *s) {
             }
             s->links[a][b].is_cut = false;
         }
+        s->pods[a].clock_skew_s = (int64_t)sim_below(s, 2 * SIM_SKEW_S) - SIM_SKEW_S;
+        if (s->pods[a].wrong_ms == UINT64_MAX) {
+            s->pods[a].wrong_ms = s->now_ms + REPLICA_CLOCK_MS + 1000;
+        }
     }
     s->is_net_stale = true;
 }
@@ -164,9 +168,26 @@ static void pause_pod(struct sim *s) {
     sim_trace(s, "pause", p->slot, p->paused_ms);
 }
 
+/* One at a time: the voters may become as few as three, and two of them would outvote the third. A
+ * clock that was wrong is remembered by others for a while. */
+static bool may_jump(const struct sim *s, const struct sim_pod *jumper) {
+    unsigned wrong = 1;
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        wrong += p != jumper && s->now_ms < p->wrong_ms;
+    }
+    return wrong <= 1;
+}
+
 static void jump_clock(struct sim *s) {
+    static const int64_t steps[] = {86400, 31536000, -86400, -31536000};
     struct sim_pod *p = &s->pods[sim_below(s, s->pod_count)];
-    p->clock_skew_s += (int64_t)sim_below(s, 2 * 86400) - 86400;
+    if (!may_jump(s, p)) {
+        return;
+    }
+    s->result->jumps++;
+    p->clock_skew_s = steps[sim_below(s, 4)];
+    p->wrong_ms = UINT64_MAX;
     sim_trace(s, "clock", p->slot, (uint64_t)p->clock_skew_s);
 }
 
@@ -184,7 +205,7 @@ void sim_fault_random(struct sim *s) {
         sim_fault_heal(s);
     } else if (dice < 78) {
         reset_link(s);
-    } else if (dice < 94) {
+    } else if (dice < 92) {
         pause_pod(s);
     } else {
         jump_clock(s);

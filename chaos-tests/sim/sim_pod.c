@@ -9,7 +9,6 @@
 #include "chaos-tests/sim/sim.h"
 #include "lib/crypto/digest.h"
 
-#define TIME_BASE INT64_C(1795000000)
 #define JOIN_PAUSE_MS 200
 
 /* --- What a pod is given: time, randomness, links, ears */
@@ -21,7 +20,7 @@ static uint64_t on_monotonic(void *data) {
 
 static int64_t on_unix(void *data) {
     const struct sim_pod *p = data;
-    return TIME_BASE + (int64_t)(p->sim->now_ms / 1000) + p->clock_skew_s;
+    return SIM_TIME_BASE + (int64_t)(p->sim->now_ms / 1000) + p->clock_skew_s;
 }
 
 static void on_random(void *data, void *out, size_t size) {
@@ -108,7 +107,7 @@ static void init(struct sim *s, unsigned slot) {
     snprintf(p->name, sizeof p->name, "coordinator-%u", slot);
     snprintf(p->address, sizeof p->address, "coordinator-%u:7443", slot);
     p->host = (struct host){p, on_monotonic, on_unix, on_random};
-    p->clock_skew_s = (int64_t)sim_below(s, 120) - 60;
+    p->clock_skew_s = (int64_t)sim_below(s, 2 * SIM_SKEW_S) - SIM_SKEW_S;
     memcpy(p->host_data, s->policy_hash[0], sizeof p->host_data);
 }
 
@@ -132,7 +131,7 @@ static void encode_found(struct sim *s) {
         sim_op_fill_member(s, &s->pods[i], &arena, &founders[i]);
     }
     sort(founders, s->founder_count);
-    struct entry_found found = {.founders = {founders, s->founder_count}, .time = TIME_BASE};
+    struct entry_found found = {.founders = {founders, s->founder_count}, .time = SIM_TIME_BASE};
     entry_cluster_id(founders, s->founder_count, found.cluster);
     entry_encode(ENTRY_FOUND, &found, &s->found);
 }

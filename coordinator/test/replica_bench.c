@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/test/replica_bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/log.h"
@@ -99,7 +100,7 @@ static void start(struct bench *b, unsigned slot, const struct entry_member *mem
 
 int bench_set_up(void **state) {
     struct bench *b = mem_zalloc(sizeof *b);
-    log_set_sink(silence, NULL);
+    log_set_sink(getenv("BENCH_LOG") == NULL ? silence : NULL, NULL);
     b->now_ms = 1000;
     b->last = &b->first;
     world_init(&b->world);
