@@ -60,12 +60,17 @@ void core__free_collateral(struct core *c) {
     }
 }
 
+static struct core_vek dup_vek(const struct core_vek *v) {
+    return (struct core_vek){v->key, core__dup(v->der), core__dup(v->authority),
+                             core__dup(v->root)};
+}
+
 void core__copy_collateral(struct core *to, const struct core *c) {
-    to->veks = c->veks == NULL ? NULL : mem_calloc(LIMIT_COLLATERAL_VEKS, sizeof *to->veks);
-    for (size_t i = 0; i < c->vek_count; i++) {
-        const struct core_vek *v = &c->veks[i];
-        to->veks[i] = (struct core_vek){v->key, core__dup(v->der), core__dup(v->authority),
-                                        core__dup(v->root)};
+    if (c->veks != NULL) {
+        to->veks = mem_calloc(LIMIT_COLLATERAL_VEKS, sizeof *to->veks);
+        for (size_t i = 0; i < c->vek_count; i++) {
+            to->veks[i] = dup_vek(&c->veks[i]);
+        }
     }
     for (size_t i = 0; i < c->crl_count; i++) {
         to->crls[i].der = core__dup(c->crls[i].der);
@@ -111,8 +116,7 @@ static void add_vek(struct core *c, const struct core_vek *row) {
         make_room(c);
     }
     c->digests->has_veks = false;
-    c->veks[c->vek_count++] = (struct core_vek){row->key, core__dup(row->der),
-                                                core__dup(row->authority), core__dup(row->root)};
+    c->veks[c->vek_count++] = dup_vek(row);
 }
 
 static int compare_u64(uint64_t a, uint64_t b) {

@@ -505,6 +505,7 @@ RESULT core_load(struct span bytes, struct core **out, struct err *err) {
 RESULT core_load_checkpoint(struct span bytes, struct core **out, struct err *err) {
     struct core *c = NULL;
     TRY(core_load(bytes, &c, err));
+    CHECK(c != NULL);
     if (!c->is_checkpoint) {
         core_free(c);
         return err_set(err, ERR_INVALID,
