@@ -75,6 +75,21 @@ static void tell_endorsed(const struct replica *r) {
     }
 }
 
+static void tell_point(const struct replica *r) {
+    if (r->io.point != NULL) {
+        r->io.point(r->io.data);
+    }
+}
+
+/* `before`: the cluster's time before the entry. */
+static bool is_point(const struct replica *r, bool is_new, int64_t before) {
+    enum entry_type t = r->result.type;
+    bool is_decision = t == ENTRY_SET_MANIFEST || t == ENTRY_ADMIT || t == ENTRY_RETIRE ||
+                       t == ENTRY_LEVEL || t == ENTRY_RECOVER;
+    return (is_new && is_decision) ||
+           core_time(r->core) / LIMIT_RESTART_BLOCK_S != before / LIMIT_RESTART_BLOCK_S;
+}
+
 static bool is_leaving(const struct replica *r) {
     const struct core_member *own = core_find_member(r->core, r->options.id);
     return own != NULL && own->state == CORE_LEAVING;
@@ -82,6 +97,7 @@ static bool is_leaving(const struct replica *r) {
 
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
+    int64_t before = core_time(r->core);
     core_apply(r->core, index, term, command, &r->result);
     const struct core_result *result = &r->result;
     if (result->must_freeze) {
@@ -115,6 +131,9 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
         replica__publish(r);
         replica__set_peers(r);
     }
+    if (is_point(r, is_new, before)) {
+        tell_point(r);
+    }
     replica__hash_applied(r, index);
     replica__applied(r);
     if (is_new && result->type != ENTRY_ISSUE && result->type != ENTRY_BLOB) {
@@ -129,6 +148,7 @@ static void on_configured(void *data, uint64_t index, const struct node_member *
     replica__configured(r, members, count);
     replica__life_configured(r, members, count);
     r->members_ms = 0;
+    tell_point(r);
 }
 
 static void on_snapshot_save(void *data, struct buf *out) {
@@ -430,6 +450,24 @@ enum replica_state replica_state_of(const struct replica *r) {
 
 const struct core *replica_core(const struct replica *r) {
     return r->core;
+}
+
+size_t replica_voters(const struct replica *r, uint64_t out[LIMIT_MEMBERS]) {
+    struct node_member members[LIMIT_MEMBERS];
+    size_t count = r->node == NULL ? 0 : node_members(r->node, members);
+    size_t voters = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = voters;
+        if (members[i].role != NODE_VOTER) {
+            continue;
+        }
+        for (; at > 0 && out[at - 1] > members[i].id; at--) {
+            out[at] = out[at - 1];
+        }
+        out[at] = members[i].id;
+        voters++;
+    }
+    return voters;
 }
 
 bool replica_is_leader(const struct replica *r) {

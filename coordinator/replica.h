@@ -70,6 +70,10 @@ struct replica_io {
     void (*gone)(void *data, const struct err *why);
     /* The log's endorsements, the manifest or the members changed. May be NULL. */
     void (*endorsed)(void *data);
+    /* A point in the log that every replica comes through in this very state: a decision (manifest,
+     * member, level, recovery), the first entry in LIMIT_RESTART_BLOCK_S of the cluster's time, or
+     * a new configuration. May be NULL. */
+    void (*point)(void *data);
 };
 
 struct replica_options {
@@ -179,6 +183,8 @@ bool replica_is_leader(const struct replica *r);
 uint64_t replica_leader(const struct replica *r); /* 0 = none known */
 uint64_t replica_term(const struct replica *r);
 uint64_t replica_applied(const struct replica *r);
+/* Ids of the voters of the committed configuration, rising; the count, at most LIMIT_MEMBERS. */
+size_t replica_voters(const struct replica *r, uint64_t out[LIMIT_MEMBERS]);
 /* May `name` be taken over by a newcomer: nobody has it, or who has it is dead or leaving. `old` is
  * who has it, or 0. */
 bool replica_name_is_free(const struct replica *r, const char *name, uint64_t *old);

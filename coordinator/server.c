@@ -696,7 +696,7 @@ static void start_replica(struct server *s) {
     options.spki = buf_span(&s->identity.spki);
     options.owner_digests = s->config->owner_digests;
     options.owner_count = s->config->owner_count;
-    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone, on_endorsed};
+    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone, on_endorsed, NULL};
     s->replica = replica_new(&options, s->identity.host, &io);
 }
 

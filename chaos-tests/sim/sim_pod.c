@@ -96,7 +96,7 @@ static void start(struct sim *s, struct sim_pod *p) {
     options.leave_ms = 5000;
     options.snapshot_threshold = s->snapshot_threshold;
     options.snapshot_trailing = s->snapshot_trailing;
-    const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL};
+    const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL, NULL};
     p->replica = replica_new(&options, &p->host, &io);
     sim_trace(s, "start", p->slot, p->id);
 }

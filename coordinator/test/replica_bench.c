@@ -94,7 +94,7 @@ static void start(struct bench *b, unsigned slot, const struct entry_member *mem
     options.spki = member->spki;
     options.owner_digests = (const uint8_t(*)[32])b->owner;
     options.owner_count = 1;
-    const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL};
+    const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL, NULL};
     p->replica = replica_new(&options, &p->host, &io);
 }
 

@@ -343,3 +343,29 @@ static const struct wire_field api_found_start_fields[] = {
     WIRE_BYTES(struct api_found_start, signature, LIMIT_SIGNATURE),
 };
 TYPE(api_found_start);
+
+static const struct wire_field api_restart_look_fields[] = {
+    WIRE_FIXED(struct api_restart_look, cluster),
+};
+TYPE(api_restart_look);
+
+static const struct wire_field api_restart_offer_fields[] = {
+    WIRE_FIXED(struct api_restart_offer, digest),   WIRE_U64(struct api_restart_offer, epoch),
+    WIRE_U64(struct api_restart_offer, generation), WIRE_U64(struct api_restart_offer, index),
+    WIRE_FIXED(struct api_restart_offer, head),     WIRE_FIXED(struct api_restart_offer, voters),
+    WIRE_U8(struct api_restart_offer, x),           WIRE_U64(struct api_restart_offer, armed),
+    WIRE_U64(struct api_restart_offer, armed_for),
+};
+static TYPE(api_restart_offer);
+
+static const struct wire_field api_restart_standing_fields[] = {
+    WIRE_LIST(struct api_restart_standing, offers, LIMIT_RESTART_FILES, &api_restart_offer_type),
+};
+TYPE(api_restart_standing);
+
+static const struct wire_field api_restart_give_fields[] = {
+    WIRE_FIXED(struct api_restart_give, digest),
+    WIRE_U64(struct api_restart_give, epoch),
+    WIRE_BYTES(struct api_restart_give, share, LIMIT_SHARE),
+};
+TYPE(api_restart_give);

@@ -25,6 +25,9 @@
  *          API_EVIDENCE             ->
  *                                   <-    API_CERTIFICATE_REPLY
  *   peers: API_JOIN, API_FOUND_PREPARE in the same way; API_FOUND_START on the same session.
+ *          API_RESTART_LOOK         ->
+ *                                   <-    API_RESTART_STANDING
+ *          API_RESTART_GIVE in the same way as API_JOIN
  *
  * Any request may be answered by API_ERROR. Strings are UTF-8; times are seconds since 1970.
  *
@@ -70,6 +73,10 @@ enum api_frame {
     API_FOUND_PREPARED = 53,
     API_FOUND_START = 54,
     API_FOUND_STARTED = 55, /* empty message */
+    API_RESTART_LOOK = 56,
+    API_RESTART_STANDING = 57,
+    API_RESTART_GIVE = 58,
+    API_RESTART_TAKEN = 59, /* empty message */
 };
 
 /* A message without fields. */
@@ -381,6 +388,34 @@ struct api_found_start {
     struct span signature;
 };
 
+/* What a replica that belongs to nothing holds of this cluster (coordinator/restart_desk.h). */
+struct api_restart_look {
+    uint8_t cluster[32];
+};
+
+struct api_restart_offer {
+    uint8_t digest[32]; /* of the file */
+    uint64_t epoch;
+    uint64_t generation;
+    uint64_t index;
+    uint8_t head[32];
+    uint8_t voters[32]; /* SHA-256 over the voters' ids */
+    uint8_t x;          /* number of its share */
+    uint64_t armed;     /* highest epoch for which that was handed over; 0 = never */
+    uint64_t armed_for; /* to this replica */
+};
+
+struct api_restart_standing {
+    struct wire_list offers; /* struct api_restart_offer */
+};
+
+/* Evidence is asked for in return; whoever sends it has judged the receiver before. */
+struct api_restart_give {
+    uint8_t digest[32];
+    uint64_t epoch;    /* that it is for */
+    struct span share; /* secret: number and value, LIMIT_SHARE bytes */
+};
+
 extern const struct wire_type api_empty_type;
 extern const struct wire_type api_error_type;
 extern const struct wire_type api_history_type;
@@ -412,5 +447,8 @@ extern const struct wire_type api_join_reply_type;
 extern const struct wire_type api_found_prepare_type;
 extern const struct wire_type api_found_prepared_type;
 extern const struct wire_type api_found_start_type;
+extern const struct wire_type api_restart_look_type;
+extern const struct wire_type api_restart_standing_type;
+extern const struct wire_type api_restart_give_type;
 
 #endif
