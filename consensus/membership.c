@@ -180,10 +180,10 @@ static struct membership_step first_of(struct membership_step a, struct membersh
     return a.action != MEMBERSHIP_NONE ? a : b;
 }
 
-/* Who does not vote any more, or soon will not: the dead first, as that costs nothing. */
+/* Who leaves does not come back; the dead may, but where nobody else can go they do. */
 static struct membership_step remove_useless(const struct facts *all) {
-    return first_of(remove_voter(all, pick(all, dead_follower, false)),
-                    remove_voter(all, pick(all, leaving_follower, false)));
+    return first_of(remove_voter(all, pick(all, leaving_follower, false)),
+                    remove_voter(all, pick(all, dead_follower, false)));
 }
 
 static struct membership_step shrink(const struct facts *all) {
@@ -192,8 +192,11 @@ static struct membership_step shrink(const struct facts *all) {
 
 static struct membership_step leave_even(const struct facts *all) {
     struct membership_step promote = step(MEMBERSHIP_PROMOTE, best_standby(all));
-    struct membership_step remove = remove_useless(all);
-    return all->voters >= 4 ? first_of(remove, promote) : first_of(promote, remove);
+    if (all->voters >= 4) {
+        struct membership_step leave = remove_voter(all, pick(all, leaving_follower, false));
+        promote = first_of(leave, promote);
+    }
+    return first_of(promote, remove_useless(all));
 }
 
 /* Somebody leaves for good. */
@@ -206,7 +209,7 @@ static struct membership_step let_go(const struct facts *all) {
     if (ready != NULL) {
         return step(MEMBERSHIP_PROMOTE, ready);
     }
-    return leaving == NULL ? nothing : first_of(remove_voter(all, leaving), remove_useless(all));
+    return leaving == NULL ? nothing : remove_useless(all);
 }
 
 /* An odd number of voters, not more than wanted. */

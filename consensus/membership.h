@@ -7,8 +7,8 @@
  *   ... and others dead:             remove the dead first, then the leaving     3 -> 2 -> 1
  *   growing:                         two standbys ready, then promote, promote   1 -> 2 -> 3
  *   shrinking:                       remove, remove                              5 -> 4 -> 3
- *   even by chance:                  promote a ready standby; from 4 on rather   4 -> 3
- *                                    remove who is dead or leaves
+ *   even by chance:                  promote a ready standby, else remove a      2 -> 3, 4 -> 3
+ *                                    dead voter; from 4 on first who leaves
  *
  * Why a voter that leaves does not wait for its replacement: it dies at the end of its grace period
  * anyway, and n - 1 voters need as many for a majority as n with one dead, if n is odd, or one

@@ -84,8 +84,9 @@ static void test_table(void **state) {
         {"1VL 2V 3V- 4Sc", 3, "remove 3"},
         {"1VL 2Vx 3Vx 4Sc", 3, "none 0"}, /* nothing could be committed */
         {"1VL 2V 3Vx 4Vx 5V 6Sc", 5, "remove 3"},
-        {"1VL 2V 4Vx 5V 6Sc", 5, "remove 4"}, /* 4 -> 3, not 5 with one dead */
-        {"1VL 2Vx 3V 4Scs", 3, "none 0"},     /* only stands by */
+        {"1VL 2V 4Vx 5V 6Sc", 5, "promote 6"}, /* the other dead may come back */
+        {"1VL 2V 4Vx 5V", 5, "remove 4"},      /* 4 with one dead tolerate nothing, 3 do */
+        {"1VL 2Vx 3V 4Scs", 3, "none 0"},      /* only stands by */
         /* the same name, or the oldest, or whoever is ready */
         {"1VL 2V 3Vx 4Sc 5Sc", 3, "remove 3"},
         {"1VL 2V 4Sc 5Sc", 3, "promote 4"},
@@ -114,8 +115,9 @@ static void test_table(void **state) {
         {"1VL 2Vx 3Vg", 3, "remove 2"},
         {"1VL 3Vg", 3, "remove 3"},
         {"1VL 2V 3Vx 4Vx 5Vg", 5, "remove 3"},
-        {"1VL 2V 4Vx 5Vg", 5, "remove 4"},
-        {"1VL 2V 5Vg", 5, "remove 5"},
+        {"1VL 2V 4Vx 5Vg", 5, "remove 5"},
+        {"1VL 2V 5Vg 6Sc", 5, "promote 6"},
+        {"1VL 2V 4V 5Vg 6Sc", 5, "remove 5"},
         {"1VL 2Vx 3Vx 4Vg 5Vx", 5, "none 0"},
         /* the dead go before the leaving */
         {"1VL 2Vg 3Vx 4Sc", 3, "remove 3"},
