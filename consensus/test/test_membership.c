@@ -63,99 +63,100 @@ static void plan(const char *row, size_t voters, char *out, size_t size) {
     snprintf(out, size, "%s %u", membership_action_name(s.action), (unsigned)s.id);
 }
 
+static const struct {
+    const char *row;
+    size_t voters;
+    const char *step;
+} rows[] = {
+    {"1VL 2V 3V", 3, "none 0"},
+    {"1VL 2V 3V 4N 5N", 3, "add 4"},
+    {"1VL 2V 3V 4S", 3, "none 0"},
+    /* a dead voter: 3 -> 2 -> 3 */
+    {"1VL 2V 3Vx", 3, "none 0"},
+    {"1VL 2V 3Vx 4N", 3, "add 4"},
+    {"1VL 2V 3Vx 4S", 3, "none 0"}, /* catches up first */
+    {"1VL 2V 3Vx 4Sc", 3, "remove 3"},
+    {"1VL 2V 4Sc", 3, "promote 4"},
+    {"1VL 2V 4Sc 5N", 3, "promote 4"}, /* even: nothing comes before */
+    {"1VL 2V 5N", 3, "add 5"},
+    {"1VL 2V 3V- 4Sc", 3, "remove 3"},
+    {"1VL 2Vx 3Vx 4Sc", 3, "none 0"}, /* nothing could be committed */
+    {"1VL 2V 3Vx 4Vx 5V 6Sc", 5, "remove 3"},
+    {"1VL 2V 4Vx 5V 6Sc", 5, "promote 6"}, /* the other dead may come back */
+    {"1VL 2V 4Vx 5V", 5, "remove 4"},      /* 4 with one dead tolerate nothing, 3 do */
+    {"1VL 2Vx 3V 4Scs", 3, "none 0"},      /* only stands by */
+    /* the same name, or the oldest, or whoever is ready */
+    {"1VL 2V 3Vx 4Sc 5Sc", 3, "remove 3"},
+    {"1VL 2V 4Sc 5Sc", 3, "promote 4"},
+    {"1VL 2V 3Vg 4Sc 5Sc3", 3, "promote 5"},
+    {"1VL 2V 3Vg 4Sc 5Sx3", 3, "promote 4"},
+    {"1VL 2V 3Vg 4Sc 5Sc2", 3, "promote 4"}, /* 2 stays */
+    /* a reachable voter leaves: 3 -> 4 -> 3 if one is ready, else 3 -> 2 */
+    {"1VL 2V 3Vg", 3, "remove 3"},
+    {"1VL 2V 3Vg 4N", 3, "remove 3"},
+    {"1VL 2V 3Vg 4S", 3, "remove 3"},
+    {"1VL 2V 3Vg 4Scx", 3, "remove 3"},
+    {"1VL 2V 4N", 3, "add 4"},
+    {"1VL 2V 4S", 3, "none 0"},
+    {"1VL 2V 3Vg 4Sc", 3, "promote 4"},
+    {"1VL 2V 3Vg 4V", 3, "remove 3"},
+    {"1VL 2V 3Vgx 4Sc", 3, "remove 3"},
+    {"1VL 2V 3V 4V 5Vg", 5, "remove 5"},
+    {"1VL 2V 3V 4V 5Vg 6Sc", 5, "promote 6"},
+    {"1VL 2V 3V 4V 5Vg 6V", 5, "remove 5"},
+    {"1VL 2V 3V 4Vg", 5, "remove 4"}, /* 4 -> 3 */
+    {"1VL 2V 3Vg 4Sc", 5, "promote 4"},
+    /* it does not come back */
+    {"1VL 2V 3V-", 3, "remove 3"},
+    {"1VL 2V 3Vgx", 3, "remove 3"},
+    /* it is still needed: the dead go first, then it; or it waits */
+    {"1VL 2Vx 3Vg", 3, "remove 2"},
+    {"1VL 3Vg", 3, "remove 3"},
+    {"1VL 2V 3Vx 4Vx 5Vg", 5, "remove 3"},
+    {"1VL 2V 4Vx 5Vg", 5, "remove 5"},
+    {"1VL 2V 5Vg 6Sc", 5, "promote 6"},
+    {"1VL 2V 4V 5Vg 6Sc", 5, "remove 5"},
+    {"1VL 2Vx 3Vx 4Vg 5Vx", 5, "none 0"},
+    /* the dead go before the leaving */
+    {"1VL 2Vg 3Vx 4Sc", 3, "remove 3"},
+    /* the leader leaves: transfers at once, to a sound voter */
+    {"1VLg 2V 3V", 3, "transfer 2"},
+    {"1VLg 2Vx 3V", 3, "transfer 3"},
+    {"1Vg 2Vx 3VL", 3, "remove 2"},
+    {"1VLg 2Vx 3V 4Sc", 3, "transfer 3"},
+    {"1VLg 2Vg 3V 4Sc", 3, "transfer 3"},
+    {"1VLg 2V 3V 4V", 3, "transfer 2"},
+    {"1VLg 2Vg 3Vg", 3, "remove 2"}, /* all leave: the last one has to wait */
+    {"1VLg 3Vg", 3, "remove 3"},
+    /* a single voter leaves */
+    {"1VLg", 1, "none 0"},
+    {"1VLg 2N", 1, "add 2"},
+    {"1VLg 2S", 1, "none 0"},
+    {"1VLg 2Sc", 1, "promote 2"},
+    {"1VLg 2V", 1, "transfer 2"},
+    {"1Vg 2VL", 1, "remove 1"},
+    /* growing: both standbys first */
+    {"1VL 2Sc 3N", 3, "add 3"},
+    {"1VL 2Sc 3S", 3, "none 0"},
+    {"1VL 2Sc 3Sc", 3, "promote 2"},
+    {"1VL 2V 3Sc", 3, "promote 3"},
+    {"1VL 2V 3V 4Sc 5Sc", 5, "promote 4"},
+    /* shrinking: the youngest that does not lead */
+    {"1V 2V 3V 4V 5VL", 3, "remove 4"},
+    {"1VL 2V 3V 4V", 3, "remove 4"},
+    {"1VL 2Vx 3V 4V 5V", 3, "remove 2"},
+    {"1VL 2V 3V", 1, "remove 3"},
+    {"1VL 2V", 1, "remove 2"},
+    /* standbys */
+    {"1VL 2V 3V 4Sx", 3, "remove 4"},
+    {"1VL 2V 3V 4Sg 5N", 3, "remove 4"},
+    {"1VL 2V 3V 4S-", 3, "remove 4"},
+    {"1VL 2V 3V 4Nx 5Ng", 3, "none 0"},
+    {"1VL 2V 3Sx", 3, "remove 3"},
+};
+
 static void test_table(void **state) {
     (void)state;
-    static const struct {
-        const char *row;
-        size_t voters;
-        const char *step;
-    } rows[] = {
-        {"1VL 2V 3V", 3, "none 0"},
-        {"1VL 2V 3V 4N 5N", 3, "add 4"},
-        {"1VL 2V 3V 4S", 3, "none 0"},
-        /* a dead voter: 3 -> 2 -> 3 */
-        {"1VL 2V 3Vx", 3, "none 0"},
-        {"1VL 2V 3Vx 4N", 3, "add 4"},
-        {"1VL 2V 3Vx 4S", 3, "none 0"}, /* catches up first */
-        {"1VL 2V 3Vx 4Sc", 3, "remove 3"},
-        {"1VL 2V 4Sc", 3, "promote 4"},
-        {"1VL 2V 4Sc 5N", 3, "promote 4"}, /* even: nothing comes before */
-        {"1VL 2V 5N", 3, "add 5"},
-        {"1VL 2V 3V- 4Sc", 3, "remove 3"},
-        {"1VL 2Vx 3Vx 4Sc", 3, "none 0"}, /* nothing could be committed */
-        {"1VL 2V 3Vx 4Vx 5V 6Sc", 5, "remove 3"},
-        {"1VL 2V 4Vx 5V 6Sc", 5, "promote 6"}, /* the other dead may come back */
-        {"1VL 2V 4Vx 5V", 5, "remove 4"},      /* 4 with one dead tolerate nothing, 3 do */
-        {"1VL 2Vx 3V 4Scs", 3, "none 0"},      /* only stands by */
-        /* the same name, or the oldest, or whoever is ready */
-        {"1VL 2V 3Vx 4Sc 5Sc", 3, "remove 3"},
-        {"1VL 2V 4Sc 5Sc", 3, "promote 4"},
-        {"1VL 2V 3Vg 4Sc 5Sc3", 3, "promote 5"},
-        {"1VL 2V 3Vg 4Sc 5Sx3", 3, "promote 4"},
-        {"1VL 2V 3Vg 4Sc 5Sc2", 3, "promote 4"}, /* 2 stays */
-        /* a reachable voter leaves: 3 -> 4 -> 3 if one is ready, else 3 -> 2 */
-        {"1VL 2V 3Vg", 3, "remove 3"},
-        {"1VL 2V 3Vg 4N", 3, "remove 3"},
-        {"1VL 2V 3Vg 4S", 3, "remove 3"},
-        {"1VL 2V 3Vg 4Scx", 3, "remove 3"},
-        {"1VL 2V 4N", 3, "add 4"},
-        {"1VL 2V 4S", 3, "none 0"},
-        {"1VL 2V 3Vg 4Sc", 3, "promote 4"},
-        {"1VL 2V 3Vg 4V", 3, "remove 3"},
-        {"1VL 2V 3Vgx 4Sc", 3, "remove 3"},
-        {"1VL 2V 3V 4V 5Vg", 5, "remove 5"},
-        {"1VL 2V 3V 4V 5Vg 6Sc", 5, "promote 6"},
-        {"1VL 2V 3V 4V 5Vg 6V", 5, "remove 5"},
-        {"1VL 2V 3V 4Vg", 5, "remove 4"}, /* 4 -> 3 */
-        {"1VL 2V 3Vg 4Sc", 5, "promote 4"},
-        /* it does not come back */
-        {"1VL 2V 3V-", 3, "remove 3"},
-        {"1VL 2V 3Vgx", 3, "remove 3"},
-        /* it is still needed: the dead go first, then it; or it waits */
-        {"1VL 2Vx 3Vg", 3, "remove 2"},
-        {"1VL 3Vg", 3, "remove 3"},
-        {"1VL 2V 3Vx 4Vx 5Vg", 5, "remove 3"},
-        {"1VL 2V 4Vx 5Vg", 5, "remove 5"},
-        {"1VL 2V 5Vg 6Sc", 5, "promote 6"},
-        {"1VL 2V 4V 5Vg 6Sc", 5, "remove 5"},
-        {"1VL 2Vx 3Vx 4Vg 5Vx", 5, "none 0"},
-        /* the dead go before the leaving */
-        {"1VL 2Vg 3Vx 4Sc", 3, "remove 3"},
-        /* the leader leaves: transfers at once, to a sound voter */
-        {"1VLg 2V 3V", 3, "transfer 2"},
-        {"1VLg 2Vx 3V", 3, "transfer 3"},
-        {"1Vg 2Vx 3VL", 3, "remove 2"},
-        {"1VLg 2Vx 3V 4Sc", 3, "transfer 3"},
-        {"1VLg 2Vg 3V 4Sc", 3, "transfer 3"},
-        {"1VLg 2V 3V 4V", 3, "transfer 2"},
-        {"1VLg 2Vg 3Vg", 3, "remove 2"}, /* all leave: the last one has to wait */
-        {"1VLg 3Vg", 3, "remove 3"},
-        /* a single voter leaves */
-        {"1VLg", 1, "none 0"},
-        {"1VLg 2N", 1, "add 2"},
-        {"1VLg 2S", 1, "none 0"},
-        {"1VLg 2Sc", 1, "promote 2"},
-        {"1VLg 2V", 1, "transfer 2"},
-        {"1Vg 2VL", 1, "remove 1"},
-        /* growing: both standbys first */
-        {"1VL 2Sc 3N", 3, "add 3"},
-        {"1VL 2Sc 3S", 3, "none 0"},
-        {"1VL 2Sc 3Sc", 3, "promote 2"},
-        {"1VL 2V 3Sc", 3, "promote 3"},
-        {"1VL 2V 3V 4Sc 5Sc", 5, "promote 4"},
-        /* shrinking: the youngest that does not lead */
-        {"1V 2V 3V 4V 5VL", 3, "remove 4"},
-        {"1VL 2V 3V 4V", 3, "remove 4"},
-        {"1VL 2Vx 3V 4V 5V", 3, "remove 2"},
-        {"1VL 2V 3V", 1, "remove 3"},
-        {"1VL 2V", 1, "remove 2"},
-        /* standbys */
-        {"1VL 2V 3V 4Sx", 3, "remove 4"},
-        {"1VL 2V 3V 4Sg 5N", 3, "remove 4"},
-        {"1VL 2V 3V 4S-", 3, "remove 4"},
-        {"1VL 2V 3V 4Nx 5Ng", 3, "none 0"},
-        {"1VL 2V 3Sx", 3, "remove 3"},
-    };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char got[32];
         plan(rows[i].row, rows[i].voters, got, sizeof got);
