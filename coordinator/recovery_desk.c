@@ -289,6 +289,7 @@ static RESULT open_locked(struct recovery_desk *d, const struct recovery_offer *
     }
     struct seat *s = NULL;
     TRY(sit(d, o, &s, err));
+    CHECK(s != NULL);
     memcpy(session, s->session, RECOVERY_SESSION_SIZE);
     return OK;
 }
@@ -488,7 +489,7 @@ void recovery_desk_finish(struct recovery_desk *d, const uint8_t session[RECOVER
 
 struct result recovery_desk_seal_begin(struct recovery_desk *d, struct err *err) {
     uv_mutex_lock(&d->mutex);
-    struct result r = OK;
+    struct result r;
     if (d->seal_count >= LIMIT_CHECKPOINTS) {
         r = err_set(err, ERR_BUSY, "%d checkpoints are being fetched here: try again later",
                     LIMIT_CHECKPOINTS);

@@ -68,7 +68,7 @@ struct result replica_survey(struct replica *r, struct buf *state, struct recove
 static RESULT check_unchanged(struct replica *r, struct span state, struct err *err) {
     AUTO(buf_deinit)
     struct buf now = {0};
-    struct recovery position;
+    struct recovery position = {0};
     uint64_t last_term = 0;
     TRY(replica_survey(r, &now, &position, &last_term, err));
     ENSURE(span_equal_ct(buf_span(&now), state), err, CHANGED,

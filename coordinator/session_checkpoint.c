@@ -102,6 +102,7 @@ static RESULT seal(struct session *s, const struct letter *reply, struct err *er
     size_t size = 0;
     struct span state = recovery_core_state(buf_span(&reply->bytes), &extract);
     TRY(find_owners(s, &m, err));
+    CHECK(m != NULL);
     ENSURE(memcmp(extract.position.head, worker_view(s->worker)->head, 32) == 0, err,
            STALE_GENERATION, "the manifest changed meanwhile: ask again");
     fill_header(&extract, m, &h);

@@ -181,8 +181,8 @@ static void on_checkpoint_scouted(void *owner, const struct scout_report *report
     struct session *s = owner;
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct api_recover ask;
-    struct checkpoint_header h;
+    struct api_recover ask = {0};
+    struct checkpoint_header h = {0};
     struct err err = report->against;
     struct result r = {err.code};
     s->scout = NULL;
@@ -206,8 +206,8 @@ static void on_position(void *owner, const struct letter *reply) {
     struct session *s = owner;
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct api_recover ask;
-    struct checkpoint_header h;
+    struct api_recover ask = {0};
+    struct checkpoint_header h = {0};
     struct err err;
     struct result r = check_empty(reply, &err);
     r = is_ok(r) ? read_checkpoint(s, &arena, &ask, &h, &err) : r;
