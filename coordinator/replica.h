@@ -119,6 +119,7 @@ void replica_link(struct replica *r, uint64_t peer, bool is_up);
 void replica_link_gone(struct replica *r, uint64_t peer);
 /* This replica's own judgement says something that a person must know about replica `id`: all
  * members hear it, and the status of each shows it. */
+void replica_reject(struct replica *r, const struct err *why); /* GONE: what it joined is false */
 void replica_alarm(struct replica *r, uint64_t id, const char *code, const char *text);
 /* The row of a member: in the table, or told by another member while this log is behind. NULL =
  * unknown. */

@@ -21,6 +21,7 @@
 #define REPLICA_HASHES 4           /* comparisons remembered */
 #define REPLICA_READ_MS 2000       /* a confirmation without a quorum ends */
 #define REPLICA_RETIRE_MS 3000     /* for a quorum to hear that this replica leaves */
+#define REPLICA_LEADERLESS_MS 2000 /* a leaving replica waits so long for somebody to lead */
 #define REPLICA_DRAIN_MS 1000      /* for requests that were under way when it began to leave */
 #define REPLICA_BEAT_MS 1000       /* pace of beats */
 #define REPLICA_CLOCK_MS 10000     /* a clock that was heard counts so long */
@@ -141,6 +142,7 @@ struct replica {
     bool is_leave_asked; /* by this process' end, not by the cluster */
     bool is_retire_proposed;
     uint64_t leave_since_ms; /* LEAVING since then */
+    uint64_t leave_led_ms;   /* somebody led then */
     uint64_t leave_ms;       /* next look */
                              /* replica_propose.c */
     uint64_t next_sequence;

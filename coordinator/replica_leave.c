@@ -8,8 +8,8 @@
  * none it is removed at once (consensus/membership.h): its successor in Kubernetes starts only when
  * this process has ended.
  *
- * Fails by time alone: nothing applied within REPLICA_RETIRE_MS (no quorum), or leave_ms over. Then
- * it goes as if it had crashed.
+ * Fails by time alone: nothing applied within REPLICA_RETIRE_MS (no quorum), nobody leads for
+ * REPLICA_LEADERLESS_MS, or leave_ms over. Then it goes as if it had crashed.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -85,8 +85,11 @@ void replica__left(struct replica *r) {
 void replica__leave_tick(struct replica *r) {
     uint64_t now = replica_now(r);
     r->leave_ms = now + REPLICA_TEND_MS;
+    r->leave_led_ms = replica_leader(r) != 0 ? now : r->leave_led_ms;
     if (now >= r->leave_since_ms + r->options.leave_ms) {
         leave_now(r, ", but still in the configuration: the time for it is over");
+    } else if (now - r->leave_led_ms >= REPLICA_LEADERLESS_MS) {
+        leave_now(r, ": nobody leads who could remove this replica");
     } else if (is_retired(r)) {
         if (is_alone(r) && !is_busy(r)) {
             leave_now(r, ": nobody is there to wait for");
@@ -105,6 +108,7 @@ void replica__leave_tick(struct replica *r) {
 static void begin(struct replica *r) {
     r->leave_since_ms = replica_now(r);
     r->leave_ms = r->leave_since_ms;
+    r->leave_led_ms = r->leave_since_ms;
     replica__move(r, REPLICA_LEAVING);
 }
 

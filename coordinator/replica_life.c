@@ -74,6 +74,10 @@ void replica__end(struct replica *r, enum err_code code, const char *format, ...
     r->io.gone(r->io.data, &why);
 }
 
+void replica_reject(struct replica *r, const struct err *why) {
+    replica__end(r, why->code, "%s", why->text);
+}
+
 void replica__freeze(struct replica *r, const char *text) {
     if (replica__is_over(r)) {
         return;
@@ -130,6 +134,7 @@ void replica__life_configured(struct replica *r, const struct node_member *membe
         r->lapse_ms = 0;
         r->progress_ms = replica_now(r);
         replica__move(r, REPLICA_LEARNER);
+        replica__set_peers(r);
     } else if (own != NULL && own->role == NODE_VOTER && r->state == REPLICA_STANDBY) {
         replica__move(r, REPLICA_VOTER);
     } else if (own == NULL && r->state == REPLICA_LEAVING) {

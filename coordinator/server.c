@@ -5,54 +5,14 @@
 
 #include <string.h>
 
-#include <uv.h>
+#include "coordinator/restart_desk.h"
+#include "coordinator/restart_store.h"
+#include "coordinator/server_internal.h"
 
-#include "attest/attester.h"
-#include "attest/snp_cache.h"
-#include "consensus/link.h"
-#include "coordinator/completion.h"
-#include "coordinator/endorse_source.h"
-#include "coordinator/endorser.h"
-#include "coordinator/recovery_core.h"
-#include "coordinator/recovery_desk.h"
-#include "coordinator/rejudge.h"
-#include "coordinator/replica.h"
-#include "coordinator/worker.h"
 #include "lib/base/log.h"
 #include "lib/crypto/cert.h"
 
-#define SERVER_WORKERS 64
 #define ENDORSER_TICKETS 0xffff /* in the place of a worker's index */
-
-struct server {
-    const struct config *config;
-    struct server_identity identity;
-    struct issuer *issuer;
-    uv_loop_t loop;
-    uv_timer_t timer;
-    uv_signal_t sigterm;
-    uv_signal_t sigint;
-    struct mailbox *box;
-    struct replica *replica;
-    struct endorser *endorser;
-    struct endorse_source *source;
-    struct links *links;    /* NULL until a cluster is known */
-    uint64_t links_epoch;   /* they belong to */
-    uint64_t leader_ms;     /* a leader was known then */
-    struct buf certificate; /* DER, self-signed, of the identity key */
-    struct worker *workers[SERVER_WORKERS];
-    unsigned worker_count;
-    uint64_t wanted[LIMIT_MEMBERS]; /* peers that the replica wants linked */
-    size_t wanted_count;
-    uint64_t judged[LIMIT_MEMBERS]; /* peers whose evidence this process judged, or was judged */
-    size_t judged_count;
-    struct rejudge undecided; /* peers whose evidence could not be verified yet */
-    bool is_leaving;          /* a signal came */
-    bool is_gone;
-    struct err why;
-};
-
-static void arm(struct server *s);
 
 /* --- Replies: core thread to session threads */
 
@@ -96,10 +56,15 @@ static void post_reply(struct server *s, struct letter *l) {
 static void fill_status(const struct server *s, const struct api_status_reply *status,
                         struct buf *out) {
     char missing[400];
+    char restart[RESTART_WHY_SIZE];
     struct api_status_reply said = *status;
     endorser_status(s->endorser, missing, sizeof missing);
     if (said.why == NULL || said.why[0] == 0) {
         said.why = missing;
+    }
+    restart_desk_why(s->identity.restart, restart);
+    if (replica_state_of(s->replica) == REPLICA_EMPTY && restart[0] != 0) {
+        said.why = restart;
     }
     wire_encode(&api_status_reply_type, &said, out);
 }
@@ -222,6 +187,16 @@ static void on_endorsed(void *data) {
     rejudge_hurry(&s->undecided, s->identity.host); /* its certificate may be there */
 }
 
+/* What waits for a restart without people is kept here. */
+static void on_point(void *data) {
+    struct server *s = data;
+    uint64_t voters[LIMIT_MEMBERS];
+    if (s->identity.store != NULL) {
+        size_t count = replica_voters(s->replica, voters);
+        restart_store_point(s->identity.store, replica_core(s->replica), voters, count);
+    }
+}
+
 static void on_imported(void *data, const struct entry_collateral *item) {
     struct server *s = data;
     endorser_learn(s->endorser, item, true);
@@ -270,227 +245,6 @@ static RESULT start_endorser(struct server *s, struct err *err) {
     s->endorser = endorser_new(&io, s->identity.host, has_service);
     return endorse_source_open(s->config, s->identity.host, s->box, on_imported, s, &s->source,
                                err);
-}
-
-/* --- Links */
-
-static bool is_among(const uint64_t *ids, size_t count, uint64_t id) {
-    for (size_t i = 0; i < count; i++) {
-        if (ids[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void remember_judged(struct server *s, uint64_t id) {
-    if (is_among(s->judged, s->judged_count, id)) {
-        return;
-    }
-    if (s->judged_count == LIMIT_MEMBERS) { /* the oldest is long gone */
-        memmove(s->judged, s->judged + 1, (LIMIT_MEMBERS - 1) * sizeof s->judged[0]);
-        s->judged_count--;
-    }
-    s->judged[s->judged_count++] = id;
-}
-
-static void open_link(struct server *s, uint64_t id, const char *address, struct span spki) {
-    char host[LIMIT_ADDRESS + 1];
-    uint16_t port = 0;
-    struct err err;
-    struct result r = net_address_parse(address, host, &port, &err);
-    r = is_ok(r) ? links_set_peer(s->links, id, host, port, spki, &err) : r;
-    if (!is_ok(r)) {
-        log_error("link to replica %llu at %s: %s", (unsigned long long)id, address, err.text);
-    }
-}
-
-/* A member that was admitted after this replica began is judged by a session thread first. */
-static bool needs_judgement(const struct server *s, uint64_t id) {
-    const struct core_member *m = core_find_member(replica_core(s->replica), id);
-    return m != NULL && core_generation(replica_core(s->replica)) > 0 && m->admitted_index > 1 &&
-           replica_state_is_member(replica_state_of(s->replica)) &&
-           !is_among(s->judged, s->judged_count, id);
-}
-
-/* The document, with the log's certificate where it has none. */
-static void complete(const struct server *s, struct span document, struct buf *out) {
-    AUTO(arena_deinit)
-    struct arena arena = {0};
-    struct completion c;
-    bool lacks = is_ok(completion_read(document, &arena, &c, NULL)) && !c.has_vek;
-    for (size_t i = 0; lacks && i < c.key_count; i++) {
-        const struct core_vek *vek = core_find_vek(replica_core(s->replica), &c.keys[i]);
-        if (vek != NULL && is_ok(completion_fill(document, vek, (struct span){0}, out, NULL))) {
-            return;
-        }
-    }
-    buf_append_span(out, document);
-}
-
-static void ask_judgement(struct server *s, uint64_t id) {
-    AUTO(buf_deinit)
-    struct buf completed = {0};
-    const struct core_member *m = core_find_member(replica_core(s->replica), id);
-    struct letter *l = letter_new(WORKER_JUDGE, 0);
-    complete(s, m->member.evidence, &completed);
-    buf_append_u64be(&l->bytes, id);
-    buf_append_span(&l->bytes, buf_span(&completed));
-    worker_post(s->workers[0], l);
-}
-
-static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
-    struct server *s = data;
-    if (s->links != NULL) {
-        err_ignore(links_send(s->links, peer, type, body, NULL), "consensus sends it again");
-    }
-}
-
-static void on_link_frame(void *data, uint64_t peer, uint8_t type, struct span body) {
-    struct server *s = data;
-    replica_receive(s->replica, peer, type, body);
-    arm(s);
-}
-
-static void on_link_up(void *data, uint64_t peer, uint64_t version) {
-    struct server *s = data;
-    log_info("link to replica %llu is up, entry version %llu", (unsigned long long)peer,
-             (unsigned long long)version);
-    replica_link(s->replica, peer, true);
-    arm(s);
-}
-
-static void on_link_down(void *data, uint64_t peer, bool is_gone) {
-    struct server *s = data;
-    (void)is_gone;
-    log_info("link to replica %llu is down", (unsigned long long)peer);
-    replica_link(s->replica, peer, false);
-    arm(s);
-}
-
-static void on_link_refused(void *data, uint64_t peer, const struct err *why) {
-    (void)data;
-    log_debug("link, replica %llu: %s", (unsigned long long)peer, why->text);
-}
-
-/* A new epoch: whoever belonged to the one before is a stranger now. */
-static void end_links(struct server *s) {
-    if (s->links != NULL) {
-        links_close(s->links, NULL, NULL);
-        s->links = NULL;
-    }
-    s->wanted_count = 0;
-    s->judged_count = 0;
-    s->undecided = (struct rejudge){0};
-}
-
-/* The Raft port opens when the cluster is known: before that nobody could be let in. */
-static bool start_links(struct server *s, const uint8_t cluster[32]) {
-    uint64_t epoch = replica_epoch(s->replica);
-    if (s->links != NULL && s->links_epoch == epoch) {
-        return true;
-    }
-    end_links(s);
-    s->links_epoch = epoch;
-    struct links_config config = {
-        .loop = &s->loop,
-        .host = s->identity.host,
-        .id = s->identity.id,
-        .epoch = epoch,
-        .version = entry_version,
-        .key = &s->identity.key,
-        .certificate = buf_span(&s->certificate),
-        .listen_host = s->config->listen,
-        .listen_port = s->config->raft_port,
-        .calls = {on_link_frame, on_link_up, on_link_down, on_link_refused},
-        .data = s,
-    };
-    memcpy(config.cluster, cluster, sizeof config.cluster);
-    struct err err;
-    if (!is_ok(links_new(&config, &s->links, &err))) {
-        s->is_gone = true;
-        s->why = err;
-        uv_stop(&s->loop);
-        return false;
-    }
-    return true;
-}
-
-static void on_peers(void *data, const uint8_t cluster[32], const struct replica_peer *peers,
-                     size_t count) {
-    struct server *s = data;
-    if (!start_links(s, cluster)) {
-        return;
-    }
-    for (size_t i = 0; i < s->wanted_count; i++) {
-        bool is_kept = false;
-        for (size_t k = 0; k < count; k++) {
-            is_kept = is_kept || peers[k].id == s->wanted[i];
-        }
-        if (!is_kept) {
-            links_remove_peer(s->links, s->wanted[i]);
-            rejudge_drop(&s->undecided, s->wanted[i]);
-        }
-    }
-    s->wanted_count = 0;
-    for (size_t i = 0; i < count && s->wanted_count < LIMIT_MEMBERS; i++) {
-        s->wanted[s->wanted_count++] = peers[i].id;
-        if (needs_judgement(s, peers[i].id)) {
-            ask_judgement(s, peers[i].id);
-        } else {
-            remember_judged(s, peers[i].id);
-            open_link(s, peers[i].id, peers[i].address, peers[i].spki);
-        }
-    }
-}
-
-/* Nothing false was found: that may change with the next list or certificate, or the manifest. */
-static bool is_undecided(enum err_code code) {
-    return code == ERR_UNVERIFIABLE || code == ERR_NOT_FOUNDED;
-}
-
-static void refuse_member(struct server *s, const struct core_member *m, const struct letter *l) {
-    uint64_t id = m->member.id;
-    if (!is_undecided(l->code)) {
-        rejudge_drop(&s->undecided, id);
-        log_error("ALARM: member %s id=%llu was admitted, but its evidence is refused here: %s",
-                  m->member.name, (unsigned long long)id, l->text);
-        return;
-    }
-    bool is_first = rejudge_put(&s->undecided, s->identity.host, id);
-    log_at(
-        is_first ? LOG_ERROR : LOG_INFO,
-        "%smember %s id=%llu was admitted, but its evidence cannot be verified here yet, no link "
-        "is opened: %s; judged again when a list or certificate comes, at the latest in %d s",
-        is_first ? "ALARM: " : "", m->member.name, (unsigned long long)id, l->text,
-        LIMIT_REJUDGE_MS / 1000);
-}
-
-static void take_judgement(struct server *s, const struct letter *l) {
-    uint64_t id = load_u64be(l->bytes.data);
-    const struct core_member *m = core_find_member(replica_core(s->replica), id);
-    if (m == NULL) {
-        rejudge_drop(&s->undecided, id);
-        return;
-    }
-    if (l->code != ERR_OK) {
-        refuse_member(s, m, l);
-        return;
-    }
-    rejudge_drop(&s->undecided, id);
-    remember_judged(s, id);
-    open_link(s, id, m->member.address, m->member.spki);
-}
-
-static void judge_again(struct server *s) {
-    uint64_t id = 0;
-    while (rejudge_take(&s->undecided, s->identity.host, &id)) {
-        if (needs_judgement(s, id)) {
-            ask_judgement(s, id);
-        } else {
-            rejudge_drop(&s->undecided, id);
-        }
-    }
 }
 
 static void on_gone(void *data, const struct err *why) {
@@ -596,7 +350,10 @@ static void on_letter(void *data, struct letter *l) {
         answer(s, l, join(s, l, &err), &err);
         break;
     case CORE_JUDGED:
-        take_judgement(s, l);
+        server__take_judgement(s, l);
+        break;
+    case CORE_CHAIN:
+        server__take_chain(s, l);
         break;
     case CORE_ENDORSE:
         endorse(s, l);
@@ -621,7 +378,7 @@ static void on_letter(void *data, struct letter *l) {
         break;
     }
     letter_free(l);
-    arm(s);
+    server__arm(s);
 }
 
 /* --- Time and signals */
@@ -630,11 +387,11 @@ static void on_timer(uv_timer_t *timer) {
     struct server *s = timer->data;
     replica_tick(s->replica);
     endorser_tick(s->endorser);
-    judge_again(s);
-    arm(s);
+    server__judge_again(s);
+    server__arm(s);
 }
 
-static void arm(struct server *s) {
+void server__arm(struct server *s) {
     uint64_t at = replica_deadline(s->replica);
     uint64_t endorser_at = endorser_deadline(s->endorser);
     uint64_t judge_at = rejudge_deadline(&s->undecided);
@@ -660,7 +417,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     log_info("signal %d: leaving the cluster; once more stops at once", number);
     s->is_leaving = true;
     replica_leave(s->replica);
-    arm(s);
+    server__arm(s);
 }
 
 /* --- Start and end */
@@ -674,6 +431,7 @@ static RESULT make_identity(struct server *s, struct err *err) {
     id->cache = snp_cache_new();
     id->desk = recovery_desk_new(id->host);
     id->id = replica_id_of(buf_span(&id->spki));
+    id->restart = restart_desk_new(id->host, id->id);
     TRY(cert_self_signed(&id->key, &s->certificate, err));
     struct tls_config tls = {.is_server = true,
                              .key = &id->key,
@@ -683,7 +441,11 @@ static RESULT make_identity(struct server *s, struct err *err) {
     tls.is_server = false;
     TRY(tls_context_new(&tls, &id->client_tls, err));
     TRY(issuer_open(s->config->issuer, &s->issuer, err));
-    return attester_new(s->issuer, &id->attester, err);
+    TRY(attester_new(s->issuer, &id->attester, err));
+    return s->config->state_dir[0] == 0
+               ? OK
+               : restart_store_open(s->config->state_dir, id->id, id->attester, id->restart,
+                                    &id->store, err);
 }
 
 static void start_replica(struct server *s) {
@@ -696,7 +458,8 @@ static void start_replica(struct server *s) {
     options.spki = buf_span(&s->identity.spki);
     options.owner_digests = s->config->owner_digests;
     options.owner_count = s->config->owner_count;
-    struct replica_io io = {s, on_reply, on_send, on_peers, on_publish, on_gone, on_endorsed, NULL};
+    struct replica_io io = {s,          on_reply, server__send, server__peers,
+                            on_publish, on_gone,  on_endorsed,  on_point};
     s->replica = replica_new(&options, s->identity.host, &io);
 }
 
@@ -728,8 +491,13 @@ static void stop(struct server *s) {
     }
     endorse_source_close(s->source);
     s->source = NULL;
+    restart_store_stop(s->identity.store);
     attester_free(s->identity.attester);
     s->identity.attester = NULL;
+    restart_store_free(s->identity.store);
+    s->identity.store = NULL;
+    restart_desk_free(s->identity.restart);
+    s->identity.restart = NULL;
     snp_cache_free(s->identity.cache);
     s->identity.cache = NULL;
     recovery_desk_free(s->identity.desk);
@@ -748,7 +516,7 @@ struct result server_run(const struct config *config, struct err *err) {
         log_info("replica %s id=%llu: user API :%u, mesh API :%u, raft :%u", config->name,
                  (unsigned long long)s->identity.id, config->user_port, config->mesh_port,
                  config->raft_port);
-        arm(s);
+        server__arm(s);
         uv_run(&s->loop, UV_RUN_DEFAULT);
     }
     stop(s);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "lib/manifest/transition.h"
+
 static struct span copy_span(struct arena *a, struct span s) {
     if (s.size == 0) {
         return (struct span){0};
@@ -85,6 +87,27 @@ void view_unref(struct view *v) {
     buf_deinit(&v->intermediate);
     arena_deinit(&v->arena);
     mem_free(v);
+}
+
+void view_history(const struct view *v, struct arena *arena, struct transition_history *out) {
+    size_t count = (size_t)v->generation;
+    struct transition_record *records = arena_alloc(arena, (count + 1) * sizeof *records);
+    struct transition_recovery *recoveries =
+        arena_alloc(arena, (v->recovery_count + 1) * sizeof *recoveries);
+    for (size_t i = 0; i < count; i++) {
+        const struct core_record *r = &v->records[i];
+        records[i] = (struct transition_record){r->manifest, r->signer, r->signature};
+    }
+    for (size_t i = 0; i < v->recovery_count; i++) {
+        const struct core_recovery *r = &v->recoveries[i];
+        recoveries[i] =
+            (struct transition_recovery){r->recovery, r->signatures, r->signature_count};
+    }
+    *out = (struct transition_history){.records = records,
+                                       .count = count,
+                                       .recoveries = recoveries,
+                                       .recovery_count = v->recovery_count};
+    memcpy(out->cluster, v->cluster, sizeof out->cluster);
 }
 
 struct span view_policy(const struct view *v, const uint8_t hash[32]) {

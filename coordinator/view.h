@@ -49,6 +49,10 @@ struct view *view_new(const struct core *core, struct span found);
 struct view *view_ref(struct view *v);
 void view_unref(struct view *v); /* accepts NULL */
 
+/* The history as it is judged; what *out points to lies in the view and in `arena`. */
+struct transition_history;
+void view_history(const struct view *v, struct arena *arena, struct transition_history *out);
+
 /* The document of a policy of the active manifest: data NULL when there is none. */
 struct span view_policy(const struct view *v, const uint8_t hash[32]);
 

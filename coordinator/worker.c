@@ -8,10 +8,12 @@
 #include "attest/client/client.h"
 #include "attest/session.h"
 #include "coordinator/joiner.h"
+#include "coordinator/restart.h"
 #include "coordinator/lookout.h"
 #include "coordinator/session.h"
 #include "coordinator/supplement.h"
 #include "lib/base/log.h"
+#include "lib/manifest/transition.h"
 
 _Static_assert(LIMIT_COLLATERAL_CRLS < SNP_CRLS_MAX, "own lists and the evidence's are all judged");
 
@@ -43,6 +45,7 @@ struct worker {
     struct net_listener *user;
     struct net_listener *mesh_api;
     struct joiner *joiner;   /* first worker only, as the next */
+    struct restart *restart; /* first worker only, too */
     struct lookout *lookout; /* once it belongs to a cluster */
     struct op *ops;
     size_t op_count; /* at most LIMIT_PENDING_REQUESTS: so many answers come */
@@ -348,8 +351,8 @@ static void judge(struct worker *w, const struct letter *l) {
     struct result r = err_set(&err, ERR_NOT_FOUNDED, "no manifest");
     if (w->view != NULL && w->view->generation > 0) {
         worker_attest_policy(w, &w->view->manifest, ATTEST_REPLICA, ROLE_COORDINATOR, &policy);
-        struct span evidence = span_of(l->bytes.data + 8, l->bytes.size - 8);
-        r = attest_document_verify(w->view->cluster, evidence, &policy, &peer, &err);
+        struct span evidence = span_of(l->bytes.data + 40, l->bytes.size - 40);
+        r = attest_document_verify(l->bytes.data + 8, evidence, &policy, &peer, &err);
     }
     if (is_ok(r) && peer.statement.replica.replica_id != load_u64be(l->bytes.data)) {
         r = err_set(&err, ERR_DENIED, "the evidence is of another replica");
@@ -362,9 +365,49 @@ static void judge(struct worker *w, const struct letter *l) {
     mailbox_post_always(w->core, reply);
 }
 
+/* The manifests and recoveries of the view, from an owner of this replica's own environment on. */
+static RESULT check_chain(const struct worker *w, struct err *err) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct transition_history history;
+    struct manifest latest = {0};
+    uint8_t head[32];
+    uint64_t epoch = 0;
+    uint8_t digests[LIMIT_OWNER_KEYS][32];
+    const struct config *config = w->identity->config;
+    struct manifest trusted = {.owner_digests = digests, .owner_count = config->owner_count};
+    memcpy(digests, config->owner_digests, sizeof digests);
+    view_history(w->view, &arena, &history);
+    struct result r = transition_verify_chain(&history, &trusted, &latest, head, &epoch, err);
+    manifest_deinit(&latest);
+    TRY(r);
+    ENSURE(memcmp(head, w->view->head, sizeof head) == 0 && epoch == w->view->epoch, err, DENIED,
+           "it ends elsewhere than the state");
+    return OK;
+}
+
+static void judge_chain(struct worker *w) {
+    struct letter *reply = letter_new(CORE_CHAIN, 0);
+    struct err err;
+    struct result r = w->view == NULL ? OK : check_chain(w, &err);
+    if (!is_ok(r)) {
+        reply->code = r.code;
+        reply->text = mem_strdup(err.text);
+    }
+    mailbox_post_always(w->core, reply);
+}
+
 /* --- Life */
 
+static void stop_restart(struct worker *w) {
+    if (w->restart != NULL) {
+        restart_stop(w->restart);
+        w->restart = NULL;
+    }
+}
+
 static void stop(struct worker *w) {
+    stop_restart(w);
     if (w->joiner != NULL) {
         joiner_stop(w->joiner);
         w->joiner = NULL;
@@ -391,6 +434,9 @@ static void take_view(struct worker *w, struct letter *l) {
         ca_mesh_deinit(&w->mesh);
         w->mesh = (struct ca_mesh){0};
         w->mesh_generation = 0;
+    }
+    if (w->view->is_founded) {
+        stop_restart(w);
     }
     if (w->joiner != NULL && w->view->is_founded) {
         joiner_stop(w->joiner);
@@ -420,6 +466,9 @@ static void on_letter(void *data, struct letter *l) {
         break;
     case WORKER_JUDGE:
         judge(w, l);
+        break;
+    case WORKER_CHAIN:
+        judge_chain(w);
         break;
     case WORKER_STOP:
         stop(w);
@@ -468,6 +517,7 @@ struct result worker_start(unsigned index, const struct server_identity *identit
     r = is_ok(r) ? listen_on(w, identity->config->mesh_port, true, &w->mesh_api, err) : r;
     if (is_ok(r) && index == 0) {
         w->joiner = joiner_start(w);
+        w->restart = restart_start(w);
     }
     CHECK(!is_ok(r) || uv_thread_create(&w->thread, run, w) == 0);
     *out = is_ok(r) ? w : NULL;

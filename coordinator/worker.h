@@ -32,6 +32,7 @@ enum core_letter {
     CORE_FOUND,        /* a FOUND entry */
     CORE_JOIN,         /* generation u64be, epoch u64be, head[32], struct api_join_reply */
     CORE_JUDGED,       /* id u64be: this member's evidence holds (code OK) or not (text says why) */
+    CORE_CHAIN,        /* the whole history holds (code OK) or not (text says why) */
     CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; for a client then its
                           address (asker.h); the reply's bytes are a
                           COLLATERAL entry with the certificate, or empty for a list */
@@ -57,7 +58,8 @@ enum worker_letter {
     WORKER_REPLY, /* to the op `ticket` */
     WORKER_VIEW,
     WORKER_LISTS,
-    WORKER_JUDGE, /* id u64be, evidence document of an admitted member */
+    WORKER_JUDGE, /* id u64be, nonce[32], evidence document of a member */
+    WORKER_CHAIN, /* nothing: judge the whole history of the view */
     WORKER_STOP,
 };
 
@@ -71,15 +73,18 @@ struct server_identity {
     struct tls_context *server_tls; /* sessions; a client certificate is demanded */
     struct tls_context *client_tls;
     struct attester *attester;
-    struct snp_cache *cache;    /* of the peers' certificate chains; for all threads */
-    struct recovery_desk *desk; /* recovery sessions; for all threads */
+    struct snp_cache *cache;      /* of the peers' certificate chains; for all threads */
+    struct recovery_desk *desk;   /* recovery sessions; for all threads */
+    struct restart_desk *restart; /* restart without people; for all threads */
+    struct restart_store *store;  /* its files; NULL where no folder is set */
 };
 
 struct worker;
 struct op;
 typedef void (*op_cb)(void *owner, const struct letter *reply);
 
-/* Starts the thread. `core` is where its letters go. The first worker also joins the cluster. */
+/* Starts the thread. `core` is where its letters go. The first worker also joins the cluster, or
+ * restarts it. */
 RESULT worker_start(unsigned index, const struct server_identity *identity, struct mailbox *core,
                     struct worker **out, struct err *err);
 /* Asks it to end, waits, wipes its secrets. The process ends next: its sockets end with that. */

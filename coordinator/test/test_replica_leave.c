@@ -99,6 +99,18 @@ static void test_without_a_quorum_it_goes_after_a_while(void **state) {
 }
 
 /* The standby is there and never catches up: it is cut off. */
+/* All go at once: the last one is retired, and nobody is left to remove it. */
+static void test_all_leave(void **state) {
+    struct bench *b = bench_begin(state);
+    for (unsigned i = 0; i < 3; i++) {
+        replica_leave(b->pods[i].replica);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        until_gone(b, &b->pods[i], 2 * REPLICA_RETIRE_MS);
+        assert_int_equal(b->pods[i].gone, ERR_OK);
+    }
+}
+
 static void test_patience_has_an_end(void **state) {
     struct bench *b = bench_begin(state);
     with_standby(b);
@@ -163,6 +175,7 @@ int main(void) {
         BENCH_TEST(test_a_standby_leaves_at_once),
         BENCH_TEST(test_without_a_standby_nobody_waits),
         BENCH_TEST(test_without_a_quorum_it_goes_after_a_while),
+        BENCH_TEST(test_all_leave),
         BENCH_TEST(test_patience_has_an_end),
         BENCH_TEST(test_a_lone_replica_goes_at_once),
         BENCH_TEST(test_outside_a_cluster_it_goes_at_once),
