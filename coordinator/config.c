@@ -37,6 +37,10 @@ const char config_help[] =
     "                              (default: https://kdsintf.amd.com)\n"
     "  CONTRAST_KDS_CA_FILE        PEM authorities that alone vouch for that server\n"
     "                              (default: the system's)\n"
+    "  CONTRAST_STATE_DIR          folder of this replica alone, where it keeps its part of a "
+    "sealed\n"
+    "                              state, if the manifest permits a restart without people\n"
+    "                              (AutoRecovery; default: nothing is ever kept)\n"
     "  CONTRAST_SESSION_THREADS    threads for clients (default: one a CPU, at most 8)\n"
     "  CONTRAST_LEAVE_MS           after SIGTERM: how long to wait for a standby to take over\n"
     "                              (default: 10000, at most 600000)\n"
@@ -121,7 +125,7 @@ static RESULT read_text(const char *(*get)(const char *), const char *name, cons
     return value[0] == 0 ? OK : setting_text(name, value, out, size, err);
 }
 
-/* Where what the host does not hand out comes from. */
+/* Where what the host does not hand out comes from, and where a state is kept. */
 static RESULT read_endorsements(const char *(*get)(const char *), struct config *c,
                                 struct err *err) {
     TRY(read_text(get, "CONTRAST_KDS_URL", "https://kdsintf.amd.com", c->kds_url, sizeof c->kds_url,
@@ -131,8 +135,8 @@ static RESULT read_endorsements(const char *(*get)(const char *), struct config 
            err, CONFIG, "CONTRAST_KDS_URL: want https://HOST, http://HOST or off, got '%.80s'",
            c->kds_url);
     TRY(read_text(get, "CONTRAST_KDS_CA_FILE", "", c->kds_ca_file, sizeof c->kds_ca_file, err));
-    return read_text(get, "CONTRAST_ENDORSEMENTS", "", c->endorsements, sizeof c->endorsements,
-                     err);
+    TRY(read_text(get, "CONTRAST_ENDORSEMENTS", "", c->endorsements, sizeof c->endorsements, err));
+    return read_text(get, "CONTRAST_STATE_DIR", "", c->state_dir, sizeof c->state_dir, err);
 }
 
 static RESULT read_threads(const char *(*get)(const char *), struct config *c, struct err *err) {

@@ -34,6 +34,7 @@ struct config {
     char kds_url[LIMIT_KDS_URL];       /* AMD's key service; "off" = never asked */
     char kds_ca_file[LIMIT_PATH + 1];  /* "" = the system's authorities */
     char endorsements[LIMIT_PATH + 1]; /* folder or file of certificates and lists; "" = none */
+    char state_dir[LIMIT_PATH + 1];    /* for a restart without people; "" = nothing is kept */
     unsigned session_threads;
     uint64_t leave_ms; /* a replica that is told to end waits so long for its replacement */
     enum log_level log_level;

@@ -11,13 +11,17 @@
 #include "coordinator/scout.h"
 #include "coordinator/session.h"
 #include "lib/base/log.h"
+#include "lib/crypto/digest.h"
 #include "meshca/checkpoint.h"
 
 struct recovery_run {
     struct worker *worker;
     uint8_t session[RECOVERY_SESSION_SIZE];
     struct recovery_case given; /* borrowed from the desk, which waits for us */
-    struct buf state;           /* secret */
+    struct recovery automatic;  /* without a session: what given.recovery points to */
+    void *owner;
+    recovery_run_cb done; /* NULL: there is a session */
+    struct buf state;     /* secret */
     struct core *core;
     struct position position; /* of this replica, when it was asked */
 };
@@ -34,7 +38,11 @@ static void end(struct recovery_run *run, struct result r, const struct err *err
         log_error("recovery into epoch %llu failed: %s: %s",
                   (unsigned long long)run->given.recovery->epoch, err_name(r.code), err->text);
     }
-    recovery_desk_finish(desk_of(run), run->session, r, err);
+    if (run->done != NULL) {
+        run->done(run->owner, r, err);
+    } else {
+        recovery_desk_finish(desk_of(run), run->session, r, err);
+    }
     core_free(run->core);
     buf_deinit(&run->state);
     mem_free(run);
@@ -154,6 +162,9 @@ static RESULT take_state(struct recovery_run *run, struct err *err) {
     if (c->recovery->mode == RECOVERY_SURVIVOR) {
         return worker_ask(run->worker, CORE_SURVEY, (struct span){0}, run, on_survey, err);
     }
+    if (c->recovery->mode == RECOVERY_AUTOMATIC) { /* open already */
+        return check_state(run, err);
+    }
     TRY(checkpoint_open(c->file, c->shares, c->share_count, &run->state, err));
     return check_state(run, err);
 }
@@ -196,4 +207,20 @@ void recovery_run_start(struct worker *w, const uint8_t session[RECOVERY_SESSION
               worker_ask(w, is_member ? CORE_CONFIRM : CORE_POSITION, (struct span){0}, run,
                          on_confirmed, &err),
               &err);
+}
+
+void recovery_run_automatic(struct worker *w, const struct recovery *recovery, struct buf *state,
+                            void *owner, recovery_run_cb done) {
+    struct recovery_run *run = mem_zalloc(sizeof *run);
+    struct err err;
+    run->worker = w;
+    run->automatic = *recovery;
+    run->automatic.mode = RECOVERY_AUTOMATIC;
+    sha256(buf_span(&worker_identity(w)->spki), run->automatic.recipient);
+    run->given.recovery = &run->automatic;
+    run->state = *state;
+    *state = (struct buf){0};
+    run->owner = owner;
+    run->done = done;
+    (void)try(run, worker_ask(w, CORE_POSITION, (struct span){0}, run, on_confirmed, &err), &err);
 }

@@ -19,4 +19,12 @@
 /* The session is RECOVERY_STARTING, and this caller was told so. */
 void recovery_run_start(struct worker *w, const uint8_t session[RECOVERY_SESSION_SIZE]);
 
+/* `code` of `r` and `err` as ever. */
+typedef void (*recovery_run_cb)(void *owner, struct result r, const struct err *err);
+
+/* The same without a session, mode AUTOMATIC (restart.h): `recovery` says where `state` stands, all
+ * but the recipient, which is this replica. Takes the bytes over; `done` is called once, later. */
+void recovery_run_automatic(struct worker *w, const struct recovery *recovery, struct buf *state,
+                            void *owner, recovery_run_cb done);
+
 #endif

@@ -40,6 +40,8 @@ static const struct session_request requests[] = {
     {API_JOIN, false, true, session_join_policy, session_join},
     {API_FOUND_PREPARE, false, true, session_found_prepare_policy, session_found_prepare},
     {API_FOUND_START, false, true, session_found_start_policy, session_found_start},
+    {API_RESTART_LOOK, false, true, NULL, session_restart_look},
+    {API_RESTART_GIVE, false, true, session_restart_policy, session_restart_give},
 };
 
 static const struct session_request *find_request(const struct session *s, uint8_t type) {

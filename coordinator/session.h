@@ -110,6 +110,9 @@ RESULT session_found_prepare_policy(struct session *s, struct attest_policy *pol
 void session_found_prepare(struct session *s);
 RESULT session_found_start_policy(struct session *s, struct attest_policy *policy, struct err *err);
 void session_found_start(struct session *s);
+void session_restart_look(struct session *s); /* session_restart.c */
+RESULT session_restart_policy(struct session *s, struct attest_policy *policy, struct err *err);
+void session_restart_give(struct session *s);
 
 /* --- session_found.c, also for the founders that are asked */
 
