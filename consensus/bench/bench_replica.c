@@ -216,24 +216,34 @@ static void on_link_down(void *data, uint64_t peer, bool is_gone) {
 
 /* --- Commands */
 
-static RESULT add_peer(struct replica *r, const char *line, struct err *err) {
-    unsigned long long number = 0;
-    unsigned port = 0;
-    char hex[2 * LIMIT_SPKI + 1];
+/* The number at *text, up to `most`, and what follows it and one space. */
+static RESULT take_number(const char **text, uint64_t most, uint64_t *out, struct err *err) {
+    char *end = NULL;
+    unsigned long long value = strtoull(*text, &end, 10);
+    ENSURE(end != *text && value > 0 && value <= most && (*end == ' ' || *end == 0), err, CONFIG,
+           "want a number from 1 to %" PRIu64 ": '%.40s'", most, *text);
+    *text = *end == 0 ? end : end + 1;
+    *out = value;
+    return OK;
+}
+
+static RESULT add_peer(struct replica *r, const char *text, struct err *err) {
+    uint64_t number = 0;
+    uint64_t port = 0;
     uint8_t spki[LIMIT_SPKI];
-    ENSURE(sscanf(line, "peer %llu %u %1200s", &number, &port, hex) == 3 && port <= UINT16_MAX, err,
-           CONFIG, "want: peer NUMBER PORT SPKI");
-    size_t size = strlen(hex) / 2;
-    TRY(hex_decode(span_str(hex), spki, size, err));
+    TRY(take_number(&text, BENCH_MEMBERS_MAX, &number, err));
+    TRY(take_number(&text, UINT16_MAX, &port, err));
+    size_t size = strlen(text) / 2;
+    ENSURE(size > 0 && size <= sizeof spki, err, CONFIG, "want: peer NUMBER PORT SPKI");
+    TRY(hex_decode(span_str(text), spki, size, err));
     return links_set_peer(r->links, number, BENCH_ADDRESS, (uint16_t)port, span_of(spki, size),
                           err);
 }
 
-static RESULT start(struct replica *r, const char *line, struct err *err) {
+static RESULT start(struct replica *r, const char *text, struct err *err) {
     struct node_member members[BENCH_MEMBERS_MAX];
-    size_t count = 0;
-    ENSURE(sscanf(line, "start %zu", &count) == 1 && count >= 1 && count <= BENCH_MEMBERS_MAX, err,
-           CONFIG, "want: start COUNT, 1 to %d", BENCH_MEMBERS_MAX);
+    uint64_t count = 0;
+    TRY(take_number(&text, BENCH_MEMBERS_MAX, &count, err));
     for (size_t i = 0; i < count; i++) {
         members[i] = (struct node_member){i + 1, NODE_VOTER};
     }
@@ -244,10 +254,10 @@ static RESULT start(struct replica *r, const char *line, struct err *err) {
 
 static RESULT obey(struct replica *r, const char *line, struct err *err) {
     if (r->node != NULL && strncmp(line, "peer ", 5) == 0) {
-        return add_peer(r, line, err);
+        return add_peer(r, line + 5, err);
     }
     if (r->node != NULL && strncmp(line, "start ", 6) == 0) {
-        return start(r, line, err);
+        return start(r, line + 6, err);
     }
     ENSURE(r->node != NULL && strcmp(line, "state") == 0, err, CONFIG, "what is '%.40s'?", line);
     printf("{\"applied\": %" PRIu64 ", \"count\": %" PRIu64 ", \"hash\": \"%016" PRIx64 "\"}\n",

@@ -35,8 +35,11 @@ static const char usage[] =
     "  --warm-ms N      before the window, 0 to 60000 (300)\n"
     "  --window-ms N    the window, 1 to 60000 (1000)\n";
 
+enum mode { REPLICA, FLOOR, LOAD, MODE_COUNT };
+static const char *const modes[MODE_COUNT] = {"replica", "floor", "load"};
+
 struct options {
-    const char *mode;
+    enum mode mode;
     uint64_t number, port, outstanding, size, warm_ms, window_ms;
     uint8_t spki[LIMIT_SPKI];
     size_t spki_size;
@@ -85,14 +88,15 @@ static RESULT take_option(struct options *o, const char *name, struct err *err) 
     return take_spki(o, err);
 }
 
-static RESULT check(const struct options *o, struct err *err) {
-    bool is_load = strcmp(o->mode, "load") == 0;
-    bool is_replica = strcmp(o->mode, "replica") == 0;
-    ENSURE(is_load || is_replica || strcmp(o->mode, "floor") == 0, err, USAGE,
-           "'%.40s' is unknown; see --help", o->mode);
-    ENSURE(!is_load || (o->port > 0 && o->spki_size > 0), err, USAGE,
+static RESULT take_mode(struct options *o, const char *text, struct err *err) {
+    o->mode = REPLICA;
+    while (o->mode < MODE_COUNT && strcmp(text, modes[o->mode]) != 0) {
+        o->mode++;
+    }
+    ENSURE(o->mode < MODE_COUNT, err, USAGE, "'%.40s' is unknown; see --help", text);
+    ENSURE(o->mode != LOAD || (o->port > 0 && o->spki_size > 0), err, USAGE,
            "load: want --port and --spki; see --help");
-    ENSURE(!is_replica || o->number > 0, err, USAGE, "replica: want --number; see --help");
+    ENSURE(o->mode != REPLICA || o->number > 0, err, USAGE, "replica: want --number; see --help");
     return OK;
 }
 
@@ -112,8 +116,7 @@ static RESULT parse(int argc, char **argv, struct options *o, struct err *err) {
         TRY(take_option(o, table[index].name, err));
     }
     ENSURE(optind + 1 == argc, err, USAGE, "want one of replica, floor, load; see --help");
-    o->mode = argv[optind];
-    return check(o, err);
+    return take_mode(o, argv[optind], err);
 }
 
 static void print(struct bench_load_result *r) {
@@ -155,8 +158,8 @@ int main(int argc, char **argv) {
     struct result r = parse(argc, argv, &o, &err);
     if (is_ok(r)) {
         process_harden();
-        struct bench_replica_config config = {o.number, strcmp(o.mode, "floor") == 0};
-        r = strcmp(o.mode, "load") == 0 ? load(&o, &err) : bench_replica_run(&config, &err);
+        struct bench_replica_config config = {o.number, o.mode == FLOOR};
+        r = o.mode == LOAD ? load(&o, &err) : bench_replica_run(&config, &err);
     }
     if (!is_ok(r)) {
         fprintf(stderr, PROGRAM ": %s\n", err.text);

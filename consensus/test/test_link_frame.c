@@ -72,22 +72,22 @@ static void test_identity_is_the_documented_hash(void **state) {
 static void test_which_frame_may_come_when(void **state) {
     (void)state;
     const struct {
-        uint8_t type;
         size_t size;
-        bool is_up;
         enum err_code code;
+        uint8_t type;
+        bool is_up;
     } table[] = {
-        {LINK_FRAME_HELLO, 50, false, ERR_OK},
-        {LINK_FRAME_HELLO, 50, true, ERR_PROTOCOL},
-        {LINK_FRAME_PING, 0, false, ERR_PROTOCOL},
-        {LINK_FRAME_PING, 0, true, ERR_OK},
-        {LINK_FRAME_PING, 1, true, ERR_MALFORMED},
-        {0, 0, true, ERR_PROTOCOL},
-        {3, 0, true, ERR_PROTOCOL},
-        {LINK_FRAME_USER_FIRST - 1, 0, true, ERR_PROTOCOL},
-        {LINK_FRAME_USER_FIRST, 0, true, ERR_OK},
-        {LINK_FRAME_USER_FIRST, 0, false, ERR_PROTOCOL},
-        {255, 9, true, ERR_OK},
+        {50, ERR_OK, LINK_FRAME_HELLO, false},
+        {50, ERR_PROTOCOL, LINK_FRAME_HELLO, true},
+        {0, ERR_PROTOCOL, LINK_FRAME_PING, false},
+        {0, ERR_OK, LINK_FRAME_PING, true},
+        {1, ERR_MALFORMED, LINK_FRAME_PING, true},
+        {0, ERR_PROTOCOL, 0, true},
+        {0, ERR_PROTOCOL, 3, true},
+        {0, ERR_PROTOCOL, LINK_FRAME_USER_FIRST - 1, true},
+        {0, ERR_OK, LINK_FRAME_USER_FIRST, true},
+        {0, ERR_PROTOCOL, LINK_FRAME_USER_FIRST, false},
+        {9, ERR_OK, 255, true},
     };
     static const uint8_t body[50];
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
