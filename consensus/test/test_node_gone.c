@@ -79,6 +79,28 @@ static void test_killed_leader_is_replaced_at_once(void **state) {
     }
 }
 
+/* Who lost the leader too grants a vote at once, before it campaigns itself; who did not, refuses.
+ */
+static void test_only_who_lost_the_leader_votes(void **state) {
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        size_t leader = lead(3, 3);
+        size_t asks = (leader + 1) % 3;
+        size_t votes = (leader + 2) % 3;
+        cluster_crash(&c, leader);
+        c.machines[votes].deaf_to_time = true;
+        node_leader_gone(at(asks), leader + 1);
+        if (lost == 1) {
+            node_leader_gone(at(votes), leader + 1);
+        }
+        cluster_run(&c, 100);
+        assert_int_equal(cluster_leader(&c), lost == 1 ? asks : CLUSTER_MAX);
+        c.machines[votes].deaf_to_time = false;
+        cluster_run(&c, 5000);
+        finish();
+    }
+}
+
 /* A leader that dies unnoticed, its machine with it, still costs an election timeout. */
 static void test_silence_takes_an_election_timeout(void **state) {
     (void)state;
@@ -195,6 +217,7 @@ static void test_pause_is_bounded_by_the_election_timeout(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed_leader_is_replaced_at_once),
+        cmocka_unit_test(test_only_who_lost_the_leader_votes),
         cmocka_unit_test(test_silence_takes_an_election_timeout),
         cmocka_unit_test(test_one_broken_link_changes_nothing),
         cmocka_unit_test(test_sign_of_life_cancels),
