@@ -189,15 +189,33 @@ class Recovery(LiveTest):
         write(path + ".changed", bytes(changed))
         return path + ".changed"
 
-    def start_changed(self, c):
+    def start_changed(self, c, number=1):
         """A replica that runs under another policy: one line more."""
         path = c.path("coordinator.yaml")
+        before = read(path)
         policy = policy_of(path)
-        text = read(path).replace(base64.b64encode(policy),
-                                  base64.b64encode(policy + b"# one line more\n"))
-        write(path, text)
+        write(path, before.replace(base64.b64encode(policy),
+                                   base64.b64encode(policy + b"# one line more\n")))
         self.assertNotEqual(policy, policy_of(path))
+        c.start_all(number)
+        write(path, before)
+
+    def test_a_recipient_that_dies(self):
+        """Nothing has happened before the last contribution: a higher epoch, at any replica."""
+        c = self.shared(1, peers=2)
+        for name in OWNERS:
+            self.workspace(c, name)
+        self.kill_all(c)
         c.start_all(1)
+        first = self.expect(0, self.recover(c, "alice", 1, "--checkpoint", self.checkpoint(c)))
+        self.kill(c, 1)
+        c.start_all(1, 2)
+        lost = self.recover(c, "bob", 1, "--session", self.session_of(first))
+        self.assertNotEqual(0, lost.code)
+        again = self.expect(0, self.recover(c, "alice", 2, "--checkpoint", self.checkpoint(c)),
+                            "epoch       3")
+        self.expect(0, self.recover(c, "carol", 2, "--session", self.session_of(again)), "epoch 3")
+        wait_until(lambda: self.epoch(c, 1) == 3, 40, "the other one joins")
 
     # --- From a survivor
 
@@ -314,16 +332,41 @@ class Recovery(LiveTest):
         """Good shares, good signatures, one bit of the payload changed: nothing comes of it."""
         changed = bytearray(file)
         changed[-20] ^= 1
-        header, _ = split(file)
         with c.session(1, timeout=60) as session:
             session.attest(os.urandom(32))
             reply = self.raw_open(session, bytes(changed), 4)
-            for name in ("alice", "bob"):
-                fields = [reply[0], pkcs1(self.keys[name][0]), open_share(self.keys[name][0], header),
-                          self.sign(name, reply)]
-                session.ask(wire.RECOVER_GIVE, fields)
+            self.give_all(session, file, reply)
             wait_until(lambda: self.failed(session, reply[0]), 20, "the recovery failed")
             self.assertIn(session.status()["state"], ("empty", "joining"))
+
+    def test_while_the_deployment_lives(self):
+        """A replica that may not join, and may look: it refuses while a quorum answers, and when
+        somebody else was recovered first. Nobody lives: its own evidence does not pass."""
+        c = self.shared(1, peers=4)
+        file = read(self.checkpoint(c))
+        header, _ = split(file)
+        for name in OWNERS:
+            self.workspace(c, name)
+        self.start_changed(c, 4)
+        with c.session(4, timeout=60) as session:
+            session.attest(os.urandom(32))
+            self.refused(session, wire.RECOVER, [2, 2, header, len(file)], "a quorum answers")
+            self.kill(c, 1)
+            reply = self.raw_open(session, file, 2)
+            self.give_all(session, file, reply)
+            wait_until(lambda: self.failed(session, reply[0]), 30, "the recovery failed")
+            self.refused(session, wire.RECOVER_SHOW, [reply[0]], "does not satisfy the manifest")
+            c.start_all(1)
+            first = self.expect(0, self.recover(c, "alice", 1, "--checkpoint", self.checkpoint(c)))
+            self.expect(0, self.recover(c, "bob", 1, "--session", self.session_of(first)))
+            self.refused(session, wire.RECOVER, [2, 9, header, len(file)], "epoch 2", "already")
+
+    def give_all(self, session, file, reply):
+        header, _ = split(file)
+        for name in ("alice", "bob"):
+            session.ask(wire.RECOVER_GIVE, [
+                reply[0], pkcs1(self.keys[name][0]), open_share(self.keys[name][0], header),
+                self.sign(name, reply)])
 
     @staticmethod
     def failed(session, which):
@@ -342,14 +385,10 @@ class Recovery(LiveTest):
         ours = self.cluster(peers=1)
         ours.trust["CONTRAST_OWNER_KEY_DIGESTS"] = "ab" * 32
         ours.start_all(1)
-        header, _ = split(file)
         with ours.session(1, timeout=60) as session:
             session.attest(os.urandom(32))
             reply = self.raw_open(session, file, 2)
-            for name in ("alice", "bob"):
-                session.ask(wire.RECOVER_GIVE, [
-                    reply[0], pkcs1(self.keys[name][0]), open_share(self.keys[name][0], header),
-                    self.sign(name, reply)])
+            self.give_all(session, file, reply)
             wait_until(lambda: self.failed(session, reply[0]), 20, "the recovery failed")
             self.refused(session, wire.RECOVER_SHOW, [reply[0]], "CONTRAST_OWNER_KEY_DIGESTS")
             self.assertIn(session.status()["state"], ("empty", "joining"))
