@@ -191,6 +191,7 @@ static void on_role_changed(void *data, enum node_role role, uint64_t term, uint
     r->members_ms = 0;
     r->led_since_ms = role == NODE_LEADER ? replica_now(r) : 0;
     replica__resend(r, true);
+    replica__ask_again(r);
 }
 
 static const struct node_io node_callbacks = {
@@ -431,6 +432,7 @@ void replica_link(struct replica *r, uint64_t peer, bool is_up) {
     if (is_up && r->node != NULL) {
         node_peer_reset(r->node, peer);
         replica__resend(r, true);
+        replica__ask_again(r);
         replica__beat(r, peer);
     }
 }

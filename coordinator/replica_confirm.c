@@ -191,6 +191,14 @@ void replica__progress(struct replica *r) {
     }
 }
 
+void replica__ask_again(struct replica *r) {
+    for (struct waiter *w = r->waiters; w != NULL; w = w->next) {
+        if (!w->is_confirmed) {
+            ask(r, w);
+        }
+    }
+}
+
 void replica__tend_waiters(struct replica *r, uint64_t now) {
     char text[200];
     bool is_lonely = replica__is_lonely(r, text, sizeof text);

@@ -261,6 +261,7 @@ void replica__reply_error(struct replica *r, uint64_t ticket, enum err_code code
 bool replica__admit_request(struct replica *r, uint64_t ticket, bool is_read);
 void replica__applied(struct replica *r);          /* r->result is the newest */
 void replica__resend(struct replica *r, bool all); /* to the leader of now */
+void replica__ask_again(struct replica *r); /* the leader of now: who was asked may be gone */
 void replica__propose_tick(struct replica *r);
 uint64_t replica__propose_deadline(const struct replica *r);
 void replica__fail_all(struct replica *r, enum err_code code, const char *text);

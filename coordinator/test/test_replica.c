@@ -114,6 +114,25 @@ static void test_a_follower_confirms_through_the_leader(void **state) {
     assert_int_equal(bench_answer(b, p, 3000), ERR_OK);
 }
 
+/* What was asked of a leader that died is asked of the next one at once: in virtual time, from the
+ * moment that the link says so, a pause before the election and a round. */
+static void test_a_dead_leader_does_not_delay_the_next_answer(void **state) {
+    struct bench *b = bench_begin(state);
+    struct pod *dead = bench_leader(b);
+    struct pod *p = bench_follower(b);
+    dead->is_stopped = true;
+    replica_confirm(p->replica, 1); /* goes to the dead one */
+    bench_run(b, 20);
+    assert_int_equal(p->reply, BENCH_NO_REPLY);
+    for (unsigned i = 0; i < 3; i++) {
+        if (&b->pods[i] != dead) {
+            replica_link(b->pods[i].replica, dead->member.id, false);
+            replica_link_gone(b->pods[i].replica, dead->member.id);
+        }
+    }
+    assert_int_equal(bench_answer(b, p, 200), ERR_OK);
+}
+
 static void test_without_a_quorum_nothing_is_acknowledged(void **state) {
     struct bench *b = bench_begin(state);
     struct pod *p = bench_leader(b);
@@ -267,6 +286,7 @@ int main(void) {
         BENCH_TEST(test_a_foreign_owner_is_refused),
         BENCH_TEST(test_a_paused_leader_confirms_nothing),
         BENCH_TEST(test_a_follower_confirms_through_the_leader),
+        BENCH_TEST(test_a_dead_leader_does_not_delay_the_next_answer),
         BENCH_TEST(test_without_a_quorum_nothing_is_acknowledged),
         BENCH_TEST(test_a_name_is_kept_while_its_holder_lives),
         BENCH_TEST(test_a_name_of_the_dead_is_taken_over),
