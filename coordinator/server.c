@@ -391,7 +391,16 @@ static void on_timer(uv_timer_t *timer) {
     server__arm(s);
 }
 
+static void note_leader(struct server *s) {
+    bool follows =
+        replica_leader(s->replica) != 0 && replica_state_of(s->replica) != REPLICA_FROZEN;
+    if (follows || s->leader_ms == 0) {
+        s->leader_ms = host_monotonic_ms(s->identity.host);
+    }
+}
+
 void server__arm(struct server *s) {
+    note_leader(s);
     uint64_t at = replica_deadline(s->replica);
     uint64_t endorser_at = endorser_deadline(s->endorser);
     uint64_t judge_at = rejudge_deadline(&s->undecided);
@@ -403,7 +412,6 @@ void server__arm(struct server *s) {
     }
     uv_update_time(&s->loop);
     uint64_t now = host_monotonic_ms(s->identity.host);
-    s->leader_ms = replica_leader(s->replica) != 0 || s->leader_ms == 0 ? now : s->leader_ms;
     uv_timer_start(&s->timer, on_timer, at > now ? at - now : 0, 0);
 }
 
