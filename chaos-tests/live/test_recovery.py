@@ -408,8 +408,33 @@ class Recovery(LiveTest):
         self.expect(0, self.site.run([program("contrast"), "members", "retire", "coordinator-4",
                                       "--force", "--workspace", c.app, "-c", c.user(1)]))
         wait_until(lambda: len(c.members(1, "leader", "voter", "standby")) == 3, 30, "three members")
+        self.retire_refused(c)
+
+    def retire_refused(self, c):
+        status = c.status(1)
+        owner, stranger = c.path("workload-owner.pem"), self.certificate_key()
         with c.session(1) as session:
-            self.refused(session, wire.RETIRE, [c.status(1)["id"], b"x", b"y"], "")
+            session.attest(os.urandom(32))
+            good = self.order(owner, status, status["id"])
+            self.refused(session, wire.RETIRE, self.order(stranger, status, status["id"]))
+            self.refused(session, wire.RETIRE, [status["id"] ^ 1, *good[1:]])  # signed for another
+            self.refused(session, wire.RETIRE,
+                         self.order(owner, dict(status, epoch=9), status["id"]))
+            self.refused(session, wire.RETIRE, self.order(owner, status, 12345), "no member")
+        self.assertEqual(3, len(c.members(1, "leader", "voter", "standby")))
+
+    def certificate_key(self):
+        return self.site.certificate[1]
+
+    @staticmethod
+    def order(key, status, number):
+        """An owner's word that this replica has to go (docs/wire.md)."""
+        signed = (b"contrast-retire-v1\0" + status["cluster"]
+                  + struct.pack(">QQ", status["epoch"], number))
+        digest = "-sha256" if b"prime256v1" in openssl("pkey", "-in", key, "-noout",
+                                                       "-text") else "-sha384"
+        return [number, openssl("pkey", "-in", key, "-pubout", "-outform", "DER"),
+                openssl("dgst", digest, "-sign", key, data=signed)]
 
 
 def wait_a_moment(refused):

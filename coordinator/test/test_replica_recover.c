@@ -135,6 +135,22 @@ static void test_requests_of_the_old_epoch_are_answered(void **state) {
     assert_int_equal(bench_answer(b, p, 5000), ERR_OK); /* the recovery itself */
 }
 
+/* It met an entry of a newer build: its memory is kept for this very case. */
+static void test_a_frozen_replica_is_a_survivor(void **state) {
+    struct bench *b = begin(state);
+    AUTO(deinit)
+    struct recovered r = {0};
+    struct pod *p = bench_follower(b);
+    leave_alone(b, p);
+    replica__freeze(p->replica, "an entry that it does not know");
+    bench_run(b, 1000);
+    survey(p, &r);
+    assert_int_equal(r.position.generation, 1);
+    make_entry(b, &r, RECOVERY_SURVIVOR, p);
+    recover(b, p, &r);
+    assert_int_equal(set_next(b, p), ERR_OK);
+}
+
 static void test_a_survivor_whose_state_moved(void **state) {
     struct bench *b = begin(state);
     AUTO(deinit)
@@ -263,6 +279,7 @@ int main(void) {
         BENCH_TEST(test_a_survivor_goes_on_in_a_new_epoch),
         BENCH_TEST(test_what_was_acknowledged_is_in_the_survey),
         BENCH_TEST(test_requests_of_the_old_epoch_are_answered),
+        BENCH_TEST(test_a_frozen_replica_is_a_survivor),
         BENCH_TEST(test_a_survivor_whose_state_moved),
         BENCH_TEST(test_who_holds_nothing_is_no_survivor),
         BENCH_TEST(test_a_checkpoint_begins_on_an_empty_replica),
