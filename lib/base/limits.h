@@ -221,10 +221,11 @@
 #define LIMIT_CHECKPOINT_MS 300000      /* from being made to being fetched whole */
 
 /* Restart without people (docs/recovery.md) */
-#define LIMIT_RESTART_HEADER (LIMIT_MANIFEST_SET + 16 * 1024) /* of its file, up to the ciphertext */
+#define LIMIT_RESTART_HEADER                                                                       \
+    (LIMIT_MANIFEST_SET + 16 * 1024) /* of its file, up to the ciphertext */
 #define LIMIT_RESTART_FILE (LIMIT_SNAPSHOT + LIMIT_RESTART_HEADER + 128)
-#define LIMIT_RESTART_FILES 2        /* that one replica keeps */
-#define LIMIT_RESTART_BLOCK_S 4      /* of the cluster's time: one file in each, if anything happens */
+#define LIMIT_RESTART_FILES 2   /* that one replica keeps */
+#define LIMIT_RESTART_BLOCK_S 4 /* of the cluster's time: one file in each, if anything happens */
 #define LIMIT_RESTART_ARMED_MS 20000 /* a share that was handed over counts so long */
 #define LIMIT_RESTART_REARM_MS 60000 /* then its owner may hand it to somebody else */
 #define LIMIT_RESTART_SETTLE_MS 5000 /* for others to return with a newer file */
