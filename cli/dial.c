@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/dial.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "lib/crypto/cert.h"
@@ -169,6 +170,7 @@ static RESULT start(struct dial *d, struct err *err) {
 
 struct result dial_open(const struct dial_address *address, struct dial **out, struct err *err) {
     struct dial *d = mem_zalloc(sizeof *d);
+    signal(SIGPIPE, SIG_IGN); /* net.h: a lost connection is an error, not the end */
     d->address = *address;
     CHECK(uv_loop_init(&d->loop) == 0);
     CHECK(uv_timer_init(&d->loop, &d->timer) == 0);
