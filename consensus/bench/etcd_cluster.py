@@ -45,7 +45,7 @@ def free_ports(count):
 
 class Etcd:
     def __init__(self, program, peer, log):
-        self.program, self.log = program, log
+        self.program = program
         self.dir = tempfile.mkdtemp(prefix="contrast-etcd.")
         ports = free_ports(2 * MEMBERS)
         self.clients, self.peers = ports[:MEMBERS], ports[MEMBERS:]
@@ -73,17 +73,24 @@ class Etcd:
     def endpoint(self, at):
         return f"127.0.0.1:{self.clients[at]}"
 
+    def log_of(self, at):
+        return os.path.join(self.dir, f"m{at}.log")
+
     def start(self, at, state):
         cluster = ",".join(f"m{i}=http://127.0.0.1:{p}" for i, p in enumerate(self.peers))
         own, client = f"http://127.0.0.1:{self.peers[at]}", "http://" + self.endpoint(at)
-        self.members[at] = subprocess.Popen(
+        with open(self.log_of(at), "ab") as log:
+            self.members[at] = self.spawn(at, state, cluster, own, client, log)
+
+    def spawn(self, at, state, cluster, own, client, log):
+        return subprocess.Popen(
             [self.program, "--name", f"m{at}", "--data-dir", os.path.join(self.dir, f"m{at}"),
              "--listen-peer-urls", own, "--initial-advertise-peer-urls", own,
              "--listen-client-urls", client, "--advertise-client-urls", client,
              "--initial-cluster", cluster, "--initial-cluster-state", state,
              "--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(ELECTION_MS),
              "--log-level", "fatal", "--logger", "zap"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def ask(self, seconds=60, **command):
         self.driver.say_json(command)
@@ -102,7 +109,12 @@ class Etcd:
         return all_of_them.index(leads[0]) if whole and len(leads) == 1 else None
 
     def wait_whole(self):
-        return wait_until(lambda: self.leader() is not None, 60, "etcd has three members", 0.1)
+        try:
+            wait_until(lambda: self.leader() is not None, 60, "etcd has three members", 0.1)
+        except Failed as why:
+            with open(self.log_of(0), encoding="utf-8", errors="replace") as log:
+                last = (log.read().strip().splitlines() or ["nothing"])[-1]
+            raise Failed(f"{why}; its first member said at last: {last[:300]}") from why
 
     def load(self, outstanding, size, warm_ms, window_ms):
         """Through the leader: a follower would only pass it on."""
