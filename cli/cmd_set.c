@@ -118,6 +118,10 @@ static RESULT load_key(struct set_run *run, struct err *err) {
     } else if (!manifest_has_owner(&run->trust.own, key->digest)) {
         log_warn("%s is not among the owner keys of the manifest", key->path.text);
     }
+    if (run->trust.own.auto_recovery) {
+        log_warn("AutoRecovery: whoever controls the hosts of a majority of the replicas can bring "
+                 "an older state back, and open it (docs/threat-model.md)");
+    }
     return OK;
 }
 
