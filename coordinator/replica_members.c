@@ -194,7 +194,7 @@ static const char *under_way(struct replica *r, uint64_t but) {
         }
     }
     bool waits = r->admitting_id != 0 && r->admitting_id != but &&
-                 core_find_member(r->core, r->admitting_id) == NULL &&
+                 !node_is_configured(r->node, r->admitting_id) &&
                  replica_now(r) - r->admitting_ms < REPLICA_ADMITTING_MS;
     return waits ? "somebody" : NULL;
 }

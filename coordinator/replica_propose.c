@@ -265,7 +265,7 @@ static void flush_issues(struct replica *r) {
         struct entry entry = {.type = ENTRY_ISSUE};
         entry.issue.generation = generation;
         entry.issue.requests = (struct wire_list){requests, count};
-        entry.issue.time = host_unix_s(r->host);
+        entry.issue.time = replica__entry_time(r);
         enqueue(r, ENTRY_ISSUE, &entry, tickets, count);
         for (size_t i = 0; i < count; i++) {
             buf_deinit(&taken[i]->spki);

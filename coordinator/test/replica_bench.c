@@ -16,7 +16,8 @@ static uint64_t on_monotonic(void *data) {
 }
 
 static int64_t on_unix(void *data) {
-    return WORLD_TIME + (int64_t)(((struct pod *)data)->bench->now_ms / 1000);
+    const struct pod *p = data;
+    return WORLD_TIME + (int64_t)(p->bench->now_ms / 1000) + p->skew_s;
 }
 
 static void on_random(void *data, void *out, size_t size) {

@@ -31,6 +31,7 @@ struct pod {
     struct entry_member member;
     struct host host;
     struct replica *replica;
+    int64_t skew_s; /* of its clock */
     uint64_t wanted[LIMIT_MEMBERS];
     size_t wanted_count;
     bool is_linked[BENCH_PODS];
