@@ -18,6 +18,7 @@ import unittest
 
 import wire
 from harness import LiveTest, openssl, policy_of, program, read, wait_until, write
+from test_renewal import Sidecar
 
 OWNERS = ("alice", "bob", "carol")
 
@@ -107,6 +108,8 @@ class Recovery(LiveTest):
     def test_from_a_checkpoint(self):
         c = self.shared(1, 2, 3)
         before = self.secret_of(c, "before", 1)
+        sidecar = Sidecar(c, "sidecar", c.path("backend.yaml"), 1)
+        sidecar.wait_generation(1)
         root = read(c.path("verify", "coordinator-root-ca.pem"))
         mesh = read(c.path("verify", "mesh-ca.pem"))
         for name in OWNERS:
@@ -124,6 +127,9 @@ class Recovery(LiveTest):
         self.assertEqual(root, read(c.path("verify", "coordinator-root-ca.pem")))
         self.assertNotEqual(mesh, read(c.path("verify", "mesh-ca.pem")))
         self.assertEqual(before, self.secret_of(c, "after", 2))
+        wait_until(lambda: sidecar.set()[2] == read(c.path("verify", "mesh-ca.pem")), 60,
+                   "the sidecar renews below the new mesh CA")
+        sidecar.process.end()
         c.edit_web(5)
         self.expect(0, c.set(3))
         self.goes_on_after_another_death(c)
