@@ -4,7 +4,7 @@
  * comes from one generator (xoshiro256**, Blackman and Vigna 2018, seeded through splitmix64).
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "chaos-tests/sim/sim.h"
+#include "chaos-tests/sim/sim_kill.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,6 +92,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 static void after_event(struct sim *s) {
+    sim_kill_settle(s);
     if (s->is_net_stale) {
         sim_net_update(s);
     }
@@ -105,7 +106,9 @@ static void tick_pods(struct sim *s) {
         if (p->replica != NULL && p->paused_ms == 0 &&
             replica_deadline(p->replica) <= host_monotonic_ms(&p->host)) {
             s->result->steps++;
-            replica_tick(p->replica);
+            if (!sim_kill_before(s, i, "tick")) {
+                replica_tick(p->replica);
+            }
             after_event(s);
         }
     }
@@ -139,13 +142,14 @@ static void step(struct sim *s, uint64_t end_ms) {
         sim_pod_tend(s);
     }
     tick_pods(s);
+    sim_owner_tend(s);
     disturb(s);
     if (s->result->steps > STEPS_MAX) {
         sim_fail(s, "more than %d steps: something spins", STEPS_MAX);
     }
 }
 
-static void run_for(struct sim *s, uint64_t duration_ms) {
+void sim_run_for(struct sim *s, uint64_t duration_ms) {
     uint64_t end = s->now_ms + duration_ms;
     while (s->result->is_good && s->now_ms < end) {
         step(s, end);
@@ -157,7 +161,7 @@ static void run_for(struct sim *s, uint64_t duration_ms) {
 static void wait_rest(struct sim *s, uint64_t duration_ms) {
     uint64_t end = s->now_ms + duration_ms;
     while (s->result->is_good && s->now_ms < end && !sim_check_is_resting(s)) {
-        run_for(s, 200);
+        sim_run_for(s, 200);
     }
 }
 
@@ -176,14 +180,14 @@ static struct sim_pod *some_member(struct sim *s) {
 static void begin_cluster(struct sim *s) {
     s->is_quiet = true;
     sim_pod_found(s);
-    run_for(s, 1 + sim_below(s, 2000));
+    sim_run_for(s, 1 + sim_below(s, 2000));
     sim_op_blob(s, 0, 0);
     sim_op_blob(s, 0, 1);
     while (s->result->is_good && s->acked_generation == 0 && s->now_ms < START_MS) {
         if (s->ops == NULL) {
             sim_op_begin(s, SIM_SET, 0);
         }
-        run_for(s, 50);
+        sim_run_for(s, 50);
     }
     if (s->acked_generation == 0) {
         sim_fail(s, "the first manifest was not committed");
@@ -194,7 +198,7 @@ static void rage(struct sim *s) {
     s->is_quiet = false;
     s->next_op_ms = s->now_ms;
     s->next_fault_ms = s->now_ms + sim_below(s, 1000);
-    run_for(s, s->options->chaos_ms);
+    sim_run_for(s, s->options->chaos_ms);
     s->is_quiet = true;
     sim_fault_heal(s);
 }
@@ -225,7 +229,9 @@ static void prove_alive(struct sim *s) {
 
 static void play(struct sim *s) {
     begin_cluster(s);
-    if (s->result->is_good) {
+    if (s->result->is_good && s->kill != NULL) {
+        sim_kill_play(s);
+    } else if (s->result->is_good) {
         rage(s);
     }
     wait_rest(s, s->options->rest_ms);
@@ -255,6 +261,10 @@ void sim_run(const struct sim_options *options, struct sim_result *out) {
     s->snapshot_threshold = 10 + sim_below(s, 100);
     s->snapshot_trailing = 10 + sim_below(s, 50);
     sim_op_init(s);
+    s->kill = options->kill;
+    if (s->kill != NULL) {
+        sim_kill_init(s);
+    }
     play(s);
     fold_trace(s);
     memcpy(out->trace, s->trace.data, sizeof out->trace);
@@ -265,6 +275,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out) {
     sim_net_deinit(s);
     sim_check_deinit(s);
     buf_deinit(&s->found);
+    buf_deinit(&s->more_manifest);
     buf_deinit(&s->trace);
     mem_free(s);
     log_set_sink(NULL, NULL);

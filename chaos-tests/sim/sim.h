@@ -24,9 +24,10 @@
 
 struct sim_options {
     uint64_t seed;
-    bool is_verbose;   /* log lines of all replicas on stderr */
-    uint64_t chaos_ms; /* virtual time with faults */
-    uint64_t rest_ms;  /* virtual time to recover and drain */
+    bool is_verbose;       /* log lines of all replicas on stderr */
+    uint64_t chaos_ms;     /* virtual time with faults */
+    uint64_t rest_ms;      /* virtual time to recover and drain */
+    struct sim_kill *kill; /* instead of faults: sim_kill.h; NULL = none */
 };
 
 struct sim_result {
@@ -79,7 +80,7 @@ struct sim_pod {
     char address[32];
     struct host host;
     int64_t clock_skew_s;
-    uint64_t wrong_ms; /* its clock counts as wrong before that */
+    uint64_t wrong_ms;       /* its clock counts as wrong before that */
     struct replica *replica; /* NULL while the pod is down */
     uint64_t id;
     uint8_t spki[32];
@@ -104,14 +105,23 @@ struct sim_pod {
 
 #define SIM_CHIPS 12 /* whose certificates are wanted: fewer than the log keeps */
 
-enum sim_op_kind { SIM_BLOB, SIM_SET, SIM_ISSUE, SIM_CONFIRM, SIM_STATUS, SIM_ADMIT, SIM_ENDORSE };
+enum sim_op_kind {
+    SIM_BLOB,
+    SIM_SET,
+    SIM_ISSUE,
+    SIM_CONFIRM,
+    SIM_STATUS,
+    SIM_ADMIT,
+    SIM_ENDORSE,
+    SIM_RECOVER
+};
 
 struct sim_op {
     struct sim_op *next;
     uint64_t ticket;
     enum sim_op_kind kind;
     unsigned slot;             /* asked there */
-    uint64_t generation;       /* SET: wanted; ISSUE: verified against */
+    uint64_t generation;       /* SET: wanted; ISSUE: verified against; RECOVER: its epoch */
     uint64_t floor_generation; /* acknowledged when it began */
     uint64_t floor_ledger;
     unsigned joiner; /* ADMIT: slot */
@@ -124,6 +134,7 @@ struct sim_op {
 struct sim {
     const struct sim_options *options;
     struct sim_result *result;
+    struct sim_kill *kill; /* sim_kill.h; NULL = none */
     uint64_t random[4];
     uint64_t now_ms;
     bool is_quiet;     /* no new faults or operations */
@@ -142,6 +153,7 @@ struct sim {
     uint64_t numbers;           /* of manifests and keys, each used once */
     uint8_t policy_hash[2][32]; /* coordinator, workload */
     uint8_t owner_digest[1][32];
+    struct buf more_manifest; /* JSON, behind the last field */
     struct buf trace;
     /* sim_check.c */
     uint8_t (*roots)[48]; /* ledger root at each size, as first seen */
@@ -164,10 +176,12 @@ struct sim {
 uint64_t sim_random(struct sim *s);
 uint64_t sim_below(struct sim *s, uint64_t bound);
 void sim_trace(struct sim *s, const char *what, uint64_t a, uint64_t b);
+void sim_run_for(struct sim *s, uint64_t duration_ms);
 void sim_fail(struct sim *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* sim_pod.c */
 void sim_pod_found(struct sim *s); /* all founders, and the spare pods */
+void sim_pod_add(struct sim *s);   /* one more */
 void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms); /* memory is lost */
 void sim_pod_tend(struct sim *s); /* ends, restarts, admissions that are due */
 uint64_t sim_pod_next(const struct sim *s);
@@ -176,6 +190,7 @@ bool sim_pod_is_settled(const struct sim_pod *p); /* caught up, and stays */
 void sim_pod_deinit(struct sim *s);
 
 /* sim_op.c */
+struct sim_op *sim_op_new(struct sim *s, enum sim_op_kind kind, unsigned slot); /* owned by s */
 void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot);
 void sim_op_blob(struct sim *s, unsigned slot, unsigned policy);
 void sim_op_admit(struct sim *s, unsigned slot, unsigned joiner);
@@ -187,6 +202,8 @@ void sim_op_fill_member(const struct sim *s, const struct sim_pod *p, struct are
 void sim_op_init(struct sim *s);
 
 /* sim_fault.c */
+/* Without this pod, too, a majority of every configuration that somebody knows is sound. */
+bool sim_fault_may_die(const struct sim *s, const struct sim_pod *p);
 void sim_fault_random(struct sim *s);
 void sim_fault_heal(struct sim *s);
 

@@ -11,7 +11,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "chaos-tests/sim/sim.h"
+#include "chaos-tests/sim/sim_kill.h"
 #include "coordinator/replica_internal.h"
 
 /* --- One history */
@@ -91,7 +91,7 @@ static void check_leader(struct sim *s, const struct sim_pod *p) {
 void sim_check_step(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
-        if (p->replica != NULL) {
+        if (p->replica != NULL && !sim_owner_is_stale(s, p) && !sim_owner_is_on_its_way(p)) {
             const struct core *core = replica_core(p->replica);
             check_leader(s, p);
             check_ledger(s, p, core);
@@ -106,7 +106,7 @@ void sim_check_step(struct sim *s) {
 void sim_check_leaders(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
-        if (p->replica == NULL || !replica_is_leader(p->replica)) {
+        if (p->replica == NULL || !replica_is_leader(p->replica) || sim_owner_is_stale(s, p)) {
             continue;
         }
         if (p->led_term != replica_term(p->replica)) {
@@ -259,8 +259,10 @@ void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replic
         break;
     case SIM_BLOB:
     case SIM_ADMIT:
+    case SIM_RECOVER:
         break;
     }
+    sim_owner_acked(s, op);
     size_t ledger = merkle_log_size(core_ledger(replica_core(s->pods[op->slot].replica)));
     if (ledger > s->acked_ledger) {
         s->acked_ledger = ledger;

@@ -55,7 +55,7 @@ static bool can_spare(const struct sim *s, const struct sim_pod *knows,
            has_majority(s, newest.members, newest.count, victim);
 }
 
-static bool may_die(const struct sim *s, const struct sim_pod *victim) {
+bool sim_fault_may_die(const struct sim *s, const struct sim_pod *victim) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
         if (p->replica != NULL && p->replica->node != NULL && !can_spare(s, p, victim)) {
@@ -81,7 +81,7 @@ static unsigned victim(struct sim *s) {
 
 static void crash(struct sim *s) {
     struct sim_pod *p = &s->pods[victim(s)];
-    if (p->replica == NULL || !may_die(s, p)) {
+    if (p->replica == NULL || !sim_fault_may_die(s, p)) {
         return;
     }
     s->result->crashes++;
@@ -91,7 +91,7 @@ static void crash(struct sim *s) {
 /* SIGTERM: it goes when the cluster can do without it, or after a while. */
 static void leave(struct sim *s) {
     struct sim_pod *p = &s->pods[victim(s)];
-    if (p->replica == NULL || p->paused_ms != 0 || !may_die(s, p)) {
+    if (p->replica == NULL || p->paused_ms != 0 || !sim_fault_may_die(s, p)) {
         return;
     }
     s->result->leaves++;

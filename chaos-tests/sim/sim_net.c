@@ -3,7 +3,7 @@
  * What is on the way when a link breaks is lost (rule R6: never late, never twice).
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "chaos-tests/sim/sim.h"
+#include "chaos-tests/sim/sim_kill.h"
 
 #define CONNECT_MS 5
 #define BREAK_MS 1500 /* a link that is cut in one direction breaks after this */
@@ -170,7 +170,11 @@ bool sim_net_deliver(struct sim *s) {
             if (due_at(s, a, b) > s->now_ms) {
                 continue;
             }
-            if (up_at(s, a, b) <= s->now_ms) {
+            bool is_link = up_at(s, a, b) <= s->now_ms;
+            if (sim_kill_before(s, b, is_link ? "link" : "message")) {
+                return true;
+            }
+            if (is_link) {
                 bring_up(s, a, b);
             } else {
                 deliver(s, a, b);

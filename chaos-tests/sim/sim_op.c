@@ -35,7 +35,7 @@ void sim_op_fill_member(const struct sim *s, const struct sim_pod *p, struct are
 
 /* --- Who waits */
 
-static struct sim_op *begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
+struct sim_op *sim_op_new(struct sim *s, enum sim_op_kind kind, unsigned slot) {
     struct sim_op *op = mem_zalloc(sizeof *op);
     *op = (struct sim_op){
         .next = s->ops,
@@ -118,7 +118,7 @@ static void propose(struct sim *s, uint64_t ticket, unsigned slot, enum entry_ty
 }
 
 void sim_op_blob(struct sim *s, unsigned slot, unsigned policy) {
-    uint64_t ticket = begin(s, SIM_BLOB, slot)->ticket;
+    uint64_t ticket = sim_op_new(s, SIM_BLOB, slot)->ticket;
     struct entry_blob blob = {.policy = span_str(policy_texts[policy])};
     memcpy(blob.hash, s->policy_hash[policy], sizeof blob.hash);
     propose(s, ticket, slot, ENTRY_BLOB, &blob);
@@ -134,8 +134,9 @@ static void write_manifest(const struct sim *s, uint64_t number, struct buf *out
                 "\"ReferenceValues\":{\"snp\":[{\"ProductName\":\"Milan\","
                 "\"TrustedMeasurement\":\"%096llu\",\"MinimumTCB\":{\"BootloaderVersion\":0,"
                 "\"TEEVersion\":0,\"SNPVersion\":0,\"MicrocodeVersion\":0},\"GuestPolicy\":{}}]},"
-                "\"WorkloadOwnerKeyDigests\":[\"%s\"]}",
-                hex[0], hex[1], (unsigned long long)number, hex[2]);
+                "\"WorkloadOwnerKeyDigests\":[\"%s\"]%.*s}",
+                hex[0], hex[1], (unsigned long long)number, hex[2], (int)s->more_manifest.size,
+                (const char *)s->more_manifest.data);
 }
 
 static void make_key(struct sim *s, uint8_t out[32]) {
@@ -210,7 +211,7 @@ static void ask_endorsement(struct sim *s, struct sim_op *op) {
 
 /* `op` may be gone when these return. */
 void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
-    struct sim_op *op = begin(s, kind, slot);
+    struct sim_op *op = sim_op_new(s, kind, slot);
     struct replica *r = s->pods[slot].replica;
     switch (kind) {
     case SIM_SET:
@@ -230,14 +231,15 @@ void sim_op_begin(struct sim *s, enum sim_op_kind kind, unsigned slot) {
         break;
     case SIM_BLOB:
     case SIM_ADMIT:
-        CHECK(false); /* have arguments: sim_op_blob, sim_op_admit */
+    case SIM_RECOVER:
+        CHECK(false); /* have arguments: sim_op_blob, sim_op_admit, sim_owner.c */
     }
 }
 
 void sim_op_admit(struct sim *s, unsigned slot, unsigned joiner) {
     AUTO(arena_deinit)
     struct arena arena = {0};
-    struct sim_op *op = begin(s, SIM_ADMIT, slot);
+    struct sim_op *op = sim_op_new(s, SIM_ADMIT, slot);
     op->joiner = joiner;
     op->joiner_id = s->pods[joiner].id;
     struct entry_admit admit = {.time = host_unix_s(&s->pods[slot].host)};

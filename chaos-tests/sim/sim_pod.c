@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chaos-tests/sim/sim.h"
+#include "chaos-tests/sim/sim_kill.h"
+#include "coordinator/replica_internal.h"
 #include "lib/crypto/digest.h"
 
 #define JOIN_PAUSE_MS 200
@@ -33,12 +34,16 @@ static void on_random(void *data, void *out, size_t size) {
 
 static void on_reply(void *data, uint64_t ticket, const struct replica_reply *reply) {
     struct sim_pod *p = data;
-    sim_op_replied(p->sim, ticket, reply);
+    if (sim_kill_out(p, "reply")) {
+        sim_op_replied(p->sim, ticket, reply);
+    }
 }
 
 static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
     struct sim_pod *p = data;
-    sim_net_send(p->sim, p->slot, peer, type, body);
+    if (sim_kill_out(p, "send")) {
+        sim_net_send(p->sim, p->slot, peer, type, body);
+    }
 }
 
 static void on_peers(void *data, const uint8_t cluster[32], const struct replica_peer *peers,
@@ -54,7 +59,9 @@ static void on_peers(void *data, const uint8_t cluster[32], const struct replica
 
 static void on_publish(void *data, struct view *view) {
     struct sim_pod *p = data;
-    sim_trace(p->sim, "view", p->id, view->generation);
+    if (sim_kill_out(p, "view")) {
+        sim_trace(p->sim, "view", p->id, view->generation);
+    }
     view_unref(view);
 }
 
@@ -153,6 +160,13 @@ void sim_pod_found(struct sim *s) {
     s->is_net_stale = true;
 }
 
+void sim_pod_add(struct sim *s) {
+    CHECK(s->pod_count < SIM_SLOTS);
+    init(s, s->pod_count);
+    start(s, &s->pods[s->pod_count++]);
+    s->is_net_stale = true;
+}
+
 /* --- End and return */
 
 void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
@@ -190,8 +204,10 @@ static void join(struct sim *s, struct sim_pod *p) {
     struct replica_peer peers[LIMIT_MEMBERS];
     size_t count = 0;
     const struct core_member *members = core_members(core, &count);
-    struct replica_admission admission = {
-        .found = buf_span(&s->found), .members = peers, .generation = core_generation(core)};
+    struct replica_admission admission = {.found = buf_span(&by->replica->found),
+                                          .members = peers,
+                                          .generation = core_generation(core),
+                                          .epoch = core_epoch(core)};
     for (size_t i = 0; i < count; i++) {
         const struct entry_member *m = &members[i].member;
         if (m->id != p->id) {
