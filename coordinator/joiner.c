@@ -8,10 +8,13 @@
 
 #include "coordinator/prover.h"
 #include "lib/base/log.h"
+#include "lib/crypto/digest.h"
 
 #define JOIN_PAUSE_MS 100      /* between the first two tries; doubles, with jitter on top */
 #define JOIN_PAUSE_MAX_MS 2000 /* every try costs both ends a report */
 #define JOIN_TIMEOUT_MS 20000
+#define JOIN_WHY 512              /* bytes of a reason */
+#define JOIN_ADVISED_MAX_MS 60000 /* of a pause that a peer asked for */
 
 struct joiner {
     struct worker *worker;
@@ -26,7 +29,8 @@ struct joiner {
     bool is_joined; /* the core thread has it */
     bool is_over;
     bool is_timer_closed;
-    char why[256]; /* last reason that was logged */
+    uint8_t said[LIMIT_MEMBERS][SHA256_SIZE]; /* of each peer's last reason */
+    uint64_t advised_ms;                      /* the next pause is no shorter */
 };
 
 static void wait_next(struct joiner *j);
@@ -41,14 +45,18 @@ static void free_if_done(struct joiner *j) {
     }
 }
 
+/* Each peer's reason is logged when it changes; the status shows the newest. */
 static void say(struct joiner *j, const struct err *why) {
     const struct config_peer *peer = &self(j)->config->peers[j->next_peer];
-    char text[sizeof j->why];
-    snprintf(text, sizeof text, "%.100s:%u: %.120s", peer->host, peer->port, why->text);
-    if (strcmp(text, j->why) != 0) {
+    char text[JOIN_WHY];
+    uint8_t digest[SHA256_SIZE];
+    snprintf(text, sizeof text, "%.100s:%u: %.300s", peer->host, peer->port, why->text);
+    sha256(span_str(text), digest);
+    if (memcmp(digest, j->said[j->next_peer], sizeof digest) != 0) {
         log_info("not joined yet: %s", text);
-        memcpy(j->why, text, sizeof text);
+        memcpy(j->said[j->next_peer], digest, sizeof digest);
     }
+    worker_waits(j->worker, text);
 }
 
 static void drop(struct joiner *j, const struct err *why) {
@@ -184,6 +192,7 @@ static void on_close(struct client *c, void *data, const struct err *why) {
     }
     if (!j->is_joined) {
         say(j, why);
+        j->advised_ms = why->retry_ms < JOIN_ADVISED_MAX_MS ? why->retry_ms : JOIN_ADVISED_MAX_MS;
     }
     wait_next(j);
 }
@@ -230,8 +239,10 @@ static void on_timer(uv_timer_t *timer) {
 
 static void wait_next(struct joiner *j) {
     if (!j->is_joined) {
+        uint64_t pause = j->advised_ms > j->pause_ms ? j->advised_ms : j->pause_ms;
         uint64_t jitter = host_random_below(self(j)->host, j->pause_ms);
-        uv_timer_start(&j->timer, on_timer, j->pause_ms + jitter, 0);
+        j->advised_ms = 0;
+        uv_timer_start(&j->timer, on_timer, pause + jitter, 0);
         j->pause_ms = j->pause_ms * 2 < JOIN_PAUSE_MAX_MS ? j->pause_ms * 2 : JOIN_PAUSE_MAX_MS;
     }
 }

@@ -4,8 +4,9 @@
  *   replica's own environment, evidence against the newest manifest -> API_JOIN with evidence in
  *   both forms -> API_JOIN_REPLY -> CORE_JOIN
  *
- * A peer that is empty too, or refuses, is asked again later; the reason is logged when it changes.
- * Stops by itself when the replica belongs to a cluster, by joining or by founding.
+ * A peer that is empty too, or refuses, is asked again later, no sooner than it advises; its reason
+ * is logged when it changes, and stands in the status. Stops by itself when the replica belongs to
+ * a cluster, by joining or by founding.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_JOINER_H

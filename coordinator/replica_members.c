@@ -174,10 +174,9 @@ static RESULT check_name(const struct replica *r, const struct entry_admit *admi
     ENSURE(is_confirmed(r), err, UNAVAILABLE,
            "no quorum has confirmed yet whether the present %s lives", admit->member.name);
     ENSURE(replica__is_silent(r, old->member.id), err, EXISTS,
-           "the name %s belongs to member %llu, heard of %llu ms ago: it is free when that one has "
-           "left, or was silent for %llu ms",
+           "the name %s belongs to member %llu, which lives: it is free when that one has left, or "
+           "was silent for %llu ms",
            admit->member.name, (unsigned long long)old->member.id,
-           (unsigned long long)silent_ms(r, old->member.id),
            (unsigned long long)r->options.dead_after_ms);
     return OK;
 }

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/server.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "coordinator/restart_desk.h"
@@ -56,6 +57,7 @@ static void post_reply(struct server *s, struct letter *l) {
 static void fill_status(const struct server *s, const struct api_status_reply *status,
                         struct buf *out) {
     char missing[400];
+    char waits[1000];
     char restart[RESTART_WHY_SIZE];
     struct api_status_reply said = *status;
     endorser_status(s->endorser, missing, sizeof missing);
@@ -65,6 +67,12 @@ static void fill_status(const struct server *s, const struct api_status_reply *s
     restart_desk_why(s->identity.restart, restart);
     if (replica_state_of(s->replica) == REPLICA_EMPTY && restart[0] != 0) {
         said.why = restart;
+    }
+    bool is_outside = replica_state_of(s->replica) == REPLICA_EMPTY ||
+                      replica_state_of(s->replica) == REPLICA_PREPARED;
+    if (is_outside && s->waits[0] != 0) {
+        snprintf(waits, sizeof waits, "%.450s; last try to join: %.500s", said.why, s->waits);
+        said.why = waits;
     }
     wire_encode(&api_status_reply_type, &said, out);
 }
@@ -351,6 +359,9 @@ static void on_letter(void *data, struct letter *l) {
         break;
     case CORE_JUDGED:
         server__take_judgement(s, l);
+        break;
+    case CORE_WAITS:
+        snprintf(s->waits, sizeof s->waits, "%s", l->text);
         break;
     case CORE_CHAIN:
         server__take_chain(s, l);

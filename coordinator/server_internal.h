@@ -43,6 +43,7 @@ struct server {
     size_t wanted_count;
     uint64_t judged[LIMIT_MEMBERS]; /* peers whose evidence this process judged, or was judged */
     size_t judged_count;
+    char waits[512];          /* why it has not joined yet */
     bool is_joiner;           /* of a cluster that others began, in this epoch */
     bool is_chain_asked;      /* its history is being judged, or was */
     struct rejudge undecided; /* peers whose evidence could not be verified yet */

@@ -177,6 +177,13 @@ void worker_learn(struct worker *w, const struct entry_collateral *c) {
     }
 }
 
+void worker_waits(struct worker *w, const char *why) {
+    struct letter *l = letter_new(CORE_WAITS, 0);
+    l->text = mem_strdup(why);
+    err_ignore((struct result){mailbox_post(w->core, l) ? ERR_OK : ERR_BUSY},
+               "the next try says it");
+}
+
 /* --- Attesting */
 
 static void finish_evidence(struct worker *w, struct letter *l) {

@@ -33,6 +33,7 @@ enum core_letter {
     CORE_JOIN,         /* generation u64be, epoch u64be, head[32], struct api_join_reply */
     CORE_JUDGED,       /* id u64be: this member's evidence holds (code OK) or not (text says why) */
     CORE_CHAIN,        /* the whole history holds (code OK) or not (text says why) */
+    CORE_WAITS,        /* text: why this replica has not joined yet; no reply */
     CORE_ENDORSE,      /* struct entry_endorsement, 1 or 2: what to find; for a client then its
                           address (asker.h); the reply's bytes are a
                           COLLATERAL entry with the certificate, or empty for a list */
@@ -113,6 +114,8 @@ RESULT worker_attest(struct worker *w, const uint8_t leaf[ATTEST_LEAF_SIZE], enu
                      struct span statement, void *owner, op_cb done, struct err *err);
 /* Gives the cluster a certificate that proved a peer; what was given before costs nothing. */
 void worker_learn(struct worker *w, const struct entry_collateral *c);
+/* Why this replica has not joined yet: for its status. */
+void worker_waits(struct worker *w, const char *why);
 /* Drops the answers of all ops of this owner. */
 void worker_cancel(struct worker *w, const void *owner);
 
