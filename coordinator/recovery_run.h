@@ -7,8 +7,9 @@
  * It belongs to the worker, not to the session of the owner who came last: who hangs up ends
  * nothing. Any failure leaves the replica as it was; the desk keeps the reason.
  *
- * Opening and checking a state is done in one go, on this session thread: about a second for the
- * largest state, at a replica that serves nobody else then; the other threads go on attesting.
+ * Opening and checking a state is done in one go, on this session thread: 3 s for the largest
+ * state (docs/recovery.md), at a replica that serves nobody else then; the other threads go on
+ * attesting.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_RECOVERY_RUN_H
 #define CONTRAST_RECOVERY_RUN_H
