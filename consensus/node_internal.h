@@ -90,6 +90,10 @@ struct node_peer {
     uint64_t told_term;   /* of the last AppendEntries sent to it */
     uint64_t told_commit; /* what it knows to be committed by that one */
     uint8_t append_version;
+    /* What the library counts as sent in told_term begins behind paced_from; it has been sent up to
+     * paced_next, and paced_left entries from there on have not. */
+    uint64_t paced_from, paced_next;
+    size_t paced_left;
     struct node_outgoing out;
     struct node_incoming in;
     uint64_t held;    /* leader: it needs the log from here on; 0: unknown */
@@ -179,7 +183,8 @@ const struct node_peer *node__find_peer(const struct node *node, uint64_t id);
 /* node_send.c */
 void node__send(struct node *node, uint64_t peer, struct node_message *message);
 void node__send_raft(struct node *node, const struct raft_message *message);
-/* Leader: tells each follower what it has and does not know to be committed. */
+/* Leader: sends each follower the entries that waited for its answers, and tells it what it has and
+ * does not know to be committed. */
 void node__tell_commits(struct node *node);
 
 /* node_receive.c */

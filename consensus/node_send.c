@@ -1,7 +1,8 @@
 /* Node, to peers: libraft's messages become ours, field by field, with the entries from our log.
  *
  * One AppendEntries of the library may become several of ours, split by bytes: each with its own
- * previous position. None is ever shortened: the library has counted all of it as sent.
+ * previous position. None is ever shortened: the library has counted all of it as sent. What
+ * exceeds LIMIT_APPEND_UNDER_WAY waits for the follower's answers (pace).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "consensus/node_internal.h"
 #include "lib/base/mem.h"
 
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 void node__send(struct node *node, uint64_t peer, struct node_message *message) {
@@ -48,42 +50,91 @@ static void fill_entries(const struct node *node, uint64_t index, size_t count,
     *out = (struct wire_list){entries, count};
 }
 
-static void send_append(struct node *node, uint64_t peer, const struct raft_append_entries *a) {
-    size_t done = 0;
-    struct node_peer *told = node__peer(node, peer, true);
-    told->told_term = a->term;
-    told->told_commit = MIN(a->leader_commit, a->prev_log_index + a->n_entries);
-    told->append_version = a->version;
-    do {
-        size_t n = 0;
-        struct node_message m = {.kind = NODE_KIND_APPEND};
-        struct node_append *out = &m.body.append;
-        *out = (struct node_append){.term = a->term,
-                                    .prev_index = a->prev_log_index + done,
-                                    .prev_term = a->prev_log_term,
-                                    .commit = a->leader_commit,
-                                    .version = a->version};
-        if (done > 0) {
-            out->prev_term = node_log_term(&node->log, out->prev_index);
+/* One AppendEntries with the `count` entries behind `prev`; 0: a heartbeat. */
+static void send_piece(struct node *node, struct node_peer *peer, uint64_t prev, uint64_t prev_term,
+                       size_t count, uint64_t commit) {
+    struct node_message m = {.kind = NODE_KIND_APPEND};
+    m.body.append = (struct node_append){.term = peer->told_term,
+                                         .prev_index = prev,
+                                         .prev_term = prev_term,
+                                         .commit = MIN(commit, prev + count),
+                                         .version = peer->append_version};
+    if (count > 0) {
+        fill_entries(node, prev + 1, count, &m.body.append.entries);
+    }
+    peer->told_commit = m.body.append.commit;
+    node__send(node, peer->id, &m);
+    mem_free(m.body.append.entries.items);
+}
+
+/* Bytes of entries that are on their way to this follower, as far as its answers tell. */
+static uint64_t bytes_under_way(const struct node *node, const struct node_peer *peer) {
+    raft_index match = 0;
+    if (raft_match_index(&node->raft, peer->id, &match) != 0) {
+        match = 0;
+    }
+    uint64_t from = MIN(MAX(match, peer->paced_from), peer->paced_next - 1);
+    return node_log_bytes_after(&node->log, from) -
+           node_log_bytes_after(&node->log, peer->paced_next - 1);
+}
+
+/* Sends what the library counts as sent while LIMIT_APPEND_UNDER_WAY leaves room; the follower's
+ * answers make more. A follower that was away for long, or a burst of large entries, would fill the
+ * queue of its link beyond what that carries, and be cut off for it, again and again. */
+static void pace(struct node *node, struct node_peer *peer) {
+    if (!node__is_leader(node) || peer->told_term != node_term(node)) {
+        peer->paced_left = 0;
+    }
+    while (peer->paced_left > 0 && bytes_under_way(node, peer) < LIMIT_APPEND_UNDER_WAY) {
+        uint64_t prev = peer->paced_next - 1;
+        if (node_log_get(&node->log, prev + 1) == NULL) {
+            peer->paced_left = 0; /* compacted: it rejects what comes next and gets a snapshot */
+            return;
         }
-        if (a->n_entries > 0) {
-            n = piece_count(node, out->prev_index + 1, a->n_entries - done);
-            fill_entries(node, out->prev_index + 1, n, &out->entries);
-        }
-        done += n;
-        if (done < a->n_entries) {
-            out->commit = MIN(out->commit, out->prev_index + n);
-        }
-        node__send(node, peer, &m);
-        mem_free(out->entries.items);
-    } while (done < a->n_entries);
+        size_t n = piece_count(node, prev + 1, peer->paced_left);
+        send_piece(node, peer, prev, node_log_term(&node->log, prev), n, node_commit_index(node));
+        peer->paced_next += n;
+        peer->paced_left -= n;
+    }
+}
+
+static void stop_pacing(struct node *node, uint64_t id) {
+    struct node_peer *peer = node__peer(node, id, false);
+    if (peer != NULL) {
+        peer->paced_left = 0;
+    }
+}
+
+static void send_append(struct node *node, uint64_t id, const struct raft_append_entries *a) {
+    struct node_peer *peer = node__peer(node, id, true);
+    bool goes_on =
+        peer->told_term == a->term && peer->paced_next + peer->paced_left == a->prev_log_index + 1;
+    peer->told_term = a->term;
+    peer->append_version = a->version;
+    if (a->n_entries == 0 && goes_on && peer->paced_left > 0) {
+        /* As far as entries have really gone: beyond that it would only be rejected. */
+        uint64_t prev = peer->paced_next - 1;
+        send_piece(node, peer, prev, node_log_term(&node->log, prev), 0, a->leader_commit);
+        return;
+    }
+    if (a->n_entries == 0) {
+        send_piece(node, peer, a->prev_log_index, a->prev_log_term, 0, a->leader_commit);
+        return;
+    }
+    if (!goes_on) {
+        peer->paced_from = a->prev_log_index;
+        peer->paced_next = a->prev_log_index + 1;
+        peer->paced_left = 0;
+    }
+    peer->paced_left += a->n_entries;
+    pace(node, peer);
 }
 
 /* The library tells a commit index with the next entries or heartbeat. Who waits for an entry
  * behind a follower would wait for that heartbeat, so a follower that has the entry hears of it in
  * the same tick, unless entries that were submitted meanwhile told it: an AppendEntries without
  * entries, as a heartbeat is, at the index that it acknowledged. */
-static void tell_commit(struct node *node, const struct node_peer *peer) {
+static void tell_commit(struct node *node, struct node_peer *peer) {
     raft_index match = 0;
     if (peer->told_term != node_term(node) || !node__is_leader(node) ||
         raft_match_index(&node->raft, peer->id, &match) != 0) {
@@ -93,17 +144,13 @@ static void tell_commit(struct node *node, const struct node_peer *peer) {
     if (commit <= peer->told_commit || node_log_term(&node->log, match) == 0) {
         return;
     }
-    struct raft_append_entries a = {.version = peer->append_version,
-                                    .term = peer->told_term,
-                                    .prev_log_index = match,
-                                    .prev_log_term = node_log_term(&node->log, match),
-                                    .leader_commit = commit};
-    send_append(node, peer->id, &a);
+    send_piece(node, peer, match, node_log_term(&node->log, match), 0, commit);
 }
 
 void node__tell_commits(struct node *node) {
     for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
         if (node->peers[i].id != 0) {
+            pace(node, &node->peers[i]);
             tell_commit(node, &node->peers[i]);
         }
     }
@@ -189,6 +236,7 @@ void node__send_raft(struct node *node, const struct raft_message *message) {
         send_vote_result(node, message->server_id, &message->request_vote_result);
         return;
     case RAFT_INSTALL_SNAPSHOT:
+        stop_pacing(node, message->server_id);
         node__snapshot_start(node, message);
         return;
     case RAFT_TIMEOUT_NOW:

@@ -161,6 +161,9 @@
     (512 * 1024) /* of entries in one AppendEntries, but for a single one                          \
                   */
 #define LIMIT_APPEND_ENTRIES 1024
+#define LIMIT_APPEND_UNDER_WAY                                                                     \
+    (2 * 1024 * 1024) /* of entries to one follower without an answer, and one message more: a     \
+                         link holds twice as much (LIMIT_CONN_WRITE_QUEUE) */
 #define LIMIT_UNCOMMITTED (32 * 1024 * 1024) /* bytes in a leader's log beyond the commit index */
 #define LIMIT_PENDING_READS 4096
 #define LIMIT_GONE_CAMPAIGNS 8 /* early elections in one election timeout: links flap */
