@@ -147,6 +147,24 @@ static RESULT load_trust(struct recover_run *run, struct err *err) {
     return OK;
 }
 
+/* The root CA that `set` or `verify` left here. */
+static RESULT load_root(struct recover_run *run, struct err *err) {
+    static const char *const names[] = {ROOT_CA_FILE, "verify/" ROOT_CA_FILE};
+    struct recover_memory *m = &run->memory;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !m->has_root; i++) {
+        AUTO(buf_deinit)
+        struct buf pem = {0};
+        TRY(workspace_read(run->cli->workspace, names[i], LIMIT_PEM, &pem, &m->has_root, err));
+        sha384(buf_span(&pem), m->root_ca);
+    }
+    if (!m->has_root) {
+        log_warn("this workspace has no root CA certificate of the deployment: it cannot tell a "
+                 "genuine state from one that somebody made up; run `contrast recover` where the "
+                 "deployment was verified");
+    }
+    return OK;
+}
+
 /* What a file says is compared early, before a replica is even asked. */
 static RESULT load_checkpoint(struct recover_run *run, struct err *err) {
     if (run->options.checkpoint == NULL) {
@@ -155,6 +173,8 @@ static RESULT load_checkpoint(struct recover_run *run, struct err *err) {
     AUTO(free_secret)
     struct secret *share = NULL;
     TRY(checkpoint_file_read(run->options.checkpoint, &run->file, err));
+    TRY(err_wrap(recover_check_root(run->file.header.root_ca, &run->memory, err), err, "%s",
+                 run->options.checkpoint));
     return err_wrap(checkpoint_open_share(&run->file.header, &run->key, &share, err), err, "%s",
                     run->options.checkpoint);
 }
@@ -343,6 +363,7 @@ static RESULT open_share(struct recover_run *run, struct secret **share, struct 
     TRY(err_wrap(checkpoint_parse_header(run->reply.header, &arena, &header, err), err,
                  "the session's header"));
     TRY(recover_check_header(&run->reply, &header, err));
+    TRY(recover_check_root(header.root_ca, &run->memory, err));
     return checkpoint_open_share(&header, &run->key, share, err);
 }
 
@@ -376,6 +397,9 @@ static RESULT check(struct recover_run *run, struct err *err) {
     bool is_survivor = run->reply.mode == RECOVERY_SURVIVOR;
     ENSURE(run->options.session != NULL || is_survivor == run->options.from_survivor, err, PROTOCOL,
            "the session is not of the kind that was asked for");
+    if (is_survivor) {
+        TRY(recover_check_root(remote_statement(&run->remote)->root_ca_digest, &run->memory, err));
+    }
     return recover_check_memory(&run->reply, &run->memory, &is_signed, err);
 }
 
@@ -415,17 +439,6 @@ static RESULT await_done(struct recover_run *run, struct err *err) {
                    "all contributions are there, and the recovery is not done: %s", run->reply.why);
 }
 
-static RESULT check_root(const struct recover_run *run, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf root = {0};
-    bool found = false;
-    TRY(workspace_read(run->cli->workspace, ROOT_CA_FILE, LIMIT_PEM, &root, &found, err));
-    ENSURE(!found || span_equal(buf_span(&root), span_str(run->remote.history->root_ca_pem)), err,
-           DIFFERS, "%s: the recovered deployment shows another root CA than %s: do not use it",
-           run->address->text, ROOT_CA_FILE);
-    return OK;
-}
-
 static RESULT write_result(struct recover_run *run, struct err *err) {
     const char *dir = run->cli->workspace;
     const struct remote *r = &run->remote;
@@ -457,7 +470,9 @@ static RESULT finish(struct recover_run *run, struct err *err) {
     ENSURE(run->remote.history->epoch >= epoch, err, UNVERIFIABLE,
            "%s says that it is done, and shows epoch %" PRIu64, run->address->text,
            run->remote.history->epoch);
-    TRY(check_root(run, err));
+    TRY(err_wrap(
+        recover_check_root(remote_statement(&run->remote)->root_ca_digest, &run->memory, err), err,
+        "%s: do not use it", run->address->text));
     return write_result(run, err);
 }
 
@@ -515,6 +530,7 @@ static RESULT recover(struct recover_run *run, int argc, char **argv, struct err
     TRY(parse_options(run, argc, argv, err));
     TRY(load_key(run, err));
     TRY(load_trust(run, err));
+    TRY(load_root(run, err));
     TRY(load_checkpoint(run, err));
     TRY(open_session(run, err));
     TRY(check(run, err));

@@ -89,6 +89,20 @@ struct result recover_check_memory(const struct api_recover_reply *reply,
     return OK;
 }
 
+struct result recover_check_root(const uint8_t root_ca[48], const struct recover_memory *m,
+                                 struct err *err) {
+    char want[97];
+    char is[97];
+    hex_encode(SPAN(m->root_ca), want);
+    hex_encode(span_of(root_ca, 48), is);
+    ENSURE(!m->has_root || memcmp(root_ca, m->root_ca, sizeof m->root_ca) == 0, err, DENIED,
+           "this state has another root CA than the deployment that was verified from here "
+           "(SHA-384 %.16s…, verified %.16s…): it is made up, or of another deployment; give it "
+           "no share, and look where it came from",
+           is, want);
+    return OK;
+}
+
 struct result recover_check_header(const struct api_recover_reply *reply,
                                    const struct checkpoint_header *h, struct err *err) {
     ENSURE(memcmp(h->cluster, reply->cluster, 32) == 0, err, DIFFERS,

@@ -22,6 +22,8 @@ struct recover_memory {
     bool has_last;
     struct position last;
     const struct recoveries *recoveries;
+    bool has_root;         /* the root CA certificate of this deployment */
+    uint8_t root_ca[48];   /* SHA-384 of its PEM */
     uint8_t recipient[32]; /* SHA-256 of the key that the replica's evidence names */
     uint8_t owner[32];     /* SHA-256 of this owner's PKCS#1 DER */
 };
@@ -32,6 +34,12 @@ struct recover_memory {
  * *is_signed: this very recovery was signed from here before. */
 RESULT recover_check_memory(const struct api_recover_reply *reply, const struct recover_memory *m,
                             bool *is_signed, struct err *err);
+
+/* The root CA of what is to be recovered, as the file's header or the survivor's evidence names it:
+ * DENIED unless it is the one that was seen here. A state with another one was made up by somebody
+ * who has the public history alone. Before a share or signature is given, never after. */
+RESULT recover_check_root(const uint8_t root_ca[48], const struct recover_memory *m,
+                          struct err *err);
 
 /* The session is of this very file: DIFFERS names the field. */
 RESULT recover_check_header(const struct api_recover_reply *reply,

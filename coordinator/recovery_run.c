@@ -20,8 +20,9 @@ struct recovery_run {
     struct recovery_case given; /* borrowed from the desk, which waits for us */
     struct recovery automatic;  /* without a session: what given.recovery points to */
     void *owner;
-    recovery_run_cb done; /* NULL: there is a session */
-    struct buf state;     /* secret */
+    recovery_run_cb done;         /* NULL: there is a session */
+    struct buf state;             /* secret */
+    uint8_t root_ca[SHA384_SIZE]; /* the file's; unused without one */
     struct core *core;
     struct position position; /* of this replica, when it was asked */
 };
@@ -72,6 +73,7 @@ static void fill_revival(const struct recovery_run *run, struct revival *out) {
         .share_owners = (const uint8_t(*)[32])run->given.owners,
         .share_owner_count = run->given.owner_count,
         .threshold = run->given.threshold,
+        .root_ca = run->given.recovery->mode == RECOVERY_CHECKPOINT ? run->root_ca : NULL,
         .owner_digests = self->config->owner_digests,
         .owner_count = self->config->owner_count,
         .spki = buf_span(&self->spki),
@@ -157,6 +159,17 @@ static void on_survey(void *owner, const struct letter *reply) {
     (void)try(run, r, &err);
 }
 
+static RESULT open_file(struct recovery_run *run, struct err *err) {
+    const struct recovery_case *c = &run->given;
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct checkpoint_header h;
+    struct span ciphertext;
+    TRY(checkpoint_parse(c->file, &arena, &h, &ciphertext, err));
+    memcpy(run->root_ca, h.root_ca, sizeof run->root_ca);
+    return checkpoint_open(c->file, c->shares, c->share_count, &run->state, err);
+}
+
 static RESULT take_state(struct recovery_run *run, struct err *err) {
     const struct recovery_case *c = &run->given;
     if (c->recovery->mode == RECOVERY_SURVIVOR) {
@@ -165,7 +178,7 @@ static RESULT take_state(struct recovery_run *run, struct err *err) {
     if (c->recovery->mode == RECOVERY_AUTOMATIC) { /* open already */
         return check_state(run, err);
     }
-    TRY(checkpoint_open(c->file, c->shares, c->share_count, &run->state, err));
+    TRY(open_file(run, err));
     return check_state(run, err);
 }
 

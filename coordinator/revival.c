@@ -79,6 +79,16 @@ static RESULT check_share_owners(const struct revival *in, const struct manifest
     return OK;
 }
 
+/* Signed history is public, and so are the owners' keys: whoever has both makes up a state with
+ * secrets of their own. What cannot be made up is the key of the root CA that owners verified. */
+static RESULT check_root(const struct revival *in, const struct core *state, struct err *err) {
+    uint8_t digest[SHA384_SIZE];
+    sha384(core_ca(state).root_cert, digest);
+    ENSURE(in->root_ca == NULL || memcmp(in->root_ca, digest, sizeof digest) == 0, err, DENIED,
+           "the state has another root CA than its header says");
+    return OK;
+}
+
 static void fill_history(const struct core *state, struct arena *arena,
                          struct transition_history *out) {
     const struct core_record *records = core_records(state, &out->count);
@@ -130,6 +140,7 @@ struct result revival_check(const struct revival *in, const struct core *state, 
     ENSURE(manifest != NULL, err, DENIED, "the state has no manifest: there is nothing to recover");
     TRY(check_position(in->recovery, state, err));
     TRY(check_share_owners(in, manifest, err));
+    TRY(check_root(in, state, err));
     TRY(check_history(in, state, err));
     return recovery_verify(in->recovery, in->signatures, in->signature_count, manifest, err);
 }

@@ -3,6 +3,7 @@
  *
  *   the state is the one that the owners signed (cluster, epoch, generation, head, index, ledger)
  *   its share owners and threshold are those of its own newest manifest
+ *   its root CA is the one that the file's header showed to the owners, before they gave a share
  *   its whole history of manifests and recoveries is signed, from an owner of this replica's own
  *     environment on: who makes up a deployment and "recovers" it onto a good replica fails here
  *   at least `threshold` different share owners of that manifest signed this very recovery, for
@@ -28,6 +29,7 @@ struct revival {
     const uint8_t (*share_owners)[32];
     size_t share_owner_count;
     uint64_t threshold;
+    const uint8_t *root_ca; /* the file's: SHA-384 of the root CA PEM, 48 bytes; NULL: no file */
     /* This replica's own: CONTRAST_OWNER_KEY_DIGESTS, and its key. */
     const uint8_t (*owner_digests)[32];
     size_t owner_count;

@@ -16,6 +16,7 @@
 #include "coordinator/recovery_core.h"
 #include "coordinator/recovery_desk.h"
 #include "coordinator/session.h"
+#include "lib/crypto/digest.h"
 #include "meshca/checkpoint.h"
 
 struct sealed_file {
@@ -64,7 +65,7 @@ static void send_piece(struct session *s, uint64_t offset) {
 
 /* --- Making one */
 
-static void fill_header(const struct core_extract *e, const struct manifest *m,
+static void fill_header(const struct core_extract *e, const struct view *v,
                         struct checkpoint_header *h) {
     const struct recovery *p = &e->position;
     *h = (struct checkpoint_header){
@@ -74,11 +75,12 @@ static void fill_header(const struct core_extract *e, const struct manifest *m,
         .time = e->time,
         .generation = p->generation,
         .ledger_size = p->ledger_size,
-        .threshold = m->share_threshold,
+        .threshold = v->manifest.share_threshold,
     };
     memcpy(h->cluster, p->cluster, sizeof h->cluster);
     memcpy(h->head, p->head, sizeof h->head);
     memcpy(h->ledger_root, p->ledger_root, sizeof h->ledger_root);
+    sha384(buf_span(&v->root_cert), h->root_ca);
 }
 
 static RESULT find_owners(const struct session *s, const struct manifest **out, struct err *err) {
@@ -105,7 +107,7 @@ static RESULT seal(struct session *s, const struct letter *reply, struct err *er
     CHECK(m != NULL);
     ENSURE(memcmp(extract.position.head, worker_view(s->worker)->head, 32) == 0, err,
            STALE_GENERATION, "the manifest changed meanwhile: ask again");
-    fill_header(&extract, m, &h);
+    fill_header(&extract, worker_view(s->worker), &h);
     TRY(checkpoint_seal(worker_identity(s->worker)->host, &h, m->share_owners, m->share_owner_count,
                         state, &s->sealed->bytes, err));
     struct span file = buf_span(&s->sealed->bytes);

@@ -39,6 +39,7 @@ static const struct wire_field header_fields[] = {
     WIRE_LIST(struct checkpoint_header, shares, LIMIT_SHARE_OWNERS, &share_type),
     WIRE_FIXED(struct checkpoint_header, nonce),
     WIRE_U64(struct checkpoint_header, size),
+    WIRE_FIXED(struct checkpoint_header, root_ca),
 };
 static const struct wire_type header_type = WIRE_TYPE(struct checkpoint_header, header_fields);
 

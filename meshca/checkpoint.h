@@ -12,7 +12,10 @@
  *
  * What a header says is authentic only once checkpoint_open has succeeded, and even then only as
  * coming from somebody who knew the owners' public keys: a reader compares the state inside with
- * signatures (chain of transitions, recovery).
+ * signatures (chain of transitions, recovery). Neither of them says which secrets are the right
+ * ones: the digest of the root CA certificate does. An owner compares it with the root CA that was
+ * verified before, and gives no share for another one; the recipient compares it with the state,
+ * whose root key must fit that certificate.
  *
  * Failure: MALFORMED for what is no such file, TOO_LARGE over a limit, INVALID for wrong use,
  * DENIED for a wrong key or share or changed bytes. No I/O, no clock; randomness is the host's.
@@ -52,13 +55,14 @@ struct checkpoint_header {
     uint64_t threshold;
     struct wire_list shares; /* struct checkpoint_share, by rising x */
     uint8_t nonce[12];
-    uint64_t size; /* bytes of the plaintext */
+    uint64_t size;       /* bytes of the plaintext */
+    uint8_t root_ca[48]; /* SHA-384 of the root CA certificate inside, PEM */
 };
 
-/* Appends a whole file to `out`. Of `fields`: cluster to threshold; the others are made here.
- * `owners`: PKCS#1 DER, in the manifest's order. INVALID for a threshold that is not 1..count, no
- * or too many owners, one owner twice, a key that does not parse; TOO_LARGE for a plaintext over
- * LIMIT_SNAPSHOT. */
+/* Appends a whole file to `out`. Of `fields`: cluster to threshold, and root_ca; the others are
+ * made here. `owners`: PKCS#1 DER, in the manifest's order. INVALID for a threshold that is
+ * not 1..count, no or too many owners, one owner twice, a key that does not parse; TOO_LARGE for a
+ * plaintext over LIMIT_SNAPSHOT. */
 RESULT checkpoint_seal(const struct host *host, const struct checkpoint_header *fields,
                        const struct span *owners, size_t count, struct span plaintext,
                        struct buf *out, struct err *err);

@@ -371,7 +371,7 @@ def gcm_open(key, nonce, before, sealed):
 # --- Checkpoint files
 
 HEADER = ("file_id cluster epoch index term time generation head ledger_size ledger_root threshold "
-          "shares nonce size").split()
+          "shares nonce size root_ca").split()
 
 
 def unpack(data):

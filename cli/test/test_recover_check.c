@@ -167,6 +167,21 @@ static void a_session_of_another_file(void **state) {
     assert_int_equal(recover_check_header(&f->reply, &f->header, &f->err).code, ERR_DIFFERS);
 }
 
+static void a_state_that_somebody_made_up(void **state) {
+    struct fixture *f = *state;
+    uint8_t root[48] = {7};
+    assert_int_equal(recover_check_root(root, &f->memory, &f->err).code, ERR_OK); /* no memory */
+    f->memory.has_root = true;
+    memcpy(f->memory.root_ca, root, sizeof root);
+    assert_int_equal(recover_check_root(root, &f->memory, &f->err).code, ERR_OK);
+    for (size_t i = 0; i < sizeof root; i++) {
+        root[i] ^= 1;
+        assert_int_equal(recover_check_root(root, &f->memory, &f->err).code, ERR_DENIED);
+        root[i] ^= 1;
+    }
+    assert_non_null(strstr(f->err.text, "another root CA"));
+}
+
 static void memory_outlives_the_command(void **state) {
     struct fixture *f = *state;
     AUTO(recoveries_deinit)
@@ -211,6 +226,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_epoch_is_signed_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(foreign_keys_and_epochs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_session_of_another_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_state_that_somebody_made_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_outlives_the_command, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_memory_is_refused, set_up, tear_down),
     };

@@ -31,6 +31,7 @@ struct bench {
     struct buf spki; /* of the recipient */
     struct core *state;
     struct recovery recovery;
+    uint8_t root_ca[SHA384_SIZE];
     struct buf signature_bytes[OWNERS];
     struct recovery_signature signatures[OWNERS];
     struct revival revival;
@@ -112,6 +113,7 @@ static void load_state(struct bench *b) {
     b->recovery.epoch = b->recovery.previous_epoch + 1;
     b->recovery.mode = RECOVERY_CHECKPOINT;
     sha256(buf_span(&b->spki), b->recovery.recipient);
+    sha384(core_ca(b->state).root_cert, b->root_ca);
     sign_all(b);
     b->revival = (struct revival){
         .recovery = &b->recovery,
@@ -120,6 +122,7 @@ static void load_state(struct bench *b) {
         .share_owners = (const uint8_t(*)[32])b->digests,
         .share_owner_count = OWNERS,
         .threshold = 2,
+        .root_ca = b->root_ca,
         .owner_digests = (const uint8_t(*)[32])b->owner_digest,
         .owner_count = 1,
         .spki = buf_span(&b->spki),
@@ -282,6 +285,16 @@ static void test_the_state_is_not_the_one_that_was_signed(void **state) {
     deny_position(b, "not above");
 }
 
+/* Everything of it is public and signed, but for its secrets. */
+static void test_a_state_with_another_root_ca_than_the_owners_saw(void **state) {
+    struct bench *b = *state;
+    b->root_ca[47] ^= 1;
+    assert_int_equal(check(b), ERR_DENIED);
+    assert_non_null(strstr(b->err.text, "another root CA"));
+    b->revival.root_ca = NULL; /* a survivor has no header */
+    assert_int_equal(check(b), ERR_OK);
+}
+
 static void test_a_deployment_of_somebody_else(void **state) {
     struct bench *b = *state;
     b->owner_digest[0][0] ^= 1; /* this replica's environment names another owner */
@@ -319,6 +332,7 @@ int main(void) {
         TEST(a_file_for_other_share_owners_than_the_manifests),
         TEST(the_recovery_is_for_another_replica),
         TEST(the_state_is_not_the_one_that_was_signed),
+        TEST(a_state_with_another_root_ca_than_the_owners_saw),
         TEST(a_deployment_of_somebody_else),
         TEST(a_history_with_a_forged_signature),
     };

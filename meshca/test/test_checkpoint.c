@@ -95,6 +95,7 @@ static int set_up(void **state) {
     memset(f->fields.cluster, 7, 32);
     memset(f->fields.head, 8, 32);
     memset(f->fields.ledger_root, 9, 48);
+    memset(f->fields.root_ca, 10, 48);
     struct err err;
     if (!is_ok(checkpoint_seal(&host_system, &f->fields, f->owners, OWNERS, span_str(PLAINTEXT),
                                &f->file, &err))) {
@@ -460,6 +461,7 @@ static const struct wire_field header_fields[] = {
     WIRE_LIST(struct checkpoint_header, shares, 64, &share_type),
     WIRE_FIXED(struct checkpoint_header, nonce),
     WIRE_U64(struct checkpoint_header, size),
+    WIRE_FIXED(struct checkpoint_header, root_ca),
 };
 static const struct wire_type header_type = WIRE_TYPE(struct checkpoint_header, header_fields);
 
