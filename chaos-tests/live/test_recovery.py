@@ -223,6 +223,42 @@ class Recovery(LiveTest):
         self.expect(0, self.recover(c, "carol", 2, "--session", self.session_of(again)), "epoch 3")
         wait_until(lambda: self.epoch(c, 1) == 3, 40, "the other one joins")
 
+    def test_killed_at_each_step(self):
+        """SIGKILL between any two answers: the next try, under a higher epoch, finds everything."""
+        c = self.shared(1, peers=1)
+        c.edit_web(11)
+        self.expect(0, c.set(1))
+        file = read(self.checkpoint(c))
+        before = c.status(1)
+        steps = ("open", "half", "whole", "one", "all")
+        for epoch, last in enumerate(steps, 2):
+            self.kill_all(c)
+            c.start_all(1)
+            with c.session(1, timeout=60) as session:
+                session.attest(os.urandom(32))
+                self.steps_until(session, file, epoch, last)
+        wait_until(lambda: self.epoch(c, 1) == 1 + len(steps), 30, "the last try goes through")
+        after = c.status(1)
+        for field in ("cluster", "generation", "head"):
+            self.assertEqual(before[field], after[field])
+        self.assertEqual(before["ledger_size"] + 1, after["ledger_size"])
+        self.expect(0, c.verify(1), f"epoch {1 + len(steps)}")
+
+    def steps_until(self, session, file, epoch, last):
+        header, _ = split(file)
+        if last in ("open", "half"):
+            _, reply = session.ask(wire.RECOVER, [2, epoch, header, len(file)])
+            if last == "half":
+                end = (len(header) + len(file)) // 2
+                session.ask(wire.RECOVER_DATA, [reply[0], len(header), file[len(header):end]])
+            return
+        reply = self.raw_open(session, file, epoch)
+        names = {"whole": (), "one": ("carol",), "all": ("carol", "bob")}[last]
+        for name in names:
+            session.ask(wire.RECOVER_GIVE, [
+                reply[0], pkcs1(self.keys[name][0]), open_share(self.keys[name][0], header),
+                self.sign(name, reply)])
+
     # --- From a survivor
 
     def test_from_a_survivor(self):
