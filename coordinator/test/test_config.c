@@ -98,7 +98,9 @@ static void test_every_variable_counts(void **state) {
     set("CONTRAST_KDS_URL", "off");
     set("CONTRAST_KDS_CA_FILE", "/etc/ca.pem");
     set("CONTRAST_ENDORSEMENTS", "/etc/endorsements");
+    set("CONTRAST_STATE_DIR", "/var/lib/contrast");
     read_well(c);
+    assert_string_equal(c->state_dir, "/var/lib/contrast");
     assert_string_equal(c->kds_url, "off");
     assert_string_equal(c->kds_ca_file, "/etc/ca.pem");
     assert_string_equal(c->endorsements, "/etc/endorsements");
@@ -312,6 +314,7 @@ static void test_help_names_every_variable(void **state) {
                                         "CONTRAST_KDS_URL",
                                         "CONTRAST_KDS_CA_FILE",
                                         "CONTRAST_ENDORSEMENTS",
+                                        "CONTRAST_STATE_DIR",
                                         "CONTRAST_SESSION_THREADS"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_non_null(strstr(config_help, names[i]));

@@ -305,6 +305,20 @@ static void test_the_end_of_the_record(void **state) {
     assert_int_equal(open_state(w, 0), ERR_OK);
 }
 
+/* Fewer voters once decided alone; those who came later may have decided since. */
+static void test_other_voters(void **state) {
+    static const struct point fewer = {1, 500, 2, 3};
+    struct world *w = *state;
+    returns(w, 0, &fewer);
+    returns(w, 0, &of_five);
+    returns(w, 1, &fewer);
+    look(w);
+    clock_ms += 10 * LIMIT_RESTART_REARM_MS;
+    look(w);
+    EXPECT(w, RESTART_WAIT, RESTART_WAIT);
+    expect_why(w, 0, "1 of 5 voters returned");
+}
+
 static void test_a_living_member(void **state) {
     struct world *w = *state;
     returns(w, 0, &now);
@@ -474,6 +488,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_older_majority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_the_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_voters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_living_member, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_late_comer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_collector_dies, setup, teardown),

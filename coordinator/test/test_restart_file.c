@@ -196,6 +196,20 @@ static void test_prefixes(void **state) {
     assert_false(is_ok(restart_file_parse(buf_span(&f->bytes[0]), &f->arena, &file, NULL)));
 }
 
+/* Behind the manifest: a file that fewer than a majority would open. */
+static void test_a_lower_threshold(void **state) {
+    static const uint8_t mark[] = {0xc4, 2, '{', '}', 2};
+    struct fixture *f = *state;
+    struct restart_file file;
+    struct err err;
+    uint8_t *at = memmem(f->bytes[0].data, f->bytes[0].size, mark, sizeof mark);
+    assert_non_null(at);
+    at[4] = 1;
+    struct result r = restart_file_parse(buf_span(&f->bytes[0]), &f->arena, &file, &err);
+    assert_int_equal(r.code, ERR_MALFORMED);
+    assert_non_null(strstr(err.text, "a majority of 3 voters is 2"));
+}
+
 /* No bit can be changed: the own share says so, whatever parses. */
 static void test_flips(void **state) {
     struct fixture *f = *state;
@@ -279,6 +293,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_wrong_share, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_chip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prefixes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_lower_threshold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flips, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sizes_of_clusters, setup, teardown),
         cmocka_unit_test(test_wrong_use),
