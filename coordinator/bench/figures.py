@@ -5,6 +5,7 @@
     failover      longest time without a certificate when the leader goes; peer: etcd
     memory        VmRSS and VmHWM of every program
     attestation   fresh verifications a second, and one verifier's waiting (attestation.py)
+    join          a fresh replica catches up with a large state, under load (join.py)
     consensus     commits a second without the product around them, beside etcd (agreement.py)
 
 Medians over repetitions, because the machine may be busy with other things: the load average at
@@ -22,6 +23,7 @@ from agreement import consensus, print_consensus
 from attestation import attestation, print_attestation
 from cluster import MESH, REPLICAS, USER, Failed, address, wait_until
 from failover import failover, print_failover
+from join import join, print_join
 from layers import layers, print_layers
 from measure import cpu_seconds, median, note, summary
 from verification import attest, print_attest
@@ -222,6 +224,7 @@ FIGURES = {
 }
 # These found their own, or need none.
 OWN_CLUSTER = {"attestation": (attestation, print_attestation),
+               "join": (join, print_join),
                "attest": (attest, print_attest),
                "consensus": (consensus, print_consensus),
                "layers": (layers, print_layers)}
