@@ -38,12 +38,31 @@ struct bench {
     struct err err;
 };
 
-static void make_keys(struct bench *b) {
+/* RSA keys take their time: once for all tests. */
+static int make_shares(void **state) {
+    struct key *shares = mem_calloc(OWNERS, sizeof *shares);
+    for (size_t i = 0; i < OWNERS; i++) {
+        shares[i].pkey = EVP_RSA_gen(2048);
+    }
+    *state = shares;
+    return 0;
+}
+
+static int free_shares(void **state) {
+    struct key *shares = *state;
+    for (size_t i = 0; i < OWNERS; i++) {
+        key_deinit(&shares[i]);
+    }
+    mem_free(shares);
+    return 0;
+}
+
+static void make_keys(struct bench *b, const struct key *shares) {
     assert_true(is_ok(key_generate(KEY_P384, &b->owner, &b->err)));
     key_digest(&b->owner, b->owner_digest[0]);
     buf_append_str(&b->more, ",\"SeedShareOwnerThreshold\":2,\"SeedshareOwnerPubKeys\":[");
     for (size_t i = 0; i < OWNERS; i++) {
-        b->shares[i].pkey = EVP_RSA_gen(2048);
+        key_share(&shares[i], &b->shares[i]);
         key_pkcs1(&b->shares[i], &b->share_keys[i]);
         sha256(buf_span(&b->share_keys[i]), b->digests[i]);
         char *hex = mem_alloc(2 * b->share_keys[i].size + 1);
@@ -132,7 +151,7 @@ static void load_state(struct bench *b) {
 static int set_up(void **state) {
     struct bench *b = mem_zalloc(sizeof *b);
     world_init(&b->world);
-    make_keys(b);
+    make_keys(b, *state);
     struct entry_found found = world_found(&b->world);
     assert_int_equal(world_apply(&b->world, ENTRY_FOUND, &found), ERR_OK);
     for (unsigned i = 0; i < WORLD_POLICIES; i++) {
@@ -336,5 +355,5 @@ int main(void) {
         TEST(a_deployment_of_somebody_else),
         TEST(a_history_with_a_forged_signature),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_shares, free_shares);
 }
