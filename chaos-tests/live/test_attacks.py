@@ -147,7 +147,10 @@ class Impostors(LiveTest):
     def test_words_of_a_stranger_stay_words(self):
         evil = "\x1b[2J\x9b1m\nverified"
         status = [evil, evil, evil, 7, 0, 0, 0, 0, bytes(32), 0, 0, bytes(32), 0, bytes(48), 1, 1,
-                  True, False, [[7, evil, evil, evil, True, 0, 0]]]
+                  True, False, evil, 1, 1, 0, 0,
+                  [[7, evil, evil, evil, True, 0, 0, 0, 1, evil, bytes(48), bytes(64), bytes(8),
+                    False, evil]],
+                  [[7, evil, evil, evil, evil, 0]]]
         frames = [wire.frame(kind, wire.pack(fields), 0) for kind, fields in (
             (wire.EVIDENCE, []),
             (wire.HISTORY_REPLY, [bytes(32), 0, 0, 1, [], "", ""]),
