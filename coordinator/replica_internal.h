@@ -50,6 +50,7 @@ struct waiting_issue {
     struct waiting_issue *next;
     uint64_t ticket;
     uint64_t generation;
+    uint64_t deadline_ms;               /* to be in an entry */
     struct entry_issue_request request; /* spki points into `spki` */
     struct buf spki;
 };
@@ -148,6 +149,7 @@ struct replica {
     uint64_t next_sequence;
     struct pending *pending; /* in order of sequence */
     size_t pending_count;    /* requests of sessions, of all kinds */
+    size_t pending_bytes;    /* of entries in `pending` */
     struct waiting_issue *issues;
     struct waiting_issue **issues_last;
     size_t issues_waiting;

@@ -18,8 +18,10 @@ static bool may_pass(enum err_code code) {
     return code == ERR_BUSY || code == ERR_UNAVAILABLE;
 }
 
+/* retry_ms: 0 = no advice of whoever refused. */
 static void advise(struct replica *r, uint64_t ticket, enum err_code code, const char *text,
                    uint64_t retry_ms) {
+    retry_ms = retry_ms == 0 && may_pass(code) ? REPLICA_AGAIN_MS : retry_ms;
     struct replica_reply reply = {.code = code,
                                   .text = text,
                                   .retry_ms =
@@ -29,10 +31,11 @@ static void advise(struct replica *r, uint64_t ticket, enum err_code code, const
 
 void replica__reply_error(struct replica *r, uint64_t ticket, enum err_code code,
                           const char *text) {
-    advise(r, ticket, code, text, may_pass(code) ? REPLICA_AGAIN_MS : 0);
+    advise(r, ticket, code, text, 0);
 }
 
-static void free_pending(struct pending *p) {
+static void free_pending(struct replica *r, struct pending *p) {
+    r->pending_bytes -= p->entry.size;
     buf_deinit(&p->entry);
     mem_free(p->tickets);
     mem_free(p);
@@ -45,12 +48,12 @@ static void refuse_pending(struct replica *r, struct pending *p, enum err_code c
     }
     r->pending_count -= p->ticket_count;
     r->issues_in_flight -= p->is_issue ? 1 : 0;
-    free_pending(p);
+    free_pending(r, p);
 }
 
 static void fail_pending(struct replica *r, struct pending *p, enum err_code code,
                          const char *text) {
-    refuse_pending(r, p, code, text, may_pass(code) ? REPLICA_AGAIN_MS : 0);
+    refuse_pending(r, p, code, text, 0);
 }
 
 static void answer_pending(struct replica *r, struct pending *p) {
@@ -66,7 +69,7 @@ static void answer_pending(struct replica *r, struct pending *p) {
     }
     r->pending_count -= p->ticket_count;
     r->issues_in_flight -= p->is_issue ? 1 : 0;
-    free_pending(p);
+    free_pending(r, p);
 }
 
 /* --- Proposals */
@@ -156,6 +159,7 @@ static void enqueue(struct replica *r, enum entry_type type, struct entry *entry
     p->tickets = tickets;
     entry->request = (struct entry_request){r->options.id, p->sequence};
     entry_encode(type, &entry->request, &p->entry);
+    r->pending_bytes += p->entry.size;
     r->issues_in_flight += p->is_issue ? 1 : 0;
     if (p->entry.size > LIMIT_ENTRY) {
         fail_pending(r, p, ERR_TOO_LARGE, "the entry is larger than 1 MiB");
@@ -167,6 +171,15 @@ static void enqueue(struct replica *r, enum entry_type type, struct entry *entry
     }
     *last = p;
     dispatch(r, p);
+}
+
+/* Entries of sessions; what this replica proposes for itself is little, and counted as well. */
+static bool has_room_for(struct replica *r, uint64_t ticket, struct span entry) {
+    if (r->pending_bytes + entry.size > LIMIT_PENDING_BYTES) {
+        replica__reply_error(r, ticket, ERR_BUSY, "too many bytes wait for the leader");
+        return false;
+    }
+    return true;
 }
 
 bool replica__admit_request(struct replica *r, uint64_t ticket, bool is_read) {
@@ -191,7 +204,7 @@ bool replica__admit_request(struct replica *r, uint64_t ticket, bool is_read) {
 }
 
 void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!replica__admit_request(r, ticket, false)) {
+    if (!replica__admit_request(r, ticket, false) || !has_room_for(r, ticket, entry)) {
         return;
     }
     AUTO(arena_deinit)
@@ -211,7 +224,7 @@ void replica_propose(struct replica *r, uint64_t ticket, struct span entry) {
 }
 
 void replica_admit(struct replica *r, uint64_t ticket, struct span entry) {
-    if (!replica__admit_request(r, ticket, false)) {
+    if (!replica__admit_request(r, ticket, false) || !has_room_for(r, ticket, entry)) {
         return;
     }
     AUTO(arena_deinit)
@@ -282,6 +295,7 @@ void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
     struct waiting_issue *w = mem_zalloc(sizeof *w);
     w->ticket = ticket;
     w->generation = generation;
+    w->deadline_ms = replica_now(r) + r->options.request_ms;
     w->request = *request;
     buf_append_span(&w->spki, request->spki);
     w->request.spki = buf_span(&w->spki);
@@ -292,17 +306,29 @@ void replica_issue(struct replica *r, uint64_t ticket, uint64_t generation,
     flush_issues(r);
 }
 
+/* The oldest, unanswered until now: it never left this replica. */
+static void fail_issue(struct replica *r, enum err_code code, const char *text) {
+    struct waiting_issue *w = r->issues;
+    r->issues = w->next;
+    r->issues_last = r->issues == NULL ? &r->issues : r->issues_last;
+    r->issues_waiting--;
+    r->pending_count--;
+    replica__reply_error(r, w->ticket, code, text);
+    buf_deinit(&w->spki);
+    mem_free(w);
+}
+
 static void fail_issues(struct replica *r, enum err_code code, const char *text) {
     while (r->issues != NULL) {
-        struct waiting_issue *w = r->issues;
-        r->issues = w->next;
-        replica__reply_error(r, w->ticket, code, text);
-        r->pending_count--;
-        buf_deinit(&w->spki);
-        mem_free(w);
+        fail_issue(r, code, text);
     }
-    r->issues_last = &r->issues;
-    r->issues_waiting = 0;
+}
+
+/* Those before it are not through: else the last of many would wait for all of them to time out. */
+static void expire_issues(struct replica *r, uint64_t now) {
+    while (r->issues != NULL && now >= r->issues->deadline_ms) {
+        fail_issue(r, ERR_BUSY, "the requests before this one have no answer yet");
+    }
 }
 
 /* --- What was applied */
@@ -414,6 +440,7 @@ void replica__propose_tick(struct replica *r) {
     r->tended_ms = now;
     replica__progress(r);
     expire_pending(r, now);
+    expire_issues(r, now);
     replica__tend_waiters(r, now);
     replica__resend(r, false);
     flush_issues(r);

@@ -17,8 +17,6 @@
 #include "lib/crypto/digest.h"
 #include "lib/manifest/transition.h"
 
-#define UPLOADS_MAX (64 * 1024 * 1024) /* bytes of policies that one session may hold */
-
 struct upload {
     uint8_t hash[32];
     struct buf policy; /* empty until it arrives */
@@ -218,7 +216,8 @@ static RESULT take_policy(struct set_job *job, struct span body, struct err *err
     uint8_t hash[32];
     sha256(put.policy, hash);
     job->upload_bytes += put.policy.size;
-    ENSURE(job->upload_bytes <= UPLOADS_MAX, err, TOO_LARGE, "policies over %d bytes", UPLOADS_MAX);
+    ENSURE(job->upload_bytes <= LIMIT_SESSION_UPLOADS, err, TOO_LARGE, "policies over %d bytes",
+           LIMIT_SESSION_UPLOADS);
     for (size_t i = 0; i < job->upload_count; i++) {
         struct upload *u = &job->uploads[i];
         if (memcmp(u->hash, hash, sizeof hash) == 0 && u->policy.size == 0 && put.policy.size > 0) {

@@ -168,8 +168,8 @@
 #define LIMIT_PENDING_READS 4096
 #define LIMIT_GONE_CAMPAIGNS 8 /* early elections in one election timeout: links flap */
 #define LIMIT_LINK_CONNECTIONS (4 * LIMIT_MEMBERS) /* to and from peers, and of strangers */
-#define LIMIT_LINK_HALF_OPEN 8                     /* handshakes of one address at a time */
-#define LIMIT_LINK_PENDING 2 /* connections of one peer that have not said HELLO */
+#define LIMIT_LINK_HALF_OPEN LIMIT_MEMBERS /* handshakes of one address: all members behind it */
+#define LIMIT_LINK_PENDING 2               /* connections of one peer that have not said HELLO */
 #define LIMIT_LINK_HELLO_MS 5000
 #define LIMIT_LINK_SILENCE_MS 10000 /* a PING comes ten times as often */
 #define LIMIT_LINK_NOTICE_MS 600000 /* between two lines about one kind of trouble with a peer */
@@ -198,6 +198,8 @@
 #define LIMIT_HISTORY_BYTES (64 * 1024 * 1024)   /* all manifests together */
 #define LIMIT_REQUEST_WINDOW 1024                /* remembered requests per member */
 #define LIMIT_PENDING_REQUESTS 4096              /* of all session threads at the core thread */
+#define LIMIT_PENDING_BYTES (64 * 1024 * 1024)   /* of their entries that wait for an outcome */
+#define LIMIT_SESSION_UPLOADS (64 * 1024 * 1024) /* policies that one `set` may hold */
 
 /* Recovery (docs/recovery.md) */
 #define LIMIT_EPOCHS 64       /* recoveries in the life of a cluster */
