@@ -148,6 +148,12 @@ static void end_old_life(struct replica *r) {
     r->why = (struct err){.code = ERR_OK};
     r->expected_generation = 0;
     memset(r->expected_head, 0, sizeof r->expected_head);
+    replica__forget_told(r); /* members of the old epoch are strangers now */
+    memset(r->clocks, 0, sizeof r->clocks);
+    r->beat_ms = 0;
+    r->admitting_id = 0;
+    r->lonely_ms = 0;
+    r->progress_index = 0;
     r->ticked_ms = 0;
     r->lapse_ms = 0;
     r->issues_in_flight = 0;
