@@ -92,17 +92,16 @@ static bool is_final(const struct replica *r, enum err_code code) {
 }
 
 /* Takes it out of the list and answers. What was sent before may stand in a log. */
-static void decline(struct replica *r, struct pending *p, enum err_code code, const char *text,
-                    uint64_t retry_ms) {
+static void decline(struct replica *r, struct pending *p, bool is_first, const struct err *why) {
     struct pending **at = &r->pending;
     while (*at != p) {
         at = &(*at)->next;
     }
     *at = p->next;
-    if (p->tries > 1 && p->entry.data[0] != ENTRY_ADMIT) {
-        fail_pending(r, p, ERR_OUTCOME_UNKNOWN, text);
+    if (is_first || p->entry.data[0] == ENTRY_ADMIT) { /* a joiner asks again anyway */
+        refuse_pending(r, p, why->code, why->text, why->retry_ms);
     } else {
-        refuse_pending(r, p, code, text, retry_ms);
+        fail_pending(r, p, ERR_OUTCOME_UNKNOWN, why->text);
     }
 }
 
@@ -113,11 +112,11 @@ static void submit_own(struct replica *r, struct pending *p) {
     struct err err;
     CHECK(is_ok(entry_decode(buf_span(&p->entry), &arena, &entry, NULL)));
     struct result submitted = submit(r, &entry, buf_span(&p->entry), &err);
-    p->tries++;
     if (is_ok(submitted)) {
         p->sent_ms = replica_now(r);
+        p->tries++;
     } else if (is_final(r, submitted.code)) {
-        decline(r, p, submitted.code, err.text, err.retry_ms);
+        decline(r, p, p->tries == 0, &err);
     }
 }
 
@@ -397,8 +396,9 @@ void replica__declined(struct replica *r, uint64_t peer, struct span body) {
     }
     enum err_code code = err_from_wire((unsigned)(d.code & 0xffff));
     if (p != NULL && peer == replica_leader(r) && code != ERR_OK) {
-        err_clean(d.text);
-        decline(r, p, code, d.text, d.retry_ms);
+        err_ignore(err_set(&err, code, "%s", d.text), "this is the answer");
+        err_advise(&err, d.retry_ms);
+        decline(r, p, p->tries <= 1, &err);
         flush_issues(r);
     }
 }
