@@ -50,11 +50,24 @@ static void take_down(struct sim *s, unsigned a, unsigned b) {
     }
 }
 
-void sim_net_drop(struct sim *s, unsigned slot) {
+/* Whoever had a link with it may see that the process is gone, not only that it is silent. */
+static void tell_gone(struct sim *s, unsigned slot, const bool *was_up) {
     for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        if (was_up[i] && p->replica != NULL && p->paused_ms == 0 && sim_below(s, 2) == 0) {
+            replica_link_gone(p->replica, s->pods[slot].id);
+        }
+    }
+}
+
+void sim_net_drop(struct sim *s, unsigned slot) {
+    bool was_up[SIM_SLOTS];
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        was_up[i] = s->links[i][slot].is_up;
         take_down(s, slot, i);
         take_down(s, i, slot);
     }
+    tell_gone(s, slot, was_up);
 }
 
 void sim_net_reset(struct sim *s, unsigned a, unsigned b) {
