@@ -468,7 +468,8 @@ struct secret *restart_desk_give(struct restart_desk *d, const uint8_t digest[32
                                  uint64_t collector, uint64_t epoch) {
     uv_mutex_lock(&d->mutex);
     struct held *h = find(d, digest);
-    CHECK(h != NULL && !is_resting(d, h)); /* it was planned on this thread */
+    CHECK(h != NULL); /* it was planned, on this thread */
+    CHECK(!is_resting(d, h));
     h->is_given = true;
     h->collector = collector;
     h->given_ms = now_ms(d);

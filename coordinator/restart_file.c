@@ -6,14 +6,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "lib/crypto/aead.h"
 #include "lib/crypto/digest.h"
 
 #define VERSION 1
 #define COEFFICIENTS ((LIMIT_VOTERS / 2) * SHARES_SECRET_SIZE) /* bytes, at most */
 
 _Static_assert(LIMIT_VOTERS <= LIMIT_SHARE_OWNERS, "each voter has a share");
-_Static_assert(RESTART_OWN_SIZE == 1 + SHARES_SIZE + AEAD_TAG_SIZE, "the own part");
 
 static const char magic[4] = {'R', 'S', 'T', 'F'};
 static const char id_domain[] = "contrast-restart-v1"; /* each with its NUL */

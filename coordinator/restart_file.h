@@ -29,11 +29,12 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/crypto/aead.h"
 #include "lib/wire/wire.h"
 #include "meshca/shares.h"
 
-#define RESTART_PREFIX_SIZE 12                  /* bytes before the header */
-#define RESTART_OWN_SIZE (1 + SHARES_SIZE + 16) /* x, the sealed share, its tag */
+#define RESTART_PREFIX_SIZE 12                             /* bytes before the header */
+#define RESTART_OWN_SIZE (1 + SHARES_SIZE + AEAD_TAG_SIZE) /* x, the sealed share, its tag */
 
 /* Share number = place in the list, from 1. */
 struct restart_voter {
