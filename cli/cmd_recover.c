@@ -129,7 +129,8 @@ static RESULT load_trust(struct recover_run *run, struct err *err) {
         TRY(workspace_locate(dir, name, &path, err));
         trust_deinit(&run->trust);
         run->trust = (struct trust){0};
-        TRY(trust_load(dir, path.text, true, &run->trust, err));
+        TRY(err_wrap(trust_load(dir, path.text, true, &run->trust, err), err,
+                     "the newest manifest that was verified from here (or give it with -m)"));
     }
     ENSURE(run->trust.has_own || run->trust.has_pinned, err, CONFIG,
            "this workspace has no manifest: nothing says which replica may be trusted with the "
@@ -439,6 +440,17 @@ static RESULT await_done(struct recover_run *run, struct err *err) {
                    "all contributions are there, and the recovery is not done: %s", run->reply.why);
 }
 
+/* The next recovery judges its recipient by the newest of them. */
+static RESULT write_manifests(const struct recover_run *run, struct err *err) {
+    const struct client_history *h = run->remote.history;
+    for (size_t i = 0; i < h->count; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "verify/manifest.%zu.json", i);
+        TRY(workspace_write(run->cli->workspace, name, h->records[i].manifest, err));
+    }
+    return OK;
+}
+
 static RESULT write_result(struct recover_run *run, struct err *err) {
     const char *dir = run->cli->workspace;
     const struct remote *r = &run->remote;
@@ -448,6 +460,7 @@ static RESULT write_result(struct recover_run *run, struct err *err) {
     struct checkpoint_file fresh = {0};
     struct err why;
     position_encode(&r->position, &position);
+    TRY(write_manifests(run, err));
     TRY(trust_remember_epochs(&run->trust, r, err));
     TRY(workspace_write(dir, ROOT_CA_FILE, span_str(r->history->root_ca_pem), err));
     TRY(workspace_write(dir, "mesh-ca.pem", span_str(r->history->mesh_ca_pem), err));

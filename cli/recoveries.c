@@ -176,6 +176,25 @@ struct result recoveries_check_signed(const struct recoveries *r, const struct r
     return OK;
 }
 
+struct result recoveries_check_seen(const struct recoveries *r,
+                                    const struct transition_recovery *items, size_t count,
+                                    struct err *err) {
+    for (size_t i = 0; i < count; i++) {
+        uint8_t hash[32];
+        char hex[65];
+        const json_t *row = find(r, "seen", &items[i].recovery);
+        recovery_hash(&items[i].recovery, hash);
+        hex_encode(SPAN(hash), hex);
+        ENSURE(row == NULL || has_hex(row, "recovery", hash), err, FORK,
+               "epoch %" PRIu64 " began with recovery %s, and with %s when it was verified from "
+               "here: share owners recovered twice, there are two deployments (the proof of the "
+               "other is in %s)",
+               items[i].recovery.epoch, hex, json_string_value(json_object_get(row, "recovery")),
+               RECOVERIES_FILE);
+    }
+    return OK;
+}
+
 void recoveries_add_signed(struct recoveries *r, const struct recovery *recovery) {
     make_root(r);
     if (find(r, "signed", recovery) == NULL) {

@@ -33,6 +33,11 @@ uint64_t recoveries_highest(const struct recoveries *r, const uint8_t cluster[32
 RESULT recoveries_check_signed(const struct recoveries *r, const struct recovery *recovery,
                                bool *is_signed, struct err *err);
 
+/* FORK: one of these began an epoch that was seen with another beginning. Both are signed by enough
+ * share owners, who recovered twice: there are two deployments now. */
+RESULT recoveries_check_seen(const struct recoveries *r, const struct transition_recovery *items,
+                             size_t count, struct err *err);
+
 void recoveries_add_signed(struct recoveries *r, const struct recovery *recovery);
 /* Adds those of a verified history that are not there yet. */
 void recoveries_add_seen(struct recoveries *r, const struct transition_recovery *items,

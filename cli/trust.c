@@ -152,6 +152,8 @@ static RESULT compare(const struct trust *t, const struct remote *r, struct err 
            "this is another cluster than the one in %s; use another --workspace for another "
            "deployment",
            WORKSPACE_CLUSTER);
+    TRY(recoveries_check_seen(&t->recoveries, r->history->recoveries, r->history->recovery_count,
+                              err));
     return t->has_last
                ? position_compare(&t->last, &r->position, (const uint8_t(*)[32])r->heads, err)
                : OK;

@@ -122,6 +122,24 @@ static void an_epoch_that_is_over(void **state) {
     assert_int_equal(check(f), ERR_OK);
 }
 
+/* Enough share owners, twice: neither is a lie, and both cannot be this deployment. */
+static void one_epoch_with_two_beginnings(void **state) {
+    struct fixture *f = *state;
+    struct transition_recovery items[2] = {{.recovery = recover_check_fields(&f->reply)},
+                                           {.recovery = recover_check_fields(&f->reply)}};
+    items[1].recovery.epoch = 5;
+    items[1].recovery.previous_epoch = 2;
+    assert_int_equal(recoveries_check_seen(&f->recoveries, items, 2, &f->err).code, ERR_OK);
+    recoveries_add_seen(&f->recoveries, items, 2);
+    assert_int_equal(recoveries_check_seen(&f->recoveries, items, 2, &f->err).code, ERR_OK);
+    items[1].recovery.recipient[0] ^= 1;
+    assert_int_equal(recoveries_check_seen(&f->recoveries, items, 1, &f->err).code, ERR_OK);
+    assert_int_equal(recoveries_check_seen(&f->recoveries, items, 2, &f->err).code, ERR_FORK);
+    assert_non_null(strstr(f->err.text, "epoch 5"));
+    items[1].recovery.epoch = 6; /* recovered once more: the epoch before is over */
+    assert_int_equal(recoveries_check_seen(&f->recoveries, items, 2, &f->err).code, ERR_OK);
+}
+
 static void no_epoch_is_signed_twice(void **state) {
     struct fixture *f = *state;
     struct recovery first = recover_check_fields(&f->reply);
@@ -223,6 +241,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_deployment_or_replica, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_older_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_epoch_that_is_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_epoch_with_two_beginnings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_epoch_is_signed_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(foreign_keys_and_epochs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_session_of_another_file, set_up, tear_down),
