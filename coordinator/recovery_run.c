@@ -21,6 +21,7 @@ struct recovery_run {
     struct recovery automatic;  /* without a session: what given.recovery points to */
     void *owner;
     recovery_run_cb done;         /* NULL: there is a session */
+    uint64_t until_ms;            /* with `done`: what it goes on from counts no longer */
     struct buf state;             /* secret */
     uint8_t root_ca[SHA384_SIZE]; /* the file's; unused without one */
     struct core *core;
@@ -80,6 +81,16 @@ static void fill_revival(const struct recovery_run *run, struct revival *out) {
     };
 }
 
+/* The host may have stopped this machine in the middle: then the shares of an automatic recovery
+ * may count elsewhere by now. */
+static RESULT check_time(const struct recovery_run *run, struct err *err) {
+    uint64_t now = host_monotonic_ms(worker_identity(run->worker)->host);
+    ENSURE(run->done == NULL || now < run->until_ms, err, UNAVAILABLE,
+           "it took more than %d s: the shares do not count any more",
+           LIMIT_RESTART_ARMED_MS / 1000);
+    return OK;
+}
+
 static RESULT hand_over(struct recovery_run *run, const struct entry_member *self,
                         struct err *err) {
     AUTO(buf_deinit)
@@ -90,6 +101,7 @@ static RESULT hand_over(struct recovery_run *run, const struct entry_member *sel
     buf_append_span(&bytes, buf_span(&run->state));
     TRY(revival_encode(&revival, run->core, self, worker_identity(run->worker)->host,
                        worker_now(run->worker), &bytes, err));
+    TRY(check_time(run, err));
     return worker_ask(run->worker, CORE_RECOVER, buf_span(&bytes), run, on_recovered, err);
 }
 
@@ -235,5 +247,6 @@ void recovery_run_automatic(struct worker *w, const struct recovery *recovery, s
     *state = (struct buf){0};
     run->owner = owner;
     run->done = done;
+    run->until_ms = host_monotonic_ms(worker_identity(w)->host) + LIMIT_RESTART_ARMED_MS;
     (void)try(run, worker_ask(w, CORE_POSITION, (struct span){0}, run, on_confirmed, &err), &err);
 }

@@ -24,7 +24,8 @@ void recovery_run_start(struct worker *w, const uint8_t session[RECOVERY_SESSION
 typedef void (*recovery_run_cb)(void *owner, struct result r, const struct err *err);
 
 /* The same without a session, mode AUTOMATIC (restart.h): `recovery` says where `state` stands, all
- * but the recipient, which is this replica. Takes the bytes over; `done` is called once, later. */
+ * but the recipient, which is this replica. Takes the bytes over; `done` is called once, later:
+ * UNAVAILABLE when it took LIMIT_RESTART_ARMED_MS. */
 void recovery_run_automatic(struct worker *w, const struct recovery *recovery, struct buf *state,
                             void *owner, recovery_run_cb done);
 

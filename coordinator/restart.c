@@ -176,7 +176,8 @@ static RESULT take_error(struct look *l, const struct frame *frame, struct err *
         heard(l);
         return OK;
     }
-    log_info("restart: %s:%u: %s", l->peer->host, l->peer->port, err->text);
+    log_at(l->is_heard ? LOG_WARN : LOG_DEBUG, "restart: %s:%u says: %s", l->peer->host,
+           l->peer->port, err->text);
     return r;
 }
 
