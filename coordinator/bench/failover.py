@@ -23,8 +23,8 @@ from cluster import REPLICAS, Failed, wait_until
 from measure import note, summary
 
 KINDS = ("none", "kill", "term")
-SECONDS = 3
-STRIKE_S = 1.0
+SECONDS = 2
+STRIKE_S = 0.6
 
 
 class Load(threading.Thread):
