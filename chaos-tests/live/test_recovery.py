@@ -276,7 +276,7 @@ class Recovery(LiveTest):
         self.assertEqual(root, read(os.path.join(self.workspace(c, "carol"), "verify",
                                                  "coordinator-root-ca.pem")))
         c.start_all(2, 4)
-        c.wait_voters(1, 3, seconds=40)
+        c.wait_voters(1, 3, seconds=100)  # a joiner may ask the stopped one first, 20 s each time
         self.expect(0, c.verify(1))
         old.signal(signal.SIGCONT)
         self.wakes_into_a_world_that_went_on(c, old)
@@ -289,6 +289,27 @@ class Recovery(LiveTest):
             self.assertIn("epoch", done.out + done.err)
         wait_until(lambda: not old.is_alive(), 40, "the old member sees that it is superseded")
         self.assertIn("superseded", old.text())
+
+    def test_a_quorum_that_was_only_cut_off(self):
+        """It lives, has a leader, and nobody could tell the share owners: two epochs at a time, until
+        the old one hears of the new."""
+        c = self.shared(2, peers=2)
+        for name in OWNERS:
+            self.workspace(c, name)
+        c.peers = 1  # the recipient knows nobody else
+        c.start_all(1)
+        first = self.expect(0, self.recover(c, "alice", 1, "--checkpoint", self.checkpoint(c)))
+        self.expect(0, self.recover(c, "bob", 1, "--session", self.session_of(first)), "epoch 2")
+        old = c.replicas[2]
+        if old.is_alive():
+            self.assertIn(self.verify_as(c, "bob", 2).code, (1, 4))  # 1: it has gone already
+        wait_until(lambda: not old.is_alive(), 60, "the old quorum sees that it is superseded")
+        self.assertIn("superseded by epoch 2", old.text())
+        self.expect(0, self.verify_as(c, "bob", 1), "Epoch 2")
+
+    def verify_as(self, c, name, number):
+        return self.site.run([program("contrast"), "verify", "--workspace", self.workspace(c, name),
+                              "-c", c.user(number)])
 
     # --- What a replica refuses, whoever asks
 
