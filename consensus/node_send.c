@@ -67,25 +67,29 @@ static void send_piece(struct node *node, struct node_peer *peer, uint64_t prev,
     mem_free(m.body.append.entries.items);
 }
 
+static uint64_t match_of(const struct node *node, const struct node_peer *peer) {
+    raft_index match = 0;
+    return raft_match_index(&node->raft, peer->id, &match) == 0 ? match : 0;
+}
+
 /* Bytes of entries that are on their way to this follower, as far as its answers tell. */
 static uint64_t bytes_under_way(const struct node *node, const struct node_peer *peer) {
-    raft_index match = 0;
-    if (raft_match_index(&node->raft, peer->id, &match) != 0) {
-        match = 0;
-    }
-    uint64_t from = MIN(MAX(match, peer->paced_from), peer->paced_next - 1);
+    uint64_t from = MIN(MAX(match_of(node, peer), peer->paced_from), peer->paced_next - 1);
     return node_log_bytes_after(&node->log, from) -
            node_log_bytes_after(&node->log, peer->paced_next - 1);
 }
 
 /* Sends what the library counts as sent while LIMIT_APPEND_UNDER_WAY leaves room; the follower's
  * answers make more. A follower that was away for long, or a burst of large entries, would fill the
- * queue of its link beyond what that carries, and be cut off for it, again and again. */
+ * queue of its link beyond what that carries, and be cut off for it, again and again. The first
+ * message goes alone: the library begins by probing, and after the answer it sends what is left
+ * once more. */
 static void pace(struct node *node, struct node_peer *peer) {
     if (!node__is_leader(node) || peer->told_term != node_term(node)) {
         peer->paced_left = 0;
     }
-    while (peer->paced_left > 0 && bytes_under_way(node, peer) < LIMIT_APPEND_UNDER_WAY) {
+    uint64_t room = match_of(node, peer) > peer->paced_from ? LIMIT_APPEND_UNDER_WAY : 1;
+    while (peer->paced_left > 0 && bytes_under_way(node, peer) < room) {
         uint64_t prev = peer->paced_next - 1;
         if (node_log_get(&node->log, prev + 1) == NULL) {
             peer->paced_left = 0; /* compacted: it rejects what comes next and gets a snapshot */
