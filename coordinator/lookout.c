@@ -9,12 +9,14 @@
 #define LOOKOUT_MS 1000       /* between two looks at this replica's own state */
 #define LOOKOUT_AFTER_MS 5000 /* without a leader: then the peers are asked */
 #define LOOKOUT_MAX_MS 20000  /* between two rounds of asking: each costs everybody a report */
+#define LOOKOUT_LED_MS 30000  /* the same while there is a leader */
 
 struct lookout {
     struct worker *worker;
     uv_timer_t timer;
     struct scout *scout; /* NULL: nobody is being asked */
     uint64_t pause_ms;   /* before the next round */
+    uint64_t asked_ms;   /* when the last one began */
 };
 
 static void wait_next(struct lookout *l, uint64_t ms);
@@ -47,14 +49,24 @@ static void on_report(void *owner, const struct scout_report *report) {
     l->pause_ms = l->pause_ms * 2 < LOOKOUT_MAX_MS ? l->pause_ms * 2 : LOOKOUT_MAX_MS;
 }
 
+/* A quorum that was only cut off comes back with its leader, and would go on for ever beside the
+ * epoch that its share owners began meanwhile. */
+static bool is_due(const struct lookout *l, uint64_t now) {
+    return now - l->asked_ms >= LOOKOUT_LED_MS;
+}
+
 static void on_position(void *owner, const struct letter *reply) {
     struct lookout *l = owner;
     const struct position *p = &reply->position;
-    if (p->leaderless_ms < LOOKOUT_AFTER_MS || p->generation == 0) {
+    uint64_t now = host_monotonic_ms(worker_identity(l->worker)->host);
+    if (p->leaderless_ms < LOOKOUT_AFTER_MS) {
         l->pause_ms = LOOKOUT_MS;
+    }
+    if (p->generation == 0 || (p->leaderless_ms < LOOKOUT_AFTER_MS && !is_due(l, now))) {
         wait_next(l, LOOKOUT_MS);
         return;
     }
+    l->asked_ms = now;
     l->scout = scout_start(l->worker, SCOUT_EPOCHS, p->cluster, p->epoch, l, on_report);
 }
 
@@ -77,6 +89,7 @@ struct lookout *lookout_start(struct worker *w) {
     struct lookout *l = mem_zalloc(sizeof *l);
     l->worker = w;
     l->pause_ms = LOOKOUT_MS;
+    l->asked_ms = host_monotonic_ms(worker_identity(w)->host);
     uv_timer_init(worker_loop(w), &l->timer);
     l->timer.data = l;
     wait_next(l, LOOKOUT_MS);

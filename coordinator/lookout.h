@@ -1,10 +1,12 @@
-/* Lookout: a member without a leader looks whether its deployment went on without it.
+/* Lookout: a member looks whether its deployment went on without it, above all without a leader.
  *
- *   no leader for LOOKOUT_AFTER_MS -> the configured peers are asked (scout.h) -> one of them shows
- *   a verified history of this very cluster in a higher epoch -> CORE_SUPERSEDED -> GONE
+ *   no leader for LOOKOUT_AFTER_MS, or LOOKOUT_LED_MS since the last look -> the configured peers
+ *   are asked (scout.h) -> one of them shows a verified history of this very cluster in a higher
+ *   epoch -> CORE_SUPERSEDED -> GONE
  *
  * A member that was paused, or cut off, while share owners recovered the deployment elsewhere would
- * otherwise wait for ever for a quorum that is no more. The proof is the recovery itself: signed by
+ * otherwise wait for ever for a quorum that is no more; a whole quorum that was cut off would go on
+ * beside the new epoch. The proof is the recovery itself: signed by
  * enough share owners of the manifest that this history has, checked with the whole chain. The
  * process ends; the one that starts in its place joins the new epoch.
  *
