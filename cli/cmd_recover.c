@@ -424,6 +424,10 @@ static RESULT await_done(struct recover_run *run, struct err *err) {
         }
         ENSURE(strcmp(run->reply.state, "failed") != 0, err, DENIED, "the recovery failed: %s",
                run->reply.why);
+        ENSURE(strcmp(run->reply.state, "open") != 0, err, UNAVAILABLE,
+               "all contributions are there, and the recovery did not start (%s): run the same "
+               "again with --session",
+               run->reply.why);
         sleep(1); /* the replica works: there is no event to wait for over this API */
         if (run->dial == NULL || dial_is_lost(run->dial)) {
             struct dial *old = run->dial;
@@ -451,14 +455,23 @@ static RESULT write_manifests(const struct recover_run *run, struct err *err) {
     return OK;
 }
 
+/* Before anything is remembered: who has seen the new epoch refuses every older file, and this
+ * replica may be the only one that holds it. */
+static void keep_checkpoint(struct recover_run *run) {
+    AUTO(checkpoint_file_deinit)
+    struct checkpoint_file fresh = {0};
+    struct err why;
+    if (!is_ok(checkpoint_file_fetch(run->dial, &run->remote, &fresh, &why)) ||
+        !is_ok(checkpoint_file_keep(&fresh, run->cli->workspace, &why))) {
+        log_warn("no new checkpoint was fetched (%s): run `contrast backup` soon", why.text);
+    }
+}
+
 static RESULT write_result(struct recover_run *run, struct err *err) {
     const char *dir = run->cli->workspace;
     const struct remote *r = &run->remote;
     AUTO(buf_deinit)
     struct buf position = {0};
-    AUTO(checkpoint_file_deinit)
-    struct checkpoint_file fresh = {0};
-    struct err why;
     position_encode(&r->position, &position);
     TRY(write_manifests(run, err));
     TRY(trust_remember_epochs(&run->trust, r, err));
@@ -468,10 +481,6 @@ static RESULT write_result(struct recover_run *run, struct err *err) {
     TRY(workspace_write_digest(dir, WORKSPACE_TRANSITION, r->position.head, err));
     if (r->position.is_confirmed) {
         TRY(workspace_write(dir, WORKSPACE_POSITION, buf_span(&position), err));
-    }
-    if (!is_ok(checkpoint_file_fetch(run->dial, r, &fresh, &why)) ||
-        !is_ok(checkpoint_file_keep(&fresh, dir, &why))) {
-        log_warn("no new checkpoint was fetched (%s): run `contrast backup` soon", why.text);
     }
     return OK;
 }
@@ -486,6 +495,7 @@ static RESULT finish(struct recover_run *run, struct err *err) {
     TRY(err_wrap(
         recover_check_root(remote_statement(&run->remote)->root_ca_digest, &run->memory, err), err,
         "%s: do not use it", run->address->text));
+    keep_checkpoint(run);
     return write_result(run, err);
 }
 
