@@ -5,7 +5,7 @@ or after the N-th. Each scenario runs once to be counted, then once for each poi
 its writes, before and after in turn. Afterwards, each time: what the client was told is true, the
 others (or a second recovery) serve, an old workspace finds no fork, the killed pod is a member again.
 
-KILL_POINTS (default 3) says how many points for each scenario and replica.
+KILL_POINTS (default 2) says how many points for each scenario and replica.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -19,7 +19,7 @@ import unittest
 import test_recovery
 from harness import BIN, LiveTest, VOTING, program, read, wait_until, write
 
-POINTS = int(os.environ.get("KILL_POINTS", "3"))
+POINTS = int(os.environ.get("KILL_POINTS", "2"))
 LIBRARY = os.path.join(BIN, "..", "test", "killpoint.so")
 OWNERS = test_recovery.Recovery
 
