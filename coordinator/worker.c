@@ -497,6 +497,7 @@ static RESULT listen_on(struct worker *w, uint16_t port, bool is_mesh, struct ne
         .reuse_port = true,
         .tls = w->identity->server_tls,
         .max_connections = LIMIT_CONNECTIONS,
+        .max_buffered = LIMIT_LISTENER_BYTES,
         .handshake_ms = LIMIT_HANDSHAKE_MS,
         .idle_ms = LIMIT_IDLE_MS,
         .calls = is_mesh ? session_mesh_calls : session_user_calls,

@@ -252,7 +252,8 @@
 /* Sessions of unauthenticated peers */
 #define LIMIT_REJUDGE_MS 30000 /* between two judgements of a member that could not be verified */
 #define LIMIT_ENDORSE_MS 4000  /* a peer without a certificate waits for one; the search goes on */
-#define LIMIT_CONNECTIONS 1024
+#define LIMIT_CONNECTIONS 1024 /* of one port of one session thread */
+#define LIMIT_LISTENER_BYTES (128 * 1024 * 1024) /* that wait in all of them together */
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000
 #define LIMIT_REQUEST_MS 30000

@@ -53,6 +53,9 @@ struct net_listen_config {
                                    it is closed at once when all are ready */
     size_t max_unready;         /* handshakes of one address; for a further one the slowest of
                                    them is ended. 0: only max_connections */
+    size_t max_buffered;        /* bytes that wait in all its connections, parts of frames and what
+                                   peers do not read; beyond that the one that holds most is ended.
+                                   0: only each connection's own bounds */
     uint64_t handshake_ms;      /* from accept to ready */
     uint64_t idle_ms;           /* without a whole frame in or a frame sent; 0: for ever */
     size_t frame_limit;         /* first body limit; 0: LIMIT_FRAME_BODY_UNAUTHENTICATED */

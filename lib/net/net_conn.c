@@ -38,7 +38,10 @@ void net__conn_move(struct net_conn *conn, enum net__state state) {
 /* --- The end */
 
 static size_t kept_capacity(const struct net_conn *conn) {
-    return conn->is_gathering ? NET_KEEP_GATHERING : NET_KEEP_CAPACITY;
+    if (conn->is_gathering) {
+        return NET_KEEP_GATHERING;
+    }
+    return conn->listener != NULL ? NET_KEEP_ACCEPTED : NET_KEEP_CAPACITY;
 }
 
 /* Plaintext: wipes what was in use. */
@@ -79,6 +82,12 @@ void net__conn_release(struct net_conn *conn) {
     conn->pending--;
     if (conn->pending == 0 && conn->state == NET_CLOSED) {
         finish(conn);
+    }
+}
+
+static void count(struct net_conn *conn) {
+    if (conn->listener != NULL) {
+        net__listener_count(conn->listener, conn);
     }
 }
 
@@ -224,6 +233,7 @@ static void on_written(uv_write_t *write, int status) {
         rearm_idle(conn);
         flush(conn);
     }
+    count(conn);
     net__conn_release(conn);
 }
 
@@ -339,6 +349,7 @@ struct result net_send(struct net_conn *conn, uint8_t type, uint16_t request, st
     frame_encode(type, request, body, &conn->frames);
     rearm_idle(conn);
     flush_or_gather(conn);
+    count(conn);
     return OK;
 }
 
@@ -353,6 +364,7 @@ struct result net_send_message(struct net_conn *conn, uint8_t type, uint16_t req
     buf_append_span(&conn->frames, buf_span(&bytes));
     rearm_idle(conn);
     flush_or_gather(conn);
+    count(conn);
     return OK;
 }
 
@@ -444,6 +456,7 @@ static void pump(struct net_conn *conn, struct span ciphertext) {
     if (!is_ok(r)) {
         net__conn_fail(conn, &err);
     }
+    count(conn);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {

@@ -12,6 +12,7 @@
 #define NET_KEEPALIVE_S 5
 #define NET_BACKLOG 1024
 #define NET_KEEP_CAPACITY (64 * 1024)    /* bytes: larger buffers are given back once empty */
+#define NET_KEEP_ACCEPTED (8 * 1024)     /* the same, of an accepted one: there may be many */
 #define NET_KEEP_GATHERING (1024 * 1024) /* the same, of a connection that gathers */
 #define NET_GATHER_MAX (64 * 1024)       /* bytes: then frames leave before the loop waits */
 
@@ -55,6 +56,7 @@ struct net_conn {
     struct buf out;     /* ciphertext not yet given to the system */
     struct buf writing; /* ciphertext of `write` */
     size_t frame_limit; /* bytes */
+    size_t buffered;    /* of all four, as the listener counts them */
     uint64_t handshake_ms;
     uint64_t idle_ms;
 
@@ -88,6 +90,8 @@ void net__connect_next(struct net_conn *conn);
 
 /* Called last, before conn is freed. */
 void net__listener_forget(struct net_listener *listener, struct net_conn *conn);
+/* What waits in the connection became more or less. */
+void net__listener_count(struct net_listener *listener, struct net_conn *conn);
 /* The connection leaves the handshake. */
 void net__listener_ready(struct net_listener *listener);
 

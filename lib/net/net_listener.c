@@ -20,6 +20,7 @@ struct net_listener {
     struct net_conn *connections;    /* live ones, linked */
     size_t count;                    /* of connections */
     size_t unready_count;            /* of them, not ready yet or never */
+    size_t buffered;                 /* bytes that wait in them */
     uint16_t port;
     bool is_closing;
     bool is_tcp_closed;
@@ -91,6 +92,8 @@ static void unlink_conn(struct net_listener *listener, struct net_conn *conn) {
         conn->next->previous = conn->previous;
     }
     listener->count--;
+    listener->buffered -= conn->buffered;
+    conn->buffered = 0;
 }
 
 static void refuse(struct net_listener *listener, const char *peer, const struct err *why) {
@@ -106,6 +109,37 @@ void net__listener_forget(struct net_listener *listener, struct net_conn *conn) 
         refuse(listener, conn->peer, &conn->why);
     }
     settle(listener);
+}
+
+static struct net_conn *largest(const struct net_listener *listener) {
+    struct net_conn *most = NULL;
+    for (struct net_conn *conn = listener->connections; conn != NULL; conn = conn->next) {
+        if (conn->state != NET_CLOSED && (most == NULL || conn->buffered > most->buffered)) {
+            most = conn;
+        }
+    }
+    return most;
+}
+
+/* Each connection is bounded by itself, but there are many: who holds most gives way. What a closed
+ * one still holds is on its way out and counts no more. */
+void net__listener_count(struct net_listener *listener, struct net_conn *conn) {
+    size_t most = listener->config.max_buffered;
+    size_t now = conn->state == NET_CLOSED ? 0 : conn->in.size + net_conn_pending_bytes(conn);
+    listener->buffered += now - conn->buffered; /* also when it is less: modulo 2^64 */
+    conn->buffered = now;
+    while (most > 0 && listener->buffered > most) {
+        struct net_conn *greedy = largest(listener);
+        CHECK(greedy != NULL);
+        struct err err;
+        err_ignore(err_set(&err, ERR_BUSY,
+                           "over %zu bytes wait in all connections, %zu of them in this one", most,
+                           greedy->buffered),
+                   "reported to on_close");
+        net__conn_fail(greedy, &err);
+        listener->buffered -= greedy->buffered;
+        greedy->buffered = 0;
+    }
 }
 
 void net__listener_ready(struct net_listener *listener) {

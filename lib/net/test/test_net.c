@@ -331,6 +331,59 @@ static void test_connections_over_the_maximum_are_turned_away(void **state) {
     assert_non_null(strstr(w->client[0].why.text, "nothing moved for 20 ms"));
 }
 
+/* --- Bytes of all connections together */
+
+#define PART_BODY (1024 * 1024) /* of each frame; so much of it is sent first: */
+static const size_t parts[] = {800 * 1024, 300 * 1024, 50 * 1024};
+#define PARTS_MOST (1088 * 1024) /* less than all of them, more than one frame and the least */
+
+static void send_part(struct side *side, struct net_conn *conn) {
+    static const uint8_t header[] = {0, PART_BODY >> 16, 0, 0, 7, 1, 0, 0};
+    side->conn = conn;
+    size_t size = parts[side - side->world->client];
+    assert_true(is_ok(tls_write(net_conn_tls(conn), SPAN(header), NULL)));
+    assert_true(is_ok(tls_write(net_conn_tls(conn), span_of(filler, size), NULL)));
+}
+
+static void keep_first_why(struct side *side) {
+    if (side->close_count == 1) {
+        side->refused_why = side->why;
+    }
+}
+
+static void send_rest(struct side *side) {
+    struct world *w = side->world;
+    size_t next = (size_t)(side - w->client) + 1;
+    if (next < 3) {
+        struct span rest = span_of(filler, PART_BODY - parts[next]);
+        assert_true(is_ok(tls_write(net_conn_tls(w->client[next].conn), rest, NULL)));
+        net_conn_close(w->client[next].conn);
+    }
+}
+
+/* Each stays below its own bounds; the one that holds most makes room, and the others go on. */
+static void test_who_holds_most_gives_way(void **state) {
+    struct world *w = *state;
+    struct net_listen_config config = listen_config(w);
+    config.max_buffered = PARTS_MOST;
+    assert_true(is_ok(net_listen(&w->loop, &config, &w->listener, NULL)));
+    for (size_t i = 0; i < 3; i++) {
+        w->client[i].closed = send_rest;
+        w->client[i].ready = send_part;
+        dial(w, i, "127.0.0.1");
+    }
+    w->server.closed = keep_first_why;
+    run(w);
+    assert_int_equal(w->server.refused_why.code, ERR_BUSY);
+    assert_non_null(strstr(w->server.refused_why.text, "over 1114112 bytes wait"));
+    assert_int_equal(w->client[0].why.code, ERR_CLOSED);
+    assert_int_equal(w->server.frame_count, 2);
+    assert_int_equal(w->server.byte_count, 2 * PART_BODY);
+    for (size_t i = 1; i < 3; i++) {
+        assert_int_equal(w->client[i].why.code, ERR_OK);
+    }
+}
+
 /* --- Ends of every kind */
 
 static void send_half_a_frame(struct side *side, struct net_conn *conn) {
@@ -679,6 +732,7 @@ int main(void) {
         T(test_a_frame_over_the_limit_ends_the_connection),
         T(test_a_full_write_queue_cuts_the_link),
         T(test_connections_over_the_maximum_are_turned_away),
+        T(test_who_holds_most_gives_way),
         T(test_an_end_inside_a_frame_is_told),
         T(test_abort_inside_on_frame_looks_like_a_cut),
         T(test_close_inside_on_frame_stops_frames),
