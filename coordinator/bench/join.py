@@ -31,9 +31,10 @@ from measure import median, note
 NUMBERS = (1, 2, 3, 4)
 JOINER = 4
 MANIFESTS, CERTIFICATES = 1000, 100000
-LOAD_S = 8        # certificates go on for so long, the join within
-LOAD_LEAD_S = 1.0  # before the joiner starts
-CONNECTIONS = 4   # of each of the two loads
+LOAD_S = 45      # certificates go on for so long, the join within
+LOAD_BEGUN = 50  # so many of them, and the joiner starts: each session judges the history first
+CONNECTIONS = 2  # of each of the two loads
+TURNS = 2
 GOAL_S = 5.0
 COPY_CHUNK = 256 * 1024
 POLICY = re.compile(rb'io\.katacontainers\.config\.agent\.policy: *"?([A-Za-z0-9+/=]+)')
@@ -246,11 +247,13 @@ def one_join(cluster):
     leader_pid = cluster.replicas[leader].pid
     follower = next(n for n in (1, 2, 3) if n != leader)
     before = {"leader": memory_of(leader_pid)["VmRSS"], "roles": roles(cluster, (1, 2, 3))}
+    leaves = cluster.status(leader)["ledger_size"]
     reset_peak(leader_pid)
     loads = [Load(cluster, n) for n in (leader, follower)]
     for load in loads:
         load.start()
-    time.sleep(LOAD_LEAD_S)  # in the middle of the load: not a wait for anything
+    wait_until(lambda: cluster.status(leader)["ledger_size"] > leaves + LOAD_BEGUN, 60,
+               "certificates are issued", 0.1)
     steps, pid = start_joiner(cluster)
     steps["verify"] = verify(cluster, JOINER)
     got = [load.finish() for load in loads]
@@ -268,7 +271,7 @@ def one_join(cluster):
 
 
 def join(build, keep, quick, log):
-    manifests, certificates, turns = (100, 10000, 1) if quick else (MANIFESTS, CERTIFICATES, 3)
+    manifests, certificates, turns = (100, 10000, 1) if quick else (MANIFESTS, CERTIFICATES, TURNS)
     with Cluster(build, keep, NUMBERS) as cluster:
         state = found_large(cluster, manifests, certificates, log)
         verify(cluster, 1)  # this workspace now has the history
