@@ -67,7 +67,8 @@ static void on_position(void *owner, const struct letter *reply) {
         return;
     }
     l->asked_ms = now;
-    l->scout = scout_start(l->worker, SCOUT_EPOCHS, p->cluster, p->epoch, l, on_report);
+    l->scout =
+        scout_start(l->worker, SCOUT_EPOCHS, p->cluster, p->epoch, p->generation, l, on_report);
 }
 
 static void on_timer(uv_timer_t *timer) {

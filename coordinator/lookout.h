@@ -2,7 +2,7 @@
  *
  *   no leader for LOOKOUT_AFTER_MS, or LOOKOUT_LED_MS since the last look -> the configured peers
  *   are asked (scout.h) -> one of them shows a verified history of this very cluster in a higher
- *   epoch -> CORE_SUPERSEDED -> GONE
+ *   epoch, not shorter than this member's own -> CORE_SUPERSEDED -> GONE
  *
  * A member that was paused, or cut off, while share owners recovered the deployment elsewhere would
  * otherwise wait for ever for a quorum that is no more; a whole quorum that was cut off would go on

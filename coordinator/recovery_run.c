@@ -218,7 +218,8 @@ static void on_confirmed(void *owner, const struct letter *reply) {
         end(run, err_set(&err, ERR_DENIED, "a quorum answers: nothing is to be recovered"), &err);
         return;
     }
-    scout_start(run->worker, SCOUT_LIFE, r->cluster, r->previous_epoch, run, on_scouted);
+    scout_start(run->worker, SCOUT_LIFE, r->cluster, r->previous_epoch, r->generation, run,
+                on_scouted);
 }
 
 void recovery_run_start(struct worker *w, const uint8_t session[RECOVERY_SESSION_SIZE]) {

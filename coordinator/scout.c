@@ -20,6 +20,7 @@ struct scout {
     enum scout_question question;
     uint8_t cluster[32];
     uint64_t epoch; /* ours */
+    uint64_t generation;
     void *owner;
     scout_cb done; /* NULL: canceled, or called */
     struct glance glances[LIMIT_MEMBERS];
@@ -75,6 +76,17 @@ static void note_epoch(struct scout_report *report, const struct client_history 
     }
 }
 
+static bool is_shorter(const struct glance *g, const struct client_verdict *v) {
+    const struct scout *s = g->scout;
+    uint64_t generation = client_history(g->client)->generation;
+    if (v->epoch > s->epoch && generation < s->generation) {
+        log_warn("%s:%u is in epoch %" PRIu64 ", recovered from an older state: generation %" PRIu64
+                 ", this replica holds %" PRIu64 " and keeps it",
+                 g->peer->host, g->peer->port, v->epoch, generation, s->generation);
+    }
+    return generation < s->generation;
+}
+
 static RESULT weigh(const struct glance *g, const struct client_verdict *v, struct err *err) {
     struct scout *s = g->scout;
     const struct replica_statement *said = &v->peer.statement.replica;
@@ -82,6 +94,9 @@ static RESULT weigh(const struct glance *g, const struct client_verdict *v, stru
     unsigned port = g->peer->port;
     if (memcmp(said->cluster, s->cluster, sizeof s->cluster) != 0) {
         return OK; /* another deployment's */
+    }
+    if (s->question == SCOUT_EPOCHS && is_shorter(g, v)) {
+        return OK;
     }
     note_epoch(&s->report, client_history(g->client), v->epoch);
     ENSURE(v->epoch <= s->epoch, err, DENIED,
@@ -168,12 +183,13 @@ static void on_timer(uv_timer_t *timer) {
 }
 
 struct scout *scout_start(struct worker *w, enum scout_question question, const uint8_t cluster[32],
-                          uint64_t epoch, void *owner, scout_cb done) {
+                          uint64_t epoch, uint64_t generation, void *owner, scout_cb done) {
     struct scout *s = mem_zalloc(sizeof *s);
     const struct config *config = worker_identity(w)->config;
     s->worker = w;
     s->question = question;
     s->epoch = epoch;
+    s->generation = generation;
     s->owner = owner;
     s->done = done;
     memcpy(s->cluster, cluster, sizeof s->cluster);

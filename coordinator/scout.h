@@ -35,10 +35,12 @@ struct scout_report {
 /* The scout is freed by itself. */
 typedef void (*scout_cb)(void *owner, const struct scout_report *report);
 
-/* `epoch`: that of the state which is to go on, or of the asking member. `done` is called later,
- * once, unless it is canceled. */
+/* `epoch`, `generation`: those of the state which is to go on, or of the asking member. To a member
+ * a history that is shorter than its own says nothing, in whatever epoch: it was recovered from an
+ * older state, perhaps by share owners whom a later manifest removed, and what this member holds
+ * was acknowledged. `done` is called later, once, unless it is canceled. */
 struct scout *scout_start(struct worker *w, enum scout_question question, const uint8_t cluster[32],
-                          uint64_t epoch, void *owner, scout_cb done);
+                          uint64_t epoch, uint64_t generation, void *owner, scout_cb done);
 /* `done` will not be called. */
 void scout_cancel(struct scout *s);
 

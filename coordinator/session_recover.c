@@ -132,7 +132,7 @@ static void begin_offer(const struct session *s, const struct api_recover *ask,
 
 static void scout_for(struct session *s, const uint8_t cluster[32], uint64_t previous_epoch,
                       scout_cb done) {
-    s->scout = scout_start(s->worker, SCOUT_LIFE, cluster, previous_epoch, s, done);
+    s->scout = scout_start(s->worker, SCOUT_LIFE, cluster, previous_epoch, 0, s, done);
 }
 
 /* --- From a checkpoint */

@@ -308,6 +308,25 @@ class Recovery(LiveTest):
         self.assertIn("superseded by epoch 2", old.text())
         self.expect(0, self.verify_as(c, "bob", 1), "Epoch 2")
 
+    def test_an_older_state_supersedes_nobody(self):
+        """Share owners of an older manifest, with a checkpoint of theirs: a higher epoch, and less
+        than what was acknowledged. Who holds more keeps it."""
+        c = self.shared(2, peers=2)
+        old = os.path.join(self.site.dir, f"{c.label}.old")
+        shutil.copy(self.checkpoint(c), old)
+        for name in OWNERS:
+            self.workspace(c, name)
+        c.edit_web(9)
+        self.expect(0, c.set(2))
+        live = c.replicas[2]
+        c.peers = 1
+        c.start_all(1)
+        first = self.expect(0, self.recover(c, "alice", 1, "--checkpoint", old))
+        self.expect(0, self.recover(c, "bob", 1, "--session", self.session_of(first)), "epoch 2")
+        wait_until(lambda: "recovered from an older state" in live.text(), 60, "it looked around")
+        self.assertTrue(live.is_alive())
+        self.expect(0, c.verify(2), "generation 2")
+
     def verify_as(self, c, name, number):
         return self.site.run([program("contrast"), "verify", "--workspace", self.workspace(c, name),
                               "-c", c.user(number)])
