@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import unittest
 
 from harness import Cluster, LiveTest, Process, forms_of, program, read, secrets_in, wait_until, write
@@ -120,6 +121,55 @@ class AutoRestart(LiveTest):
         c.kill(1, 2, 3)
         c.start_all(1, 2, 3)
         self.wait_restarted(c, 3, 1, 2, 3)
+        self.expect(0, c.verify(1, 2, 3, options=["--all"]))
+
+    def test_a_set_before_the_end_is_not_lost(self):
+        """Certificates are asked for all the time, a set is acknowledged, all die at once."""
+        c = self.stateful(1, 2, 3)
+        over = threading.Event()
+        codes = []
+
+        def ask(number):
+            count = 0
+            while not over.is_set():
+                count += 1
+                codes.append(c.initializer(f"p{number}-{count}", c.path("web.yaml"), number).code)
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 2)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: codes.count(0) >= 6, 30, "certificates are issued")
+            c.edit_web(5)
+            self.expect(0, c.set(3))
+            c.kill(1, 2, 3)
+            over.set()
+            c.start_all(1, 2, 3)  # whoever waits for a certificate now gets it from the new epoch
+            self.wait_restarted(c, 2, 1, 2, 3)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(2, c.status(1)["generation"])
+        self.expect(0, c.verify(1, 2, 3, options=["--all"]))
+
+    def test_the_collector_dies(self):
+        """Its shares die with it. Who gave one gives it again when it cannot count any more."""
+        c = self.stateful(1, 2, 3)
+        c.wait_kept(1, 2, 3)
+        c.kill(1, 2, 3)
+        for n in (1, 2, 3):
+            c.start(n)
+        collector = wait_until(lambda: next(
+            (n for n in (1, 2, 3) if "handed its share over" in c.replicas[n].text()), None), 30,
+            "somebody has a share")
+        c.kill(collector)
+        c.start_all(collector)
+        wait_until(lambda: min(c.epoch(n) for n in (1, 2, 3)) >= 2
+                   and all(c.status(n)["generation"] == 1 for n in (1, 2, 3)), 150,
+                   "the others, or all again, restart")
+        c.wait_voters(1, 3, seconds=40)
+        self.assertEqual(1, len({c.epoch(n) for n in (1, 2, 3)}))
         self.expect(0, c.verify(1, 2, 3, options=["--all"]))
 
     def test_an_orderly_end_of_all(self):
