@@ -33,31 +33,36 @@ static atomic_int mode;
 static atomic_ulong limit;
 static atomic_ulong count;
 
+static enum mode mode_of(const char *text, const char **number) {
+    static const char *const words[] = {
+        [COUNT] = "count ", [BEFORE] = "before ", [AFTER] = "after "};
+    for (int m = COUNT; m <= AFTER; m++) {
+        size_t size = strlen(words[m]);
+        if (strncmp(text, words[m], size) == 0) {
+            *number = text + size;
+            return (enum mode)m;
+        }
+    }
+    return WAITING;
+}
+
 /* Once: who comes second finds the mode set, or counts one later. */
 static void arm(const char *path) {
     char text[32] = {0};
-    char word[16] = {0};
-    unsigned long number = 0;
+    const char *number = NULL;
+    char *rest = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
     long size = syscall(SYS_read, fd, text, sizeof text - 1);
     close(fd);
-    if (size <= 0 || strchr(text, '\n') == NULL) {
-        return; /* is being written */
-    }
-    if (sscanf(text, "%15s %lu", word, &number) != 2) {
+    enum mode next = size > 0 ? mode_of(text, &number) : WAITING;
+    unsigned long at = next == WAITING ? 0 : strtoul(number, &rest, 10);
+    if (next == WAITING || rest == number || strcmp(rest, "\n") != 0) {
         abort();
     }
-    enum mode next = strcmp(word, "before") == 0  ? BEFORE
-                     : strcmp(word, "after") == 0 ? AFTER
-                     : strcmp(word, "count") == 0 ? COUNT
-                                                  : WAITING;
-    if (next == WAITING) {
-        abort();
-    }
-    atomic_store(&limit, number);
+    atomic_store(&limit, at);
     atomic_store(&mode, (int)next);
 }
 

@@ -214,23 +214,29 @@ static void play_recover(struct sim *s) {
     wait_while(s, is_resting, false);
 }
 
-/* What comes before a scenario, and is not part of it. */
-static void prepare(struct sim *s) {
-    if (s->kill->scenario != SIM_KILL_RECOVER) {
-        return;
-    }
+/* What comes before `recover`: one is lost, the other two acknowledge a manifest, and one of them
+ * is lost with it. The survivor need not know that it was committed. */
+static void lose_majority(struct sim *s) {
+    unsigned survivor = s->kill->subject;
+    unsigned leader = slot_of_leader(s);
+    unsigned second = leader != survivor ? leader : (survivor + 1) % s->pod_count;
     struct recovery position;
     uint64_t last_term = 0;
-    unsigned survivor = s->kill->subject;
-    if (!is_ok(replica_survey(s->pods[survivor].replica, &s->kill->epoch.checkpoint, &position,
-                              &last_term, NULL))) {
-        sim_fail(s, "no checkpoint of a whole cluster");
-    }
-    for (unsigned i = 0; i < s->pod_count; i++) {
-        if (i != survivor) {
-            sim_pod_stop(s, &s->pods[i], NEVER_MS);
+    sim_pod_stop(s, &s->pods[3 - survivor - second], NEVER_MS);
+    sim_run_for(s, 100);
+    uint64_t end = s->now_ms + DONE_MS;
+    while (s->result->is_good && s->acked_generation < 2 && s->now_ms < end) {
+        if (s->ops == NULL) { /* the one before set the same manifest again */
+            ask(s, SIM_SET, leader);
         }
+        sim_run_for(s, 1);
     }
+    if (!is_ok(replica_survey(s->pods[leader].replica, &s->kill->epoch.checkpoint, &position,
+                              &last_term, NULL)) ||
+        position.generation != 2) {
+        sim_fail(s, "two of three do not take a manifest");
+    }
+    sim_pod_stop(s, &s->pods[second], NEVER_MS);
     sim_run_for(s, 1000);
 }
 
@@ -254,7 +260,9 @@ void sim_kill_play(struct sim *s) {
         return;
     }
     s->kill->subject = choose_subject(s);
-    prepare(s);
+    if (s->kill->scenario == SIM_KILL_RECOVER) {
+        lose_majority(s);
+    }
     s->kill->is_counting = true;
     plays[s->kill->scenario](s);
     sim_run_for(s, AFTER_MS);
