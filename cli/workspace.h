@@ -37,7 +37,8 @@ RESULT workspace_choose(const char *dir, const char *given, const char *name,
 /* Reads a file of the workspace. A missing one is OK with *found false. */
 RESULT workspace_read(const char *dir, const char *name, size_t limit, struct buf *out, bool *found,
                       struct err *err);
-/* Writes one, mode 0644, all or nothing; makes verify/ where needed. */
+/* Writes one, mode 0644, all or nothing; makes verify/ where needed. One that has these very bytes
+ * is left alone. */
 RESULT workspace_write(const char *dir, const char *name, struct span bytes, struct err *err);
 
 /* A file of 64 hex digits. CONFIG when it holds something else. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -195,6 +196,37 @@ static void test_digest_files_are_strict(void **state) {
     assert_false(found);
 }
 
+static ino_t inode_of(const char *name) {
+    struct workspace_path path;
+    struct stat st;
+    assert_int_equal(workspace_locate(folder, name, &path, NULL).code, ERR_OK);
+    assert_int_equal(stat(path.text, &st), 0);
+    return st.st_ino;
+}
+
+/* Each write makes a new file and renames it. */
+static void write_file(const char *text) {
+    assert_int_equal(workspace_write(folder, "verify/some", span_str(text), NULL).code, ERR_OK);
+}
+
+static void test_the_same_bytes_are_left_alone(void **state) {
+    (void)state;
+    static const char *const others[] = {"one more", "on", "", "two", "one"};
+    write_file("one");
+    ino_t first = inode_of("verify/some");
+    write_file("one");
+    assert_int_equal(inode_of("verify/some"), first);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        AUTO(buf_deinit)
+        struct buf text = {0};
+        bool found = false;
+        write_file(others[i]);
+        assert_int_equal(workspace_read(folder, "verify/some", 100, &text, &found, NULL).code,
+                         ERR_OK);
+        assert_true(found && span_equal(buf_span(&text), span_str(others[i])));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_same_and_later_positions_pass),
@@ -207,6 +239,7 @@ int main(void) {
         cmocka_unit_test(test_position_names_what_is_wrong),
         cmocka_unit_test(test_cluster_is_unknown_pending_and_known),
         cmocka_unit_test(test_digest_files_are_strict),
+        cmocka_unit_test(test_the_same_bytes_are_left_alone),
     };
     return cmocka_run_group_tests(tests, fill_heads, NULL);
 }
