@@ -26,6 +26,8 @@
 
 #define KEY_FILE_MAX (64 * 1024)
 #define DONE_TRIES 120 /* for a recovery that has all it needs, once a second */
+#define OPEN_TRIES 5   /* for a session, as the replica advises */
+#define OPEN_PAUSE_MAX_S 15
 #define ROOT_CA_FILE "coordinator-root-ca.pem"
 
 struct recover_options {
@@ -264,11 +266,30 @@ static uint64_t next_epoch(const struct recover_run *run, const uint8_t cluster[
     return (state_epoch > highest ? state_epoch : highest) + 1;
 }
 
+/* A replica takes sessions at a pace, and all its seats may be taken for a moment. */
+static RESULT ask_open(struct recover_run *run, const struct api_recover *open, struct err *err) {
+    struct result r = OK;
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        struct err why = {.code = ERR_OK};
+        r = ask(run, API_RECOVER, &api_recover_type, open, &why);
+        if (is_ok(r)) {
+            return OK;
+        }
+        *err = why;
+        if (r.code != ERR_BUSY || why.retry_ms == 0 || dial_is_lost(run->dial)) {
+            return r;
+        }
+        log_info("%s", why.text);
+        sleep(why.retry_ms / 1000 < OPEN_PAUSE_MAX_S ? why.retry_ms / 1000 + 1 : OPEN_PAUSE_MAX_S);
+    }
+    return r;
+}
+
 static RESULT open_survivor(struct recover_run *run, struct err *err) {
     const struct client_history *h = run->remote.history;
     struct api_recover open = {.mode = RECOVERY_SURVIVOR,
                                .epoch = next_epoch(run, h->cluster, h->epoch)};
-    return ask(run, API_RECOVER, &api_recover_type, &open, err);
+    return ask_open(run, &open, err);
 }
 
 static RESULT upload(struct recover_run *run, struct err *err) {
@@ -297,7 +318,7 @@ static RESULT open_checkpoint(struct recover_run *run, struct err *err) {
                                .epoch = next_epoch(run, h->cluster, h->epoch),
                                .header = span_of(run->file.bytes.data, size),
                                .size = run->file.bytes.size};
-    TRY(ask(run, API_RECOVER, &api_recover_type, &open, err));
+    TRY(ask_open(run, &open, err));
     TRY(recover_check_header(&run->reply, h, err));
     return upload(run, err);
 }

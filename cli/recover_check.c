@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
+
 struct recovery recover_check_fields(const struct api_recover_reply *reply) {
     struct recovery r = {.epoch = reply->epoch,
                          .previous_epoch = reply->previous_epoch,
@@ -71,6 +73,18 @@ static RESULT check_owner(const struct api_recover_reply *reply, const struct re
                    reply->owners.count);
 }
 
+/* An owner never signs an epoch twice, and a replica takes none that is too far above the state's:
+ * one signature for a far epoch, which leads to nothing, would be this owner's last. */
+static RESULT check_ahead(const struct api_recover_reply *reply, uint64_t highest,
+                          struct err *err) {
+    uint64_t known = highest > reply->previous_epoch ? highest : reply->previous_epoch;
+    ENSURE(reply->epoch <= known || reply->epoch - known <= LIMIT_EPOCH_AHEAD, err, DENIED,
+           "the session asks for epoch %" PRIu64 ", the highest that is known here is %" PRIu64
+           ": more than %d above; open a new session from this workspace",
+           reply->epoch, known, LIMIT_EPOCH_AHEAD);
+    return OK;
+}
+
 struct result recover_check_memory(const struct api_recover_reply *reply,
                                    const struct recover_memory *m, bool *is_signed,
                                    struct err *err) {
@@ -86,7 +100,7 @@ struct result recover_check_memory(const struct api_recover_reply *reply,
            "epoch %" PRIu64 " was signed or seen from here already (highest %" PRIu64
            "): open a new session from this workspace, which asks for a higher one",
            reply->epoch, highest);
-    return OK;
+    return check_ahead(reply, highest, err);
 }
 
 struct result recover_check_root(const uint8_t root_ca[48], const struct recover_memory *m,

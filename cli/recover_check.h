@@ -30,7 +30,8 @@ struct recover_memory {
 
 /* DIFFERS: another deployment, or a recipient that is not the replica that was judged. ROLLBACK: an
  * older generation or epoch than was seen here. FORK: another head in a generation that was seen,
- * or an epoch that was signed for something else. INVALID: this owner is not asked for.
+ * or an epoch that was signed for something else. DENIED: an epoch far above all that is known
+ * here. INVALID: this owner is not asked for.
  * *is_signed: this very recovery was signed from here before. */
 RESULT recover_check_memory(const struct api_recover_reply *reply, const struct recover_memory *m,
                             bool *is_signed, struct err *err);

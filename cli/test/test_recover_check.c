@@ -13,6 +13,7 @@
 
 #include "cli/recover_check.h"
 #include "lib/base/file.h"
+#include "lib/base/limits.h"
 
 static char folder[] = "/tmp/test_recover_check_XXXXXX";
 
@@ -156,6 +157,22 @@ static void no_epoch_is_signed_twice(void **state) {
     expect(f, ERR_ROLLBACK, "highest 7");
 }
 
+/* Nobody talks an owner into a signature after which no other epoch is left. */
+static void an_epoch_that_is_far_ahead(void **state) {
+    struct fixture *f = *state;
+    struct recovery before = recover_check_fields(&f->reply);
+    f->reply.epoch = f->reply.previous_epoch + LIMIT_EPOCH_AHEAD;
+    assert_int_equal(check(f), ERR_OK);
+    f->reply.epoch++;
+    expect(f, ERR_DENIED, "more than");
+    f->reply.epoch = UINT64_MAX;
+    expect(f, ERR_DENIED, "more than");
+    before.epoch = 5000; /* signed from here before: the way goes on from there */
+    recoveries_add_signed(&f->recoveries, &before);
+    f->reply.epoch = 5001;
+    assert_int_equal(check(f), ERR_OK);
+}
+
 static void foreign_keys_and_epochs(void **state) {
     struct fixture *f = *state;
     f->memory.owner[0] ^= 1;
@@ -243,6 +260,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_epoch_that_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_epoch_with_two_beginnings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_epoch_is_signed_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_epoch_that_is_far_ahead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(foreign_keys_and_epochs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_session_of_another_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_state_that_somebody_made_up, set_up, tear_down),

@@ -213,6 +213,7 @@
 #define LIMIT_CHECKPOINT_PIECE (512 * 1024)                         /* of a file, in one message */
 #define LIMIT_ALARMS 32                                             /* that a replica shows */
 #define LIMIT_EPOCH_STEP 1000000        /* a new epoch above the one before */
+#define LIMIT_EPOCH_AHEAD 1000          /* above all that this share owner has seen or signed */
 #define LIMIT_RECOVERIES 2              /* recovery sessions of a replica at a time */
 #define LIMIT_RECOVERY_BURST 4          /* of them opened at once, after a pause */
 #define LIMIT_RECOVERY_PERIOD_MS 2000   /* for one more */
