@@ -472,7 +472,7 @@ static void on_timer_closed(uv_handle_t *handle) {
 
 void restart_stop(struct restart *r) {
     r->is_over = true;
-    restart_desk_end(self(r)->restart, "");
+    restart_desk_close(self(r)->restart);
     worker_cancel(r->worker, r);
     close_others(r, NULL);
     uv_close((uv_handle_t *)&r->timer, on_timer_closed);

@@ -36,6 +36,7 @@ struct restart_desk {
     uv_mutex_t mutex;
     struct held held[LIMIT_RESTART_FILES];
     size_t count;
+    bool is_closed;
     char why[RESTART_WHY_SIZE];
 };
 
@@ -89,6 +90,7 @@ void restart_desk_free(struct restart_desk *d) {
 /* --- What is here */
 
 static RESULT check_put(struct restart_desk *d, const struct held *h, struct err *err) {
+    ENSURE(!d->is_closed, err, CANCELED, "this replica belongs to a cluster");
     ENSURE(d->count < LIMIT_RESTART_FILES, err, INVALID, "more than %d restart files",
            LIMIT_RESTART_FILES);
     ENSURE(d->count == 0 || memcmp(d->held[0].file.header.cluster, h->file.header.cluster, 32) == 0,
@@ -126,7 +128,15 @@ struct result restart_desk_put(struct restart_desk *d, struct buf *file, struct 
 void restart_desk_end(struct restart_desk *d, const char *why) {
     uv_mutex_lock(&d->mutex);
     drop_all(d);
-    snprintf(d->why, sizeof d->why, "%s", why);
+    snprintf(d->why, sizeof d->why, "%s", d->is_closed ? "" : why);
+    uv_mutex_unlock(&d->mutex);
+}
+
+void restart_desk_close(struct restart_desk *d) {
+    uv_mutex_lock(&d->mutex);
+    drop_all(d);
+    d->is_closed = true;
+    d->why[0] = 0;
     uv_mutex_unlock(&d->mutex);
 }
 

@@ -51,8 +51,10 @@ struct restart_offer {
  * then the share rests. On failure they are freed, too. */
 RESULT restart_desk_put(struct restart_desk *d, struct buf *file, struct secret *share,
                         uint64_t armed, uint64_t armed_for, struct err *err);
-/* No restart any more, because of `why`: all is wiped. */
+/* No restart from what is here, because of `why`: all is wiped. */
 void restart_desk_end(struct restart_desk *d, const char *why);
+/* No restart any more: the replica belongs to a cluster. What is put later is CANCELED. */
+void restart_desk_close(struct restart_desk *d);
 bool restart_desk_is_armed(struct restart_desk *d);
 
 /* What to tell others: the cluster, the count of offers. NOT_FOUND when there is nothing. */

@@ -134,7 +134,7 @@ static void load(struct restart_store *s) {
         }
         s->may_be_here = true;
         r = is_ok(r) ? load_one(s, &bytes, &mark, &err) : r;
-        if (!is_ok(r)) {
+        if (!is_ok(r) && r.code != ERR_CANCELED) { /* else it joined meanwhile */
             log_warn("restart: %s is of no use: %s; this replica starts empty", path, err.text);
             if (!restart_desk_is_armed(s->desk)) {
                 char why[RESTART_WHY_SIZE];

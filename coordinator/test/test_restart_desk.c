@@ -477,6 +477,24 @@ static void test_wrong_files(void **state) {
     assert_int_equal(restart_desk_put(w->desks[0], &file, share, 0, 0, NULL).code, ERR_INVALID);
 }
 
+/* Who belongs to a cluster holds nothing, also what is read from the disk too late. */
+static void test_closed(void **state) {
+    struct world *w = *state;
+    struct buf file = {0};
+    struct secret *share = NULL;
+    returns(w, 0, &now);
+    restart_desk_close(w->desks[0]);
+    assert_false(restart_desk_is_armed(w->desks[0]));
+    make_file(&now, 0, &file, &share);
+    assert_int_equal(restart_desk_put(w->desks[0], &file, share, 0, 0, NULL).code, ERR_CANCELED);
+    restart_desk_end(w->desks[0], "too late");
+    char why[RESTART_WHY_SIZE];
+    restart_desk_why(w->desks[0], why);
+    assert_string_equal(why, "");
+    look(w);
+    EXPECT(w, RESTART_OFF);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
@@ -498,6 +516,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_wrong_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(test_claims, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
