@@ -380,8 +380,14 @@ uint64_t replica_deadline(const struct replica *r) {
     return at;
 }
 
+/* Until RECOVER is applied the links are still those of the old epoch, and the log is the new one:
+ * its members would be followed there, or their entries taken. */
+static bool has_peers(const struct replica *r) {
+    return r->node != NULL && r->state != REPLICA_RECOVERING;
+}
+
 void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span body) {
-    if (r->node == NULL || replica__is_over(r)) {
+    if (!has_peers(r) || replica__is_over(r)) {
         return;
     }
     switch ((enum replica_frame)type) {
@@ -428,6 +434,9 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
 }
 
 void replica_link(struct replica *r, uint64_t peer, bool is_up) {
+    if (r->state == REPLICA_RECOVERING) {
+        return;
+    }
     replica__link_changed(r, peer, is_up);
     if (is_up && r->node != NULL) {
         node_peer_reset(r->node, peer);
@@ -438,7 +447,7 @@ void replica_link(struct replica *r, uint64_t peer, bool is_up) {
 }
 
 void replica_link_gone(struct replica *r, uint64_t peer) {
-    if (r->node != NULL && !replica__is_over(r)) {
+    if (has_peers(r) && !replica__is_over(r)) {
         node_leader_gone(r->node, peer);
         replica__check_health(r);
     }

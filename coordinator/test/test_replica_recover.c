@@ -119,6 +119,43 @@ static void test_what_was_acknowledged_is_in_the_survey(void **state) {
     assert_int_equal(core_generation(replica_core(p->replica)), 2);
 }
 
+/* The quorum was only paused: what it sends reaches the survivor over a link that is still there,
+ * between its new log's first entry and the moment at which that is applied. */
+static void test_late_frames_of_the_old_epoch_do_not_count(void **state) {
+    struct bench *b = begin(state);
+    AUTO(deinit)
+    struct recovered r = {0};
+    struct pod *p = bench_follower(b);
+    p->is_stopped = true;
+    assert_int_equal(set_next(b, bench_leader(b)), ERR_OK); /* without p */
+    for (unsigned i = 0; i < 3; i++) {                      /* in later terms than p ever saw */
+        assert_true(is_ok(node_transfer(bench_leader(b)->replica->node, 0, NULL)));
+        bench_run(b, 100);
+    }
+    survey(p, &r);
+    make_entry(b, &r, RECOVERY_SURVIVOR, p);
+    p->is_stopped = false;
+    bench_run(b, 5); /* the links are up again */
+    while (b->first == NULL || b->first->type != REPLICA_RAFT) {
+        bench_run(b, 5);
+    }
+    survey(p, &r);
+    assert_int_equal(r.position.generation, 1); /* what the others have is only under way */
+    assert_true(is_ok(try_recover(p, &r, NULL)));
+    bench_deliver(b);
+    assert_false(p->is_gone);
+    assert_int_equal(replica_state_of(p->replica), REPLICA_RECOVERING);
+    for (unsigned i = 0; i < BENCH_PODS; i++) { /* nor is a link remembered that is none any more */
+        replica_link(p->replica, b->pods[i].member.id, true);
+        assert_false(replica__is_linked(p->replica, b->pods[i].member.id));
+    }
+    leave_alone(b, p);
+    assert_int_equal(bench_answer(b, p, 5000), ERR_OK);
+    assert_int_equal(replica_state_of(p->replica), REPLICA_VOTER);
+    assert_int_equal(core_epoch(replica_core(p->replica)), 2);
+    assert_int_equal(core_generation(replica_core(p->replica)), 1);
+}
+
 static void test_requests_of_the_old_epoch_are_answered(void **state) {
     struct bench *b = begin(state);
     AUTO(deinit)
@@ -278,6 +315,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_a_survivor_goes_on_in_a_new_epoch),
         BENCH_TEST(test_what_was_acknowledged_is_in_the_survey),
+        BENCH_TEST(test_late_frames_of_the_old_epoch_do_not_count),
         BENCH_TEST(test_requests_of_the_old_epoch_are_answered),
         BENCH_TEST(test_a_frozen_replica_is_a_survivor),
         BENCH_TEST(test_a_survivor_whose_state_moved),
