@@ -255,9 +255,9 @@
 #define LIMIT_ENDORSE_MS 4000  /* a peer without a certificate waits for one; the search goes on */
 #define LIMIT_CONNECTIONS 1024 /* of one port of one session thread */
 #define LIMIT_LISTENER_BYTES (128 * 1024 * 1024) /* that wait in all of them together */
+#define LIMIT_LISTENER_NOTICE_MS 60000           /* between two lines that they were too many */
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000
-#define LIMIT_REQUEST_MS 30000
 #define LIMIT_FOUNDINGS 4 /* that one session thread prepares at a time */
 
 #endif

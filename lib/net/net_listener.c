@@ -21,6 +21,7 @@ struct net_listener {
     size_t count;                    /* of connections */
     size_t unready_count;            /* of them, not ready yet or never */
     size_t buffered;                 /* bytes that wait in them */
+    uint64_t noted_ms;               /* of the loop: that they were too many was logged then */
     uint16_t port;
     bool is_closing;
     bool is_tcp_closed;
@@ -121,6 +122,15 @@ static struct net_conn *largest(const struct net_listener *listener) {
     return most;
 }
 
+static void note_greedy(struct net_listener *listener, const struct net_conn *greedy,
+                        const struct err *why) {
+    uint64_t now = uv_now(listener->loop);
+    if (listener->noted_ms == 0 || now - listener->noted_ms >= LIMIT_LISTENER_NOTICE_MS) {
+        log_warn("net: port %u: %s is closed: %s", listener->port, greedy->peer, why->text);
+        listener->noted_ms = now;
+    }
+}
+
 /* Each connection is bounded by itself, but there are many: who holds most gives way. What a closed
  * one still holds is on its way out and counts no more. */
 void net__listener_count(struct net_listener *listener, struct net_conn *conn) {
@@ -136,6 +146,7 @@ void net__listener_count(struct net_listener *listener, struct net_conn *conn) {
                            "over %zu bytes wait in all connections, %zu of them in this one", most,
                            greedy->buffered),
                    "reported to on_close");
+        note_greedy(listener, greedy, &err);
         net__conn_fail(greedy, &err);
         listener->buffered -= greedy->buffered;
         greedy->buffered = 0;
