@@ -90,6 +90,31 @@ static void test_submit_is_refused_with_a_reason(void **state) {
     finish();
 }
 
+static void count_reads(void *data, struct result result, uint64_t index) {
+    (void)result;
+    (void)index;
+    ++*(unsigned *)data;
+}
+
+/* A flood of readers at a leader without a quorum: each that was taken is answered once. */
+static void test_so_many_reads_wait(void **state) {
+    (void)state;
+    size_t leader = lead(3);
+    struct err err;
+    unsigned answered = 0;
+    cluster_run(&c, 500);
+    cluster_connect(&c, 0);
+    for (unsigned i = 0; i < LIMIT_PENDING_READS; i++) {
+        assert_true(is_ok(node_read(at(leader), count_reads, &answered, &err)));
+    }
+    assert_int_equal(node_read(at(leader), count_reads, &answered, &err).code, ERR_BUSY);
+    cluster_run(&c, 6000);
+    assert_int_equal(answered, LIMIT_PENDING_READS);
+    cluster_heal(&c);
+    cluster_run(&c, 2000);
+    finish();
+}
+
 static void test_a_new_leader_keeps_what_was_committed(void **state) {
     (void)state;
     size_t leader = lead(3);
@@ -413,6 +438,7 @@ int main(void) {
         cmocka_unit_test(test_single_voter_applies_after_submit),
         cmocka_unit_test(test_followers_hear_of_a_commit_at_once),
         cmocka_unit_test(test_submit_is_refused_with_a_reason),
+        cmocka_unit_test(test_so_many_reads_wait),
         cmocka_unit_test(test_a_new_leader_keeps_what_was_committed),
         cmocka_unit_test(test_minority_commits_nothing),
         cmocka_unit_test(test_snapshot_comes_in_chunks),
