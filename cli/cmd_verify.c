@@ -17,6 +17,8 @@
 #include "cli/trust.h"
 #include "lib/crypto/digest.h"
 
+#define ROOT_CA_FILE "verify/coordinator-root-ca.pem"
+
 /* What became of one address. */
 struct verify_row {
     const struct dial_address *address;
@@ -263,6 +265,28 @@ static RESULT write_history(const struct verify_run *run, struct err *err) {
     return done;
 }
 
+/* One deployment has one root CA for its whole life, in every epoch. `set` of a new deployment
+ * removes the position. */
+static RESULT check_root(const struct verify_run *run, struct err *err) {
+    const char *dir = run->cli->workspace;
+    AUTO(buf_deinit)
+    struct buf root = {0};
+    AUTO(buf_deinit)
+    struct buf position = {0};
+    bool was_verified = false;
+    bool has_root = false;
+    TRY(workspace_read(dir, WORKSPACE_POSITION, LIMIT_PEM, &position, &was_verified, err));
+    TRY(workspace_read(dir, ROOT_CA_FILE, LIMIT_PEM, &root, &has_root, err));
+    ENSURE(!was_verified || !has_root ||
+               span_equal(buf_span(&root), span_str(run->remote.history->root_ca_pem)),
+           err, DIFFERS,
+           "%s: this deployment shows another root CA than the one in %s/%s, which was verified "
+           "before: nothing is written, and no pod that got a certificate from it should be "
+           "trusted",
+           dial_text(run->dial), dir, ROOT_CA_FILE);
+    return OK;
+}
+
 /* The position last: a run that stops halfway leaves the old one, which stays true. */
 static RESULT write_all(struct verify_run *run, struct err *err) {
     const char *dir = run->cli->workspace;
@@ -273,8 +297,7 @@ static RESULT write_all(struct verify_run *run, struct err *err) {
     TRY(write_policies(run, err));
     TRY(write_history(run, err));
     TRY(trust_remember_epochs(&run->trust, r, err));
-    TRY(workspace_write(dir, "verify/coordinator-root-ca.pem", span_str(r->history->root_ca_pem),
-                        err));
+    TRY(workspace_write(dir, ROOT_CA_FILE, span_str(r->history->root_ca_pem), err));
     TRY(workspace_write(dir, "verify/mesh-ca.pem", span_str(r->history->mesh_ca_pem), err));
     TRY(workspace_write_cluster(dir, r->position.cluster, false, err));
     TRY(workspace_write_digest(dir, WORKSPACE_TRANSITION, r->position.head, err));
@@ -426,6 +449,7 @@ static RESULT verify(struct verify_run *run, const char *coordinators, const cha
     struct result r = run->is_all ? verify_all(run, err) : verify_any(run, err);
     bool is_written = may_write(run, r.code);
     if (is_written) {
+        TRY(check_root(run, err));
         TRY(write_all(run, err));
     }
     if (run->cli->json) {

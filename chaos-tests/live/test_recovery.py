@@ -260,6 +260,25 @@ class Recovery(LiveTest):
                 reply[0], pkcs1(self.keys[name][0]), open_share(self.keys[name][0], header),
                 self.sign(name, reply)])
 
+    def test_another_root_ca(self):
+        """A file that anybody can seal, and a deployment that went on from one: its root CA is not the
+        one that was verified."""
+        c = self.shared(1, peers=1)
+        bob = self.workspace(c, "bob")
+        os.unlink(os.path.join(bob, "coordinator-root-ca.pem"))  # this workspace verified, no more
+        forged = bytearray(read(self.checkpoint(c)))
+        forged[len(split(bytes(forged))[0]) - 1] ^= 1
+        path = os.path.join(self.site.dir, "forged")
+        write(path, bytes(forged))
+        self.expect(3, self.recover(c, "bob", 1, "--checkpoint", path), "another root CA")
+        root = c.path("verify", "coordinator-root-ca.pem")
+        other = read(self.site.certificate[0])
+        write(root, other)
+        self.expect(3, c.verify(1), "another root CA")
+        self.assertEqual(other, read(root))
+        os.unlink(root)
+        self.expect(0, c.verify(1))
+
     # --- From a survivor
 
     def test_from_a_survivor(self):
