@@ -455,7 +455,7 @@ void replica__fail_all(struct replica *r, enum err_code code, const char *text) 
     while (r->pending != NULL) {
         struct pending *p = r->pending;
         r->pending = p->next;
-        if (p->sent_ms != 0 && may_pass(code)) {
+        if (p->tries != 0 && may_pass(code)) {
             fail_pending(r, p, ERR_OUTCOME_UNKNOWN, "sent, and this replica ended before it heard");
         } else {
             fail_pending(r, p, code, text);

@@ -172,6 +172,31 @@ static void test_requests_of_the_old_epoch_are_answered(void **state) {
     assert_int_equal(bench_answer(b, p, 5000), ERR_OK); /* the recovery itself */
 }
 
+/* Sent to a leader that is gone: the entry may stand in its log, committed. */
+static void test_what_was_sent_has_no_known_outcome(void **state) {
+    struct bench *b = begin(state);
+    AUTO(deinit)
+    struct recovered r = {0};
+    AUTO(buf_deinit)
+    struct buf entry = {0};
+    struct pod *p = bench_follower(b);
+    struct entry_blob blob = world_blob(&b->world, 0);
+    entry_encode(ENTRY_BLOB, &blob, &entry);
+    replica_propose(p->replica, 1, buf_span(&entry));
+    leave_alone(b, p);
+    for (unsigned i = 0; i < 100 && replica_leader(p->replica) != 0; i++) {
+        bench_run(b, 5);
+    }
+    bench_run(b, 30); /* there is nobody to send it to now */
+    assert_int_equal(p->reply, BENCH_NO_REPLY);
+    survey(p, &r);
+    make_entry(b, &r, RECOVERY_SURVIVOR, p);
+    assert_true(is_ok(try_recover(p, &r, NULL)));
+    assert_int_equal(p->reply, ERR_OUTCOME_UNKNOWN);
+    p->reply = BENCH_NO_REPLY;
+    assert_int_equal(bench_answer(b, p, 5000), ERR_OK); /* the recovery itself */
+}
+
 /* It met an entry of a newer build: its memory is kept for this very case. */
 static void test_a_frozen_replica_is_a_survivor(void **state) {
     struct bench *b = begin(state);
@@ -317,6 +342,7 @@ int main(void) {
         BENCH_TEST(test_what_was_acknowledged_is_in_the_survey),
         BENCH_TEST(test_late_frames_of_the_old_epoch_do_not_count),
         BENCH_TEST(test_requests_of_the_old_epoch_are_answered),
+        BENCH_TEST(test_what_was_sent_has_no_known_outcome),
         BENCH_TEST(test_a_frozen_replica_is_a_survivor),
         BENCH_TEST(test_a_survivor_whose_state_moved),
         BENCH_TEST(test_who_holds_nothing_is_no_survivor),
