@@ -1,5 +1,6 @@
 /* Divergence alarm (ARCHITECTURE section 7): members compare hashes of the whole state at fixed
- * indexes. Whoever disagrees with a quorum ends; its memory was hurt, or its build is another one.
+ * indexes. Whoever disagrees with a quorum of voters ends; its memory was hurt, or its build is
+ * another one.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -15,7 +16,7 @@ static size_t majority(const struct replica *r) {
     return replica__voter_count(r) / 2 + 1;
 }
 
-/* Compares once both sides are known; `differs` counts each peer once. */
+/* Compares once both sides are known; `differs` counts each voter once. */
 static void compare(struct replica *r, struct state_hash *slot, uint64_t peer,
                     const uint8_t hash[32]) {
     if (memcmp(slot->hash, hash, 32) == 0) {
@@ -26,7 +27,7 @@ static void compare(struct replica *r, struct state_hash *slot, uint64_t peer,
             return;
         }
     }
-    if (slot->differ_count < LIMIT_MEMBERS) {
+    if (slot->differ_count < LIMIT_MEMBERS && replica__is_voter(r, peer)) {
         slot->differs[slot->differ_count++] = peer;
     }
     char own[65];

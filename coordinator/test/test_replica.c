@@ -275,6 +275,24 @@ static void test_a_replica_that_differs_ends(void **state) {
     }
 }
 
+/* Two that do not vote are no quorum, however much they agree. */
+static void test_standbys_end_nobody(void **state) {
+    struct bench *b = bench_begin(state);
+    struct pod *p = bench_leader(b);
+    uint8_t body[40] = {0};
+    bench_join(b, core_head(replica_core(p->replica)));
+    p = bench_leader(b);
+    struct entry_blob blob = world_blob(&b->world, 0);
+    p->replica->hashed_interval = 1; /* the next one is compared */
+    assert_int_equal(bench_propose(b, p, ENTRY_BLOB, &blob), ERR_OK);
+    store_u64be(body, core_applied_index(replica_core(p->replica)));
+    assert_int_equal(p->replica->hashes[0].index, core_applied_index(replica_core(p->replica)));
+    replica_receive(p->replica, b->pods[3].member.id, REPLICA_STATE_HASH, SPAN(body));
+    replica_receive(p->replica, bench_follower(b)->member.id, REPLICA_STATE_HASH, SPAN(body));
+    assert_int_equal(p->gone, ERR_OK);
+    assert_false(p->is_gone);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_one_founder_is_a_cluster),
@@ -296,6 +314,7 @@ int main(void) {
         BENCH_TEST(test_a_removed_member_learns_of_it),
         BENCH_TEST(test_a_paused_leader_declares_nobody_dead),
         BENCH_TEST(test_a_replica_that_differs_ends),
+        BENCH_TEST(test_standbys_end_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
