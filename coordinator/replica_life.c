@@ -165,6 +165,11 @@ static void forgive_pause(struct replica *r) {
     }
 }
 
+/* The state that it is sent may be large, and the way slow. */
+static bool is_fed(const struct replica *r) {
+    return r->progress_ms != 0 && replica_now(r) < r->progress_ms + r->options.founding_ms;
+}
+
 static void check_lapse(struct replica *r) {
     if (r->lapse_ms == 0 || replica_now(r) < r->lapse_ms) {
         return;
@@ -174,6 +179,8 @@ static void check_lapse(struct replica *r) {
     if (r->state == REPLICA_PREPARED) {
         log_warn("no founding followed the preparation: empty again");
         replica__move(r, REPLICA_EMPTY);
+    } else if (r->state == REPLICA_JOINING && is_fed(r)) {
+        r->lapse_ms = r->progress_ms + r->options.founding_ms;
     } else if (r->state == REPLICA_JOINING) {
         replica__end(r, ERR_TIMEOUT, "admitted, but not taken into the configuration in time");
     } else if (is_founder && node_last_index(r->node) > node_commit_index(r->node)) {
@@ -184,9 +191,12 @@ static void check_lapse(struct replica *r) {
     }
 }
 
-/* A learner that hears nothing new holds a row and a place for nothing. */
+/* A learner that hears nothing new holds a row and a place for nothing; but not one that was made a
+ * voter meanwhile, or may have been: what it stores may have been acknowledged because of it. */
 static void check_learner(struct replica *r) {
-    if (replica_applied(r) != r->progress_index) {
+    if (votes(r) || node_is_changing(r->node)) {
+        r->progress_ms = replica_now(r);
+    } else if (replica_applied(r) != r->progress_index) {
         r->progress_index = replica_applied(r);
         r->progress_ms = replica_now(r);
     } else if (replica_now(r) - r->progress_ms >= r->options.learner_ms) {

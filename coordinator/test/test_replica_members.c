@@ -201,6 +201,46 @@ static void test_a_learner_without_progress_ends(void **state) {
     assert_int_equal(p->gone, ERR_TIMEOUT);
 }
 
+/* It was promoted before it could prove that it has everything: what it holds counts in a quorum.
+ */
+static void test_a_learner_that_votes_stays(void **state) {
+    struct bench *b = bench_begin(state);
+    struct pod *p = &b->pods[3];
+    bench_join(b, core_head(replica_core(b->pods[0].replica)));
+    bench_follower(b)->is_stopped = true;
+    for (unsigned i = 0; i < 200 && replica_state_of(p->replica) != REPLICA_VOTER; i++) {
+        bench_run(b, 100);
+    }
+    assert_int_equal(replica_state_of(p->replica), REPLICA_VOTER);
+    p->replica->state = REPLICA_LEARNER; /* as if it had not been confirmed yet */
+    p->replica->progress_ms = b->now_ms;
+    for (unsigned i = 0; i < 3; i++) {
+        b->pods[i].is_stopped = true;
+    }
+    bench_run(b, 70000);
+    assert_false(p->is_gone);
+}
+
+/* A large state over a slow link: as long as it comes there is no reason to begin anew. */
+static void test_a_joiner_that_is_sent_a_state_does_not_lapse(void **state) {
+    struct bench *b = bench_begin(state);
+    static const uint8_t bulk[REPLICA_BULK];
+    struct pod *p = &b->pods[3];
+    for (unsigned i = 0; i < 3; i++) {
+        p->wanted[i] = 0;
+    }
+    struct replica_admission admission = {buf_span(&b->found), NULL, 0, 1, {0}, 1};
+    memcpy(admission.head, core_head(replica_core(b->pods[0].replica)), sizeof admission.head);
+    assert_true(is_ok(replica_join(p->replica, &admission, NULL)));
+    for (unsigned i = 0; i < 5; i++) {
+        bench_run(b, 30000);
+        replica_receive(p->replica, b->pods[0].member.id, REPLICA_RAFT, SPAN(bulk));
+        assert_false(p->is_gone);
+    }
+    bench_run(b, 62000);
+    assert_int_equal(p->gone, ERR_TIMEOUT);
+}
+
 /* --- Who may stop */
 
 static const struct api_member *row_of(const struct api_status_reply *s, uint64_t id) {
@@ -285,6 +325,8 @@ int main(void) {
         BENCH_TEST(test_an_unknown_entry_freezes),
         BENCH_TEST(test_the_level_rises_when_everybody_knows),
         BENCH_TEST(test_a_learner_without_progress_ends),
+        BENCH_TEST(test_a_learner_that_votes_stays),
+        BENCH_TEST(test_a_joiner_that_is_sent_a_state_does_not_lapse),
         BENCH_TEST(test_one_of_three_may_stop),
         BENCH_TEST(test_one_of_two_may_not_stop),
         BENCH_TEST(test_nobody_else_may_stop_while_one_leaves),
