@@ -33,13 +33,13 @@ JOINER = 4
 MANIFESTS, CERTIFICATES = 1000, 100000
 LOAD_S = 45      # certificates go on for so long, the join within
 LOAD_BEGUN = 50  # so many of them, and the joiner starts: each session judges the history first
-CONNECTIONS = 2  # of each of the two loads
+CONNECTIONS = 1  # of each of the two loads: a second one's history would hold up the first
 TURNS = 2
 GOAL_S = 5.0
 COPY_CHUNK = 256 * 1024
 POLICY = re.compile(rb'io\.katacontainers\.config\.agent\.policy: *"?([A-Za-z0-9+/=]+)')
-MOMENTS = {"admitted": "is joining", "linked": "link to replica", "installed": "installed the state",
-           "standby": "is standby"}
+MOMENTS = {"admitted": "is joining", "linked": "link to replica",
+           "installed": "installed the state", "standby": "is standby"}
 ROLE_LINE = re.compile(r"replica \S+: (leader|follower|candidate) term=(\d+)")
 
 
@@ -285,11 +285,11 @@ def join(build, keep, quick, log):
 
 def print_join(got):
     state, rows = got["state"], got["rows"]
-    print(f"A replica joins {state['generations']} manifests ({state['manifest_bytes']} bytes each) "
+    print(f"A replica joins {state['generations']} manifests of {state['manifest_bytes']} bytes "
           f"and {state['leaves']} ledger entries: {state['state_bytes'] / 1e6:.1f} MB, "
           f"certificates issued all the while")
-    print("  seconds from process start: admitted  installed  standby   + verify = can serve | "
-          "role changes  pauses")
+    print("  seconds from process start: admitted  installed  standby   + verify = can serve "
+          "| role changes  pauses")
     for r in rows:
         s = r["steps"]
         print(f"  {'':28}{s['admitted']:>8.2f} {s['installed']:>10.2f} {s['standby']:>8.2f} "
