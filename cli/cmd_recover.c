@@ -477,15 +477,17 @@ static RESULT write_manifests(const struct recover_run *run, struct err *err) {
 }
 
 /* Before anything is remembered: who has seen the new epoch refuses every older file, and this
- * replica may be the only one that holds it. */
-static void keep_checkpoint(struct recover_run *run) {
+ * replica may be the only one that holds it. Should it die now, its owners can still go on with
+ * what they had. */
+static RESULT keep_checkpoint(struct recover_run *run, struct err *err) {
     AUTO(checkpoint_file_deinit)
     struct checkpoint_file fresh = {0};
-    struct err why;
-    if (!is_ok(checkpoint_file_fetch(run->dial, &run->remote, &fresh, &why)) ||
-        !is_ok(checkpoint_file_keep(&fresh, run->cli->workspace, &why))) {
-        log_warn("no new checkpoint was fetched (%s): run `contrast backup` soon", why.text);
-    }
+    TRY(err_wrap(checkpoint_file_fetch(run->dial, &run->remote, &fresh, err), err,
+                 "epoch %" PRIu64
+                 " began, and there is no checkpoint of it yet (run the same again "
+                 "with --session; nothing of it is remembered here)",
+                 run->reply.epoch));
+    return checkpoint_file_keep(&fresh, run->cli->workspace, err);
 }
 
 static RESULT write_result(struct recover_run *run, struct err *err) {
@@ -516,7 +518,7 @@ static RESULT finish(struct recover_run *run, struct err *err) {
     TRY(err_wrap(
         recover_check_root(remote_statement(&run->remote)->root_ca_digest, &run->memory, err), err,
         "%s: do not use it", run->address->text));
-    keep_checkpoint(run);
+    TRY(keep_checkpoint(run, err));
     return write_result(run, err);
 }
 
