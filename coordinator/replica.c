@@ -171,6 +171,9 @@ static struct result on_snapshot_load(void *data, struct span bytes, uint64_t in
     r->core = core;
     log_info("installed the state up to entry %llu", (unsigned long long)index);
     check_founder_key(r);
+    if (core_generation(r->core) > 0) {
+        replica__life_manifest(r); /* a founder that was away when the first one was set */
+    }
     replica__publish(r);
     replica__set_peers(r);
     tell_endorsed(r);

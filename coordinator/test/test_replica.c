@@ -73,6 +73,35 @@ static void test_a_paused_founder_does_not_lapse(void **state) {
     assert_int_equal(core_generation(replica_core(paused->replica)), 1);
 }
 
+/* The log that brought the first manifest is compacted when it comes back. */
+static void test_a_founder_that_gets_a_snapshot_is_one(void **state) {
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        b->pods[i].replica->options.snapshot_threshold = 16;
+        b->pods[i].replica->options.snapshot_trailing = 4;
+    }
+    bench_found(b, 3);
+    struct pod *p = bench_follower(b);
+    p->is_stopped = true;
+    bench_set_first(b, bench_leader(b));
+    bench_run(b, 4000); /* its place in the log is not kept for ever */
+    for (unsigned i = 0; i < 64; i++) {
+        struct entry_blob blob = world_blob(&b->world, i % WORLD_POLICIES);
+        assert_int_equal(bench_propose(b, bench_leader(b), ENTRY_BLOB, &blob), ERR_OK);
+    }
+    bench_run(b, 30000);
+    for (unsigned i = 0; i < 64; i++) {
+        struct entry_blob blob = world_blob(&b->world, i % WORLD_POLICIES);
+        assert_int_equal(bench_propose(b, bench_leader(b), ENTRY_BLOB, &blob), ERR_OK);
+    }
+    p->is_stopped = false;
+    bench_run(b, 3000);
+    assert_int_equal(core_generation(replica_core(p->replica)), 1);
+    assert_int_equal(replica_state_of(p->replica), REPLICA_VOTER);
+    bench_run(b, 120000);
+    assert_false(p->is_gone);
+}
+
 static void test_a_foreign_owner_is_refused(void **state) {
     struct bench *b = *state;
     memset(b->owner, 7, sizeof b->owner);
@@ -301,6 +330,7 @@ int main(void) {
         BENCH_TEST(test_prepared_lapses),
         BENCH_TEST(test_founded_without_manifest_ends),
         BENCH_TEST(test_a_paused_founder_does_not_lapse),
+        BENCH_TEST(test_a_founder_that_gets_a_snapshot_is_one),
         BENCH_TEST(test_a_foreign_owner_is_refused),
         BENCH_TEST(test_a_paused_leader_confirms_nothing),
         BENCH_TEST(test_a_follower_confirms_through_the_leader),
