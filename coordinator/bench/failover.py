@@ -23,8 +23,8 @@ from cluster import REPLICAS, Failed, wait_until
 from measure import note, summary
 
 KINDS = ("none", "kill", "term")
-SECONDS = 2
-STRIKE_S = 0.6
+SECONDS = 1
+STRIKE_S = 0.3
 
 
 class Load(threading.Thread):
