@@ -350,6 +350,14 @@ struct result replica_join(struct replica *r, const struct replica_admission *ad
 
 /* --- Events */
 
+void replica__complain(struct replica *r, uint64_t peer, const char *what, const struct err *why) {
+    uint64_t held_back = 0;
+    if (link_notice_is_due(&r->complaints, why->code, replica_now(r), &held_back)) {
+        log_warn("%s, replica %llu: %s (%llu more like it were not logged)", what,
+                 (unsigned long long)peer, why->text, (unsigned long long)held_back);
+    }
+}
+
 void replica_tick(struct replica *r) {
     if (replica__is_over(r)) {
         return;
@@ -399,7 +407,7 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
         r->progress_ms = body.size >= REPLICA_BULK ? replica_now(r) : r->progress_ms;
         struct result taken = node_receive(r->node, peer, body, &err);
         if (!is_ok(taken)) {
-            log_warn("message from replica %llu: %s", (unsigned long long)peer, err.text);
+            replica__complain(r, peer, "message", &err);
         }
         break;
     }
@@ -430,8 +438,11 @@ void replica_receive(struct replica *r, uint64_t peer, uint8_t type, struct span
     case REPLICA_ALARM:
         replica__alarm_received(r, peer, body);
         break;
-    default:
-        log_warn("frame %u from replica %llu is unknown", type, (unsigned long long)peer);
+    default: {
+        struct err err;
+        err_ignore(err_set(&err, ERR_PROTOCOL, "frame %u is unknown", type), "told below");
+        replica__complain(r, peer, "frame", &err);
+    }
     }
     replica__check_health(r);
 }

@@ -96,7 +96,7 @@ void replica__alarm_received(struct replica *r, uint64_t peer, struct span body)
     struct replica_alarm_frame frame;
     struct err err;
     if (!is_ok(replica_alarm_decode(body, &arena, &frame, &err))) {
-        log_warn("alarm from replica %llu: %s", (unsigned long long)peer, err.text);
+        replica__complain(r, peer, "alarm", &err);
         return;
     }
     if (core_find_member(r->core, peer) != NULL) {

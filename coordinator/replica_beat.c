@@ -15,7 +15,6 @@
 
 #include "coordinator/replica_frames.h"
 #include "coordinator/replica_internal.h"
-#include "lib/base/log.h"
 
 /* --- Telling */
 
@@ -67,7 +66,7 @@ void replica__beat_received(struct replica *r, uint64_t peer, struct span body) 
     struct replica_beat beat;
     struct err err;
     if (!is_ok(replica_beat_decode(body, &beat, &err))) {
-        log_warn("beat from replica %llu: %s", (unsigned long long)peer, err.text);
+        replica__complain(r, peer, "beat", &err);
         return;
     }
     *clock_row(r, peer) = (struct heard_clock){peer, beat.time, replica_now(r)};

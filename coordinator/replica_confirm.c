@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "coordinator/replica_internal.h"
-#include "lib/base/log.h"
 
 /* Who asked for a read round: a waiter here (peer 0) or one at another member. */
 struct read_round {
@@ -156,8 +155,9 @@ void replica_status(struct replica *r, uint64_t ticket) {
 
 void replica__read_asked(struct replica *r, uint64_t peer, struct span body) {
     if (body.size != 8) {
-        log_warn("read request of %zu bytes from replica %llu", body.size,
-                 (unsigned long long)peer);
+        struct err err;
+        err_ignore(err_set(&err, ERR_MALFORMED, "%zu bytes, want 8", body.size), "told below");
+        replica__complain(r, peer, "read request", &err);
         return;
     }
     if (!start_round(r, peer, load_u64be(body.data))) {

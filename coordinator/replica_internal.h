@@ -4,6 +4,7 @@
 #ifndef CONTRAST_REPLICA_INTERNAL_H
 #define CONTRAST_REPLICA_INTERNAL_H
 
+#include "consensus/link_notice.h"
 #include "consensus/node.h"
 #include "coordinator/admissions.h"
 #include "attest/snp_report.h"
@@ -184,6 +185,7 @@ struct replica {
     struct configured_member configured[LIMIT_MEMBERS]; /* the committed configuration */
     size_t configured_count;
     uint64_t hashed_interval;
+    struct link_notices complaints;
     struct early_hash early[LIMIT_MEMBERS]; /* of peers ahead of this replica */
     size_t early_count;
     struct state_hash hashes[REPLICA_HASHES];
@@ -206,6 +208,9 @@ void replica__life_manifest(struct replica *r); /* one was applied */
 void replica__life_tick(struct replica *r);
 
 /* replica.c */
+/* A line of the log about what a peer sent, or what could not be done with it; of each kind of
+ * trouble one in LIMIT_LINK_NOTICE_MS, whoever brings it. */
+void replica__complain(struct replica *r, uint64_t peer, const char *what, const struct err *why);
 RESULT replica__start_node(struct replica *r, struct err *err);
 
 /* replica_recover.c */

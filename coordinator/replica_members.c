@@ -421,7 +421,7 @@ static void take_step(struct replica *r, struct membership_step step) {
     if (is_ok(taken)) {
         log_info("membership: %s %llu", name, (unsigned long long)step.id);
     } else if (taken.code != ERR_UNAVAILABLE) {
-        log_warn("membership: %s %llu: %s", name, (unsigned long long)step.id, err.text);
+        replica__complain(r, step.id, name, &err);
     }
 }
 

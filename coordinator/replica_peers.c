@@ -126,7 +126,7 @@ void replica__peer_received(struct replica *r, uint64_t peer, struct span body) 
     }
     struct told_member *t = mem_zalloc(sizeof *t);
     if (!is_ok(read_row(body, t, &applied, &err))) {
-        log_warn("member's row from replica %llu: %s", (unsigned long long)peer, err.text);
+        replica__complain(r, peer, "member's row", &err);
         free_told(t);
     } else if (!is_wanted(r, t, applied)) {
         free_told(t);

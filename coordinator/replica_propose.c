@@ -10,7 +10,6 @@
 
 #include "coordinator/replica_frames.h"
 #include "coordinator/replica_internal.h"
-#include "lib/base/log.h"
 
 /* --- Replies */
 
@@ -370,8 +369,10 @@ void replica__forwarded(struct replica *r, uint64_t peer, struct span body) {
     struct err err;
     struct result decoded = entry_decode(body, &arena, &entry, &err);
     if (!is_ok(decoded) || entry.type == ENTRY_FOUND || entry.request.proposer != peer) {
-        log_warn("entry from replica %llu is refused: %s", (unsigned long long)peer,
-                 is_ok(decoded) ? "not its own proposal" : err.text);
+        if (is_ok(decoded)) {
+            err_ignore(err_set(&err, ERR_PROTOCOL, "not its own proposal"), "told below");
+        }
+        replica__complain(r, peer, "entry to pass on", &err);
         return;
     }
     struct result submitted = submit(r, &entry, body, &err);
@@ -387,7 +388,7 @@ void replica__declined(struct replica *r, uint64_t peer, struct span body) {
     struct replica_declined d;
     struct err err;
     if (!is_ok(replica_declined_decode(body, &arena, &d, &err))) {
-        log_warn("answer from replica %llu: %s", (unsigned long long)peer, err.text);
+        replica__complain(r, peer, "answer", &err);
         return;
     }
     struct pending *p = r->pending;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/core/core_state.h"
+#include "lib/base/log.h"
 
 #define YEAR_S 31536000
 
@@ -184,6 +185,30 @@ static void test_the_level_rises_when_everybody_knows(void **state) {
     assert_int_equal(core_level(replica_core(b->pods[2].replica)), entry_version);
 }
 
+/* --- Bad input */
+
+static void count_line(void *data, enum log_level level, const char *line) {
+    (void)line;
+    *(unsigned *)data += level >= LOG_WARN ? 1 : 0;
+}
+
+static void test_garbage_of_a_member_is_logged_once(void **state) {
+    struct bench *b = bench_begin(state);
+    static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct pod *p = bench_follower(b);
+    unsigned lines = 0;
+    log_set_sink(count_line, &lines);
+    for (unsigned type = 0; type < 256 * 8; type++) {
+        replica_receive(p->replica, bench_leader(b)->member.id, (uint8_t)type,
+                        span_of(garbage, type % sizeof garbage));
+    }
+    log_set_sink(NULL, NULL);
+    assert_true(lines > 0);
+    assert_true(lines <= LIMIT_LINK_NOTICES);
+    assert_false(p->is_gone);
+    assert_int_equal(set_next(b, p), ERR_OK);
+}
+
 /* --- Learners */
 
 static void test_a_learner_without_progress_ends(void **state) {
@@ -324,6 +349,7 @@ int main(void) {
         BENCH_TEST(test_alarms_are_bounded),
         BENCH_TEST(test_an_unknown_entry_freezes),
         BENCH_TEST(test_the_level_rises_when_everybody_knows),
+        BENCH_TEST(test_garbage_of_a_member_is_logged_once),
         BENCH_TEST(test_a_learner_without_progress_ends),
         BENCH_TEST(test_a_learner_that_votes_stays),
         BENCH_TEST(test_a_joiner_that_is_sent_a_state_does_not_lapse),
