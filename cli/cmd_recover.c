@@ -220,6 +220,7 @@ static RESULT survey_one(struct recover_run *run, const struct dial_address *add
     struct dial_call call = {API_STATUS,       &api_empty_type,        &empty,
                              API_STATUS_REPLY, &api_status_reply_type, &status};
     TRY(contact(run, address, TRUST_BY_OWN, err));
+    CHECK(run->remote.history != NULL);
     ENSURE(run->remote.history->generation > 0, err, NOT_FOUNDED,
            "%s: has no state: it is no survivor", address->text);
     TRY(dial_ask(run->dial, &call, &arena, err));
@@ -287,6 +288,7 @@ static RESULT ask_open(struct recover_run *run, const struct api_recover *open, 
 
 static RESULT open_survivor(struct recover_run *run, struct err *err) {
     const struct client_history *h = run->remote.history;
+    CHECK(h != NULL);
     struct api_recover open = {.mode = RECOVERY_SURVIVOR,
                                .epoch = next_epoch(run, h->cluster, h->epoch)};
     return ask_open(run, &open, err);

@@ -275,6 +275,7 @@ static RESULT check_root(const struct verify_run *run, struct err *err) {
     struct buf position = {0};
     bool was_verified = false;
     bool has_root = false;
+    CHECK(run->remote.history != NULL);
     TRY(workspace_read(dir, WORKSPACE_POSITION, LIMIT_PEM, &position, &was_verified, err));
     TRY(workspace_read(dir, ROOT_CA_FILE, LIMIT_PEM, &root, &has_root, err));
     ENSURE(!was_verified || !has_root ||
