@@ -172,6 +172,8 @@ class Load(threading.Thread):
                 "p50_ms": self.got["issue"]["p50_us"] / 1000,
                 "p99_ms": self.got["issue"]["p99_us"] / 1000,
                 "round_p99_ms": self.got["confirm"]["p99_us"] / 1000,
+                "slowest_ms": {kind: self.got[kind]["max_us"] / 1000
+                               for kind in ("issue", "confirm", "prove")},
                 "gap_ms": self.got["longest_gap_ms"]}
 
 
@@ -297,13 +299,15 @@ def print_join(got):
               f"{r['role_changes']:>12} {r['pauses']:>7}")
     print(f"  floor: the same bytes over one TLS connection: {got['floor_s']:.2f} s;  "
           f"goal: {got['goal_s']:.0f} s to standby")
-    print("  load        certificates  failures  ISSUE p50 ms     p99 | quorum round p99 ms  "
-          "longest gap ms")
+    print("  load        certificates  failures  ISSUE p50 ms     p99     max | round p99 ms     "
+          "max | evidence max | longest gap")
     for r in rows:
         for role, row in r["load"].items():
             print(f"  {role:<10} {row['certificates']:>13} {row['failures']:>9} "
-                  f"{row['p50_ms']:>13.1f} {row['p99_ms']:>7.1f} | {row['round_p99_ms']:>19.1f} "
-                  f"{row['gap_ms']:>15.1f}")
+                  f"{row['p50_ms']:>13.1f} {row['p99_ms']:>7.1f} "
+                  f"{row['slowest_ms']['issue']:>7.1f} | {row['round_p99_ms']:>12.1f} "
+                  f"{row['slowest_ms']['confirm']:>7.1f} | {row['slowest_ms']['prove']:>12.1f} "
+                  f"| {row['gap_ms']:>11.1f}")
             if row["failures"]:
                 print(f"             the first failure: {row['first_failure']}")
     print("  MiB resident: leader before, most, after | joiner most, after")
