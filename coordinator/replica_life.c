@@ -115,8 +115,9 @@ static const struct node_member *own_row(const struct node_member *members, size
 }
 
 static bool votes(const struct replica *r) {
-    struct node_member members[LIMIT_MEMBERS];
-    const struct node_member *own = own_row(members, node_members(r->node, members), r->options.id);
+    struct node_member members[LIMIT_MEMBERS] = {0};
+    size_t count = node_members(r->node, members);
+    const struct node_member *own = own_row(members, count, r->options.id);
     return own != NULL && own->role == NODE_VOTER;
 }
 
