@@ -66,6 +66,7 @@ static RESULT find_member(struct retire_run *run, struct err *err) {
         }
     }
     TRY(check_wanted(found, other, run->wanted, err));
+    CHECK(found != NULL);
     run->member = found;
     return OK;
 }

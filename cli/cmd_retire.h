@@ -17,7 +17,7 @@ RESULT cmd_retire(struct cli *cli, int argc, char **argv, struct err *err);
     "  -c, --coordinator HOST:PORT[,...]  any replicas; the first with a quorum is asked\n"        \
     "  -m, --manifest FILE                default manifest.json in the workspace\n"                \
     "      --workload-owner-key FILE      default workload-owner.pem in the workspace\n"           \
-    "      --force                        also when the cluster has no replica to spare\n\n"       \
+    "      --force                        also when the others would be no quorum\n\n"             \
     "NAME is that of `contrast members`; when two replicas have one name, give the ID.\n\n"        \
     "Exit codes: 0 it is leaving; 1 no quorum, or not now; 2 no such member; 3 the key is not\n"   \
     "an owner's.\n\n"                                                                              \

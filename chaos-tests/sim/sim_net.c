@@ -61,7 +61,7 @@ static void tell_gone(struct sim *s, unsigned slot, const bool *was_up) {
 }
 
 void sim_net_drop(struct sim *s, unsigned slot) {
-    bool was_up[SIM_SLOTS];
+    bool was_up[SIM_SLOTS] = {false};
     for (unsigned i = 0; i < s->pod_count; i++) {
         was_up[i] = s->links[i][slot].is_up;
         take_down(s, slot, i);

@@ -95,7 +95,7 @@ static void test_the_leader_declines_at_once(void **state) {
     struct bench *b = bench_begin(state);
     struct pod *leads = bench_leader(b);
     struct pod *by = bench_follower(b);
-    struct pod *third = NULL;
+    struct pod *third = leads;
     for (unsigned i = 0; i < 3; i++) {
         third = &b->pods[i] != leads && &b->pods[i] != by ? &b->pods[i] : third;
     }
