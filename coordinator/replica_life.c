@@ -40,6 +40,8 @@ void replica__move(struct replica *r, enum replica_state to) {
     r->state = (enum replica_state)sm_move(states, (int)r->state, (int)to);
     log_info("replica %s id=%llu is %s", r->options.name, (unsigned long long)r->options.id,
              states[to].name);
+    r->beat_ms = 0; /* a new member's clock is missed until it was heard (replica_beat.c) */
+    r->members_ms = 0;
 }
 
 bool replica__is_over(const struct replica *r) {

@@ -272,7 +272,7 @@ enum err_code bench_admit(struct bench *b, struct pod *by, const char *name) {
     return bench_propose(b, by, ENTRY_ADMIT, &admit);
 }
 
-void bench_join(struct bench *b, const uint8_t head[32]) {
+void bench_join_begin(struct bench *b, const uint8_t head[32]) {
     struct pod *by = bench_leader(b);
     assert_int_equal(bench_admit(b, by, "coordinator-9"), ERR_OK);
     struct replica_peer peers[3];
@@ -283,6 +283,10 @@ void bench_join(struct bench *b, const uint8_t head[32]) {
     struct replica_admission admission = {buf_span(&b->found), peers, 3, 1, {0}, 1};
     memcpy(admission.head, head, sizeof admission.head);
     assert_true(is_ok(replica_join(b->pods[3].replica, &admission, NULL)));
+}
+
+void bench_join(struct bench *b, const uint8_t head[32]) {
+    bench_join_begin(b, head);
     bench_run(b, 3000);
 }
 

@@ -67,6 +67,8 @@ struct pod *bench_follower(struct bench *b);
 void bench_set_first(struct bench *b, struct pod *p);
 struct bench *bench_begin(void **state);
 enum err_code bench_admit(struct bench *b, struct pod *by, const char *name);
+/* The newcomer is admitted and JOINING; bench_join also waits until it is in. */
+void bench_join_begin(struct bench *b, const uint8_t head[32]);
 void bench_join(struct bench *b, const uint8_t head[32]);
 bool bench_is_voter(const struct pod *by, uint64_t id);
 

@@ -48,6 +48,25 @@ static void test_a_clock_that_jumps_moves_nobody(void **state) {
     assert_int_equal(wrong->replica->alarm_count, 1); /* it is told, too */
 }
 
+/* Of two voters both clocks must be heard before the time may move: a leader that takes over from
+ * one that leaves must not wait for the next beat of a member that came a moment ago. */
+static void test_a_newcomer_tells_its_clock_at_once(void **state) {
+    struct bench *b = bench_begin(state);
+    bench_join_begin(b, core_head(replica_core(b->pods[0].replica)));
+    for (unsigned i = 0; i < 600 && replica_state_of(b->pods[3].replica) == REPLICA_JOINING; i++) {
+        bench_run(b, 5);
+    }
+    bench_run(b, 20);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct replica *r = b->pods[i].replica;
+        bool is_heard = false;
+        for (size_t k = 0; k < LIMIT_MEMBERS; k++) {
+            is_heard = is_heard || r->clocks[k].id == b->pods[3].member.id;
+        }
+        assert_true(is_heard);
+    }
+}
+
 /* Also where the wrong clock leads. */
 static void test_a_leader_with_a_wrong_clock_moves_nobody(void **state) {
     struct bench *b = bench_begin(state);
@@ -341,6 +360,7 @@ static void test_without_links_the_answer_comes_soon(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_a_clock_that_jumps_moves_nobody),
+        BENCH_TEST(test_a_newcomer_tells_its_clock_at_once),
         BENCH_TEST(test_a_leader_with_a_wrong_clock_moves_nobody),
         BENCH_TEST(test_a_missed_admission_is_told),
         BENCH_TEST(test_one_admission_at_a_time),
