@@ -126,7 +126,7 @@ class Process:
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         try:
-            return self.child.wait(timeout=10)
+            return self.child.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.child.kill()
             return self.child.wait()
@@ -299,7 +299,8 @@ class Cluster:
     def wait_serving(self, number):
         def serves():
             if not self.replicas[number].is_alive():
-                raise AssertionError(f"replica {number} ended:\n{self.replicas[number].text()}")
+                raise AssertionError(f"replica {number} ended with {self.replicas[number].wait(1)}:\n"
+                                     f"{self.replicas[number].text()}")
             return self.status(number)
         return wait_until(serves, 20, f"replica {number} serves")
 
