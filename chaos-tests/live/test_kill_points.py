@@ -38,6 +38,8 @@ class KillPoints(LiveTest):
     session_of = test_recovery.Recovery.__dict__["session_of"]
     checkpoint = test_recovery.Recovery.__dict__["checkpoint"]
 
+    lives = 0  # of all tests: they share the folder, and a file that is there arms
+
     @classmethod
     def setUpClass(cls):
         if not os.path.exists(LIBRARY):
@@ -48,7 +50,6 @@ class KillPoints(LiveTest):
     def setUp(self):
         super().setUp()
         self.files = {}
-        self.lives = 0
         self.kept = 0
 
     # --- Killing
@@ -56,7 +57,7 @@ class KillPoints(LiveTest):
     def start(self, c, *numbers):
         """With the library; each life has a file of its own."""
         for number in numbers:
-            self.lives += 1
+            KillPoints.lives += 1
             self.files[number] = os.path.join(self.site.dir, f"killpoint-{self.lives}")
             c.trust.update(KILLPOINT=self.files[number], LD_PRELOAD=LIBRARY,
                            ASAN_OPTIONS="verify_asan_link_order=0")
