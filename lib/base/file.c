@@ -89,23 +89,34 @@ static void sync_parent(const char *path) {
     }
 }
 
-struct result file_write(const char *path, struct span bytes, mode_t mode, struct err *err) {
-    char temporary[PATH_MAX];
-    int n = snprintf(temporary, sizeof temporary, "%s.tmp-XXXXXX", path);
-    ENSURE(n > 0 && (size_t)n < sizeof temporary, err, INVALID, "%s: path is too long", path);
+struct result file_stage(const char *path, struct span bytes, mode_t mode, char *temporary,
+                         struct err *err) {
+    int n = snprintf(temporary, PATH_MAX, "%s.tmp-XXXXXX", path);
+    ENSURE(n > 0 && n < PATH_MAX, err, INVALID, "%s: path is too long", path);
     AUTO(close_fd)
     int fd = mkostemp(temporary, O_CLOEXEC);
     ENSURE(fd >= 0, err, IO, "%s: %s", path, strerror(errno));
     struct result r = fill_temporary(fd, bytes, mode, path, err);
-    if (is_ok(r) && rename(temporary, path) != 0) {
-        r = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
-    }
     if (!is_ok(r)) {
+        unlink(temporary);
+    }
+    return r;
+}
+
+struct result file_commit(const char *temporary, const char *path, struct err *err) {
+    if (rename(temporary, path) != 0) {
+        struct result r = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
         unlink(temporary);
         return r;
     }
     sync_parent(path);
     return OK;
+}
+
+struct result file_write(const char *path, struct span bytes, mode_t mode, struct err *err) {
+    char temporary[PATH_MAX];
+    TRY(file_stage(path, bytes, mode, temporary, err));
+    return file_commit(temporary, path, err);
 }
 
 struct result file_mkdirs(const char *path, mode_t mode, struct err *err) {
