@@ -14,6 +14,9 @@
 
 /* --- TOML */
 
+#define TOML_HEAD "version = \"0.1.0\"\nalgorithm = \"sha256\"\n\n[data]\n\"policy.rego\" = '''\n"
+#define TOML_TAIL "'''\n"
+
 RESULT policy_initdata_make(const struct workload *w, struct span policy, struct buf *out,
                             struct err *err) {
     size_t quotes = 0;
@@ -27,11 +30,20 @@ RESULT policy_initdata_make(const struct workload *w, struct span policy, struct
                              w->kind, w->name);
         }
     }
-    buf_append_str(out, "version = \"0.1.0\"\nalgorithm = \"sha256\"\n\n[data]\n"
-                        "\"policy.rego\" = '''\n");
+    buf_append_str(out, TOML_HEAD);
     buf_append_span(out, policy);
-    buf_append_str(out, "'''\n");
+    buf_append_str(out, TOML_TAIL);
     return OK;
+}
+
+struct span policy_initdata_text(struct span document) {
+    size_t head = sizeof TOML_HEAD - 1;
+    size_t tail = sizeof TOML_TAIL - 1;
+    if (document.size < head + tail || memcmp(document.data, TOML_HEAD, head) != 0 ||
+        memcmp(document.data + document.size - tail, TOML_TAIL, tail) != 0) {
+        return (struct span){0};
+    }
+    return span_of(document.data + head, document.size - head - tail);
 }
 
 /* --- gzip */

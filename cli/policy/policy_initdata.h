@@ -23,6 +23,9 @@
 RESULT policy_initdata_make(const struct workload *w, struct span policy, struct buf *out,
                             struct err *err);
 
+/* The policy in a document of policy_initdata_make; empty for any other bytes. */
+struct span policy_initdata_text(struct span document);
+
 /* Bytes of the gzip stream of `size` bytes. */
 size_t policy_initdata_size(size_t size);
 

@@ -177,6 +177,13 @@ void policy_text_encode(const struct workload *w, struct span document, struct b
     base64_encode(document, out);
 }
 
+bool policy_text_is_ours(struct span document) {
+    size_t size = sizeof POLICY_TEXT_FIRST_LINE - 1;
+    struct span inner = policy_initdata_text(document);
+    struct span text = inner.size > 0 ? inner : document;
+    return text.size >= size && memcmp(text.data, POLICY_TEXT_FIRST_LINE, size) == 0;
+}
+
 RESULT policy_text_decode(const struct workload *w, struct buf *out, struct err *err) {
     ENSURE(w->policy != NULL && w->policy->kind == YAML_KIND_SCALAR, err, NOT_FOUND,
            "%s: %s/%s has no annotation %s; run contrast generate", w->file->name, w->kind, w->name,

@@ -24,6 +24,11 @@ RESULT policy_text_make(const struct workload *w, const struct policy_inputs *in
 /* Appends what the annotation w->policy_key is to hold, for a document of policy_text_make. */
 void policy_text_encode(const struct workload *w, struct span document, struct buf *out);
 
+/* Whether a document (decoded) is one of ours, of either profile and any version: its rules begin
+ * with the line POLICY_TEXT_FIRST_LINE. */
+#define POLICY_TEXT_FIRST_LINE "# contrast-ha runtime policy\n"
+bool policy_text_is_ours(struct span document);
+
 /* Appends the document that the workload's annotation holds. NOT_FOUND when it has none. */
 RESULT policy_text_decode(const struct workload *w, struct buf *out, struct err *err);
 

@@ -1,4 +1,5 @@
-# Runtime policy of a confidential pod: what the guest agent may be asked by the host.
+# contrast-ha runtime policy
+# What the guest agent of this confidential pod may be asked by the host.
 #
 # The agent evaluates data.agent_policy.<RequestName> for each request; everything that no rule
 # allows is denied. policy_data below these rules describes the one pod that this guest may run:

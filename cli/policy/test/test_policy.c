@@ -74,6 +74,27 @@ static void test_same_bytes_in_any_key_order(void **state) {
     assert_null(strstr(buf_cstr(&a), "\"namespace\":"));
 }
 
+static void test_knows_its_own_documents(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf plain = {0};
+    AUTO(buf_deinit)
+    struct buf wrapped = {0};
+    make(POD("  - {name: x, image: i}\n"), &none, &plain);
+    make("kind: Pod\nmetadata:\n  name: a\n  annotations:\n"
+         "    contrast.edgeless.systems/policy-profile: initdata\n"
+         "spec: {containers: [{name: x, image: 'i@sha256:00'}]}\n",
+         &none, &wrapped);
+    assert_true(policy_text_is_ours(buf_span(&plain)));
+    assert_true(policy_text_is_ours(buf_span(&wrapped)));
+    assert_memory_equal(wrapped.data, "version", 7);
+    assert_false(policy_text_is_ours(span_of(plain.data + 1, plain.size - 1)));
+    assert_false(policy_text_is_ours(span_of(wrapped.data, wrapped.size - 1)));
+    assert_false(policy_text_is_ours(span_of(plain.data, 10)));
+    assert_false(policy_text_is_ours(span_str("package agent_policy\n")));
+    assert_false(policy_text_is_ours((struct span){0}));
+}
+
 static void test_every_relevant_field_changes_the_policy(void **state) {
     (void)state;
     const char *const a_job = "kind: Job\nmetadata: {name: a.b}\nspec: {template: {spec: "
@@ -218,6 +239,7 @@ static void test_list_and_other_kinds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_any_key_order),
+        cmocka_unit_test(test_knows_its_own_documents),
         cmocka_unit_test(test_every_relevant_field_changes_the_policy),
         cmocka_unit_test(test_refuses_what_it_cannot_cover),
         cmocka_unit_test(test_allowed_unknown_fields),

@@ -38,7 +38,7 @@ static void test_document_and_annotation(void **state) {
     parse(buf_cstr(&yaml), &file, &list);
     assert_true(is_ok(policy_text_make(&list.items[0], &none, &document, NULL)));
     const char *head = "version = \"0.1.0\"\nalgorithm = \"sha256\"\n\n[data]\n"
-                       "\"policy.rego\" = '''\n# Runtime policy";
+                       "\"policy.rego\" = '''\n" POLICY_TEXT_FIRST_LINE;
     assert_memory_equal(document.data, head, strlen(head));
     assert_memory_equal(document.data + document.size - 7, "\n}\n'''\n", 7);
     policy_text_encode(&list.items[0], buf_span(&document), &value);
