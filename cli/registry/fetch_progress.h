@@ -11,7 +11,12 @@
 #include "lib/base/bytes.h"
 #include "lib/base/host.h"
 
-enum fetch_progress_mode { FETCH_PROGRESS_QUIET, FETCH_PROGRESS_TERMINAL, FETCH_PROGRESS_JSON };
+enum fetch_progress_mode {
+    FETCH_PROGRESS_AUTO, /* TERMINAL on a terminal, else JSON */
+    FETCH_PROGRESS_QUIET,
+    FETCH_PROGRESS_TERMINAL,
+    FETCH_PROGRESS_JSON
+};
 
 struct fetch_progress {
     enum fetch_progress_mode mode;

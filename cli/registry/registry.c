@@ -52,6 +52,7 @@ void registry_image_deinit(struct registry_image *i) {
         layer_result_deinit(&i->layers[n].result);
     }
     mem_free(i->layers);
+    buf_deinit(&i->config_text);
     oci_config_deinit(&i->config);
     *i = (struct registry_image){0};
 }
@@ -240,7 +241,9 @@ static RESULT get_layers(struct registry *r, const struct image_ref *ref,
 /* ---- the whole ---- */
 
 static RESULT get_config(struct registry *r, const struct image_ref *ref,
-                         const struct oci_manifest *m, struct oci_config *out, struct err *err) {
+                         const struct oci_manifest *m, struct registry_image *image,
+                         struct err *err) {
+    struct oci_config *out = &image->config;
     AUTO(registry_document_deinit)
     struct registry_document d = {0};
     TRY(get_document(r, ref, REGISTRY_BLOB, m->config.digest, m->config.size, &d, err));
@@ -248,6 +251,8 @@ static RESULT get_config(struct registry *r, const struct image_ref *ref,
     ENSURE(out->diff_id_count == m->layer_count, err, MALFORMED,
            "the manifest has %zu layers, the image's config %zu", m->layer_count,
            out->diff_id_count);
+    image->config_text = d.body;
+    d.body = (struct buf){0};
     return OK;
 }
 
@@ -257,7 +262,7 @@ static RESULT fetch(struct registry *r, const struct image_ref *ref,
     AUTO(oci_manifest_deinit)
     struct oci_manifest m = {0};
     TRY(find_manifest(r, ref, image, &m, err));
-    TRY(get_config(r, ref, &m, &image->config, err));
+    TRY(get_config(r, ref, &m, image, err));
     return get_layers(r, ref, &m, progress, image, err);
 }
 

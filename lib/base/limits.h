@@ -135,6 +135,7 @@
 #define LIMIT_REGISTRY_HELPER_MS 30000 /* one run of a credential helper */
 
 /* Images and policies (cli/policy) */
+#define LIMIT_GEN_IMAGES 1000 /* different references of one run */
 #define LIMIT_IMAGE_CONFIG (4 * 1024 * 1024)
 #define LIMIT_IMAGE_STRINGS 4096           /* of one list of a config */
 #define LIMIT_IMAGE_VOLUMES 256            /* of one config */
@@ -259,5 +260,11 @@
 #define LIMIT_HANDSHAKE_MS 10000
 #define LIMIT_IDLE_MS 120000
 #define LIMIT_FOUNDINGS 4 /* that one session thread prepares at a time */
+
+/* The node installer */
+#define LIMIT_NODE_CONFIG (1024 * 1024) /* bytes of contrast-node-install.json */
+#define LIMIT_NODE_FILES 256            /* that one runtime consists of */
+#define LIMIT_NODE_PATH 1024            /* bytes of a path below the runtime's folder */
+#define LIMIT_NODE_TEXT (16 * 1024)     /* bytes of kernel parameters, ID blocks */
 
 #endif
