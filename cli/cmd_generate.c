@@ -112,8 +112,12 @@ typedef RESULT stage_fn(struct run *run, const struct workload *w, struct yaml_e
 static RESULT inject_one(struct run *run, const struct workload *w, struct yaml_edits *edits,
                          bool is_check, struct err *err) {
     (void)is_check;
-    const struct inject_config config = {run->options.image, buf_cstr(&run->owners),
-                                         buf_cstr(&run->roots)};
+    const struct inject_config config = {
+        .initializer_image = run->options.image,
+        .service_mesh_image = CMD_GENERATE_SERVICE_MESH,
+        .owner_digests = buf_cstr(&run->owners),
+        .permitted_roots = buf_cstr(&run->roots),
+    };
     return inject_pod(w, &config, edits, err);
 }
 

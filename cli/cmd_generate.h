@@ -37,5 +37,6 @@ RESULT cmd_generate(struct cli *cli, int argc, char **argv, struct err *err);
     "  contrast generate --reference-values pod-vm.igvm --reference-values milan.json web.yaml\n"  \
     "  contrast generate --output-file out.yaml web.yaml coordinator.yaml\n"
 #define CMD_GENERATE_INITIALIZER "ghcr.io/contrast-ha/initializer:" CONTRAST_VERSION
+#define CMD_GENERATE_SERVICE_MESH "ghcr.io/contrast-ha/service-mesh-proxy:" CONTRAST_VERSION
 
 #endif

@@ -14,6 +14,7 @@
 #define INITIALIZER "contrast-initializer"
 #define RENEWER "contrast-renewer"
 #define RUNTIME_CLASS "contrast-cc"
+#define COORDINATOR_HOST "coordinator-ready"
 
 /* --- JSON to YAML */
 
@@ -198,8 +199,10 @@ static json_t *make_volume(void) {
 }
 
 static json_t *make_container(const struct inject_config *config, const char *name) {
+    const char *host = config->coordinator_host;
     json_t *env = make_trust(config);
-    json_array_insert_new(env, 0, make_variable("COORDINATOR_HOST", "coordinator-ready"));
+    json_array_insert_new(
+        env, 0, make_variable("COORDINATOR_HOST", host != NULL ? host : COORDINATOR_HOST));
     return json_pack("{s:s, s:s, s:[s], s:o, s:o}", "name", name, "image",
                      config->initializer_image, "command", "/usr/bin/contrast-initializer", "env",
                      env, "volumeMounts", make_mount());
@@ -221,15 +224,18 @@ static json_t *make_init_containers(const struct workload *w, const struct injec
 
 /* --- Pods */
 
-static RESULT set_runtime_class(const struct workload *w, struct yaml_edits *e, struct err *err) {
+static RESULT set_runtime_class(const struct workload *w, const struct inject_config *config,
+                                struct yaml_edits *e, struct err *err) {
+    const char *class = config->runtime_class != NULL ? config->runtime_class : RUNTIME_CLASS;
     const struct yaml_node *old = yaml_key(w->spec, "runtimeClassName");
     if (old != NULL && old->kind != YAML_KIND_SCALAR) {
         return yaml_fail(w->file, old, err, "spec.runtimeClassName: must be a string");
     }
-    if (old != NULL && strcmp(old->value, RUNTIME_CLASS) == 0) {
+    bool is_chosen = old != NULL && strncmp(old->value, "contrast-cc-", 12) == 0;
+    if (is_chosen || (old != NULL && strcmp(old->value, class) == 0)) {
         return OK;
     }
-    return set_pair(e, w->spec, "runtimeClassName", json_string(RUNTIME_CLASS), err);
+    return set_pair(e, w->spec, "runtimeClassName", json_string(class), err);
 }
 
 static RESULT check_containers(const struct workload *w, struct err *err) {
@@ -301,11 +307,49 @@ static RESULT inject_coordinator(const struct workload *w, const struct inject_c
 RESULT inject_pod(const struct workload *w, const struct inject_config *config,
                   struct yaml_edits *edits, struct err *err) {
     TRY(check_containers(w, err));
-    TRY(set_runtime_class(w, edits, err));
+    TRY(set_runtime_class(w, config, edits, err));
     if (w->is_coordinator) {
         return inject_coordinator(w, config, edits, err);
     }
-    return w->is_skipping_initializer ? OK : inject_workload(w, config, edits, err);
+    bool is_skipping = w->is_skipping_initializer || config->skip_initializer;
+    return is_skipping ? OK : inject_workload(w, config, edits, err);
+}
+
+/* --- Images */
+
+/* The text between the quotes that the file uses at this place; references need no escapes. */
+static RESULT replace_reference(struct yaml_edits *e, const struct yaml_node *node,
+                                const char *reference, struct err *err) {
+    char first = (char)e->file->text.data[node->start.offset];
+    const char *quote = first == '\'' ? "'" : first == '"' ? "\"" : "";
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, "%s%s%s", quote, reference, quote);
+    return yaml_edit_replace(e, node, (struct yaml_text){buf_cstr(&text), buf_cstr(&text)}, err);
+}
+
+static RESULT pin_all(const struct workload *w, const char *key, inject_pin_cb *pin, void *data,
+                      struct yaml_edits *e, struct err *err) {
+    const struct yaml_node *list = yaml_key(w->spec, key);
+    if (list == NULL || list->kind != YAML_KIND_SEQUENCE) {
+        return OK;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        const struct yaml_node *image = yaml_key(list->items[i], "image");
+        if (!yaml_is_null(image) && image->kind == YAML_KIND_SCALAR) {
+            const char *pinned = pin(data, image->value);
+            if (pinned != NULL && strcmp(pinned, image->value) != 0) {
+                TRY(replace_reference(e, image, pinned, err));
+            }
+        }
+    }
+    return OK;
+}
+
+RESULT inject_pins(const struct workload *w, inject_pin_cb *pin, void *data,
+                   struct yaml_edits *edits, struct err *err) {
+    TRY(pin_all(w, "initContainers", pin, data, edits, err));
+    return pin_all(w, "containers", pin, data, edits, err);
 }
 
 RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,

@@ -15,13 +15,27 @@
 
 struct inject_config {
     const char *initializer_image;
-    const char *owner_digests;   /* comma separated hex: CONTRAST_OWNER_KEY_DIGESTS */
+    const char *service_mesh_image; /* of pods with an annotation servicemesh-... */
+    const char *coordinator_host;   /* COORDINATOR_HOST; NULL = coordinator-ready */
+    const char *runtime_class;      /* NULL = contrast-cc */
+    const char *owner_digests;      /* comma separated hex: CONTRAST_OWNER_KEY_DIGESTS */
     const char *permitted_roots; /* comma separated hex, may be empty: CONTRAST_PERMITTED_ROOTS */
+    bool skip_initializer;       /* as if every pod were annotated with it */
+    bool force;                  /* replace a policy that is not ours */
 };
 
 /* Adds the edits of everything but the policy. INVALID with the position. */
 RESULT inject_pod(const struct workload *w, const struct inject_config *config,
                   struct yaml_edits *edits, struct err *err);
+
+/* What stands for an image reference, for as long as the edits are made: with its digest; NULL =
+ * let it stand. */
+typedef const char *inject_pin_cb(void *data, const char *reference);
+
+/* Adds the edits that write digests into the images of containers and initContainers; quotes stay
+ * as they are. INVALID with the position. */
+RESULT inject_pins(const struct workload *w, inject_pin_cb *pin, void *data,
+                   struct yaml_edits *edits, struct err *err);
 
 /* Adds the edit of the annotation w->policy_key: `policy`, a document of policy_text_make. */
 RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,

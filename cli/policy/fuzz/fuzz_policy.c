@@ -7,7 +7,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Everything that generate does with one pod: an error that says where, or a policy. */
 static void try_workload(const struct workload *w, struct yaml_edits *edits) {
     static const struct policy_inputs none = {0};
-    static const struct inject_config config = {"image", "aa", ""};
+    static const struct inject_config config = {.initializer_image = "image",
+                                                .service_mesh_image = "mesh",
+                                                .owner_digests = "aa",
+                                                .permitted_roots = ""};
     struct err err = {0};
     struct buf policy = {0};
     if (!is_ok(inject_pod(w, &config, edits, &err)) ||
