@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/gen_keep.h"
 #include "cli/gen_references.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
@@ -14,15 +15,19 @@
 #include "lib/manifest/manifest.h"
 
 void gen_manifest_init(struct gen_manifest *m) {
-    *m = (struct gen_manifest){json_array(), json_array(), json_array(), json_object(),
-                               json_object()};
+    *m = (struct gen_manifest){.references = json_array(),
+                               .owners = json_array(),
+                               .shares = json_array(),
+                               .pods = json_array(),
+                               .recovery = json_object()};
 }
 
 void gen_manifest_deinit(struct gen_manifest *m) {
     json_decref(m->references);
     json_decref(m->owners);
     json_decref(m->shares);
-    json_decref(m->policies);
+    json_decref(m->pods);
+    json_decref(m->before);
     json_decref(m->recovery);
     *m = (struct gen_manifest){0};
 }
@@ -94,6 +99,8 @@ RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *e
     insert_all(m->owners, json_object_get(root, "WorkloadOwnerKeyDigests"));
     insert_all(m->shares, json_object_get(root, "SeedshareOwnerPubKeys"));
     keep_recovery(m, root);
+    json_decref(m->before);
+    m->before = json_incref(json_object_get(root, "Policies"));
     json_decref(root);
     return OK;
 }
@@ -214,46 +221,25 @@ void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out) {
 
 /* --- Policies and the text */
 
-static json_t *make_secret_id(const struct workload *w) {
-    return w->secret_id != NULL ? json_string(w->secret_id)
-                                : json_sprintf("%s/%s/%s", w->namespace, w->kind, w->name);
-}
-
 RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
                                struct err *err) {
-    if (json_object_get(m->policies, hash) != NULL) {
-        return yaml_fail(w->file, w->pod, err, "%s/%s in namespace %s stands twice in the files",
-                         w->kind, w->name, w->namespace);
+    for (size_t i = 0; i < json_array_size(m->pods); i++) {
+        const json_t *other = json_object_get(json_array_get(m->pods, i), "hash");
+        if (strcmp(json_string_value(other), hash) == 0) {
+            return yaml_fail(w->file, w->pod, err,
+                             "%s/%s in namespace %s stands twice in the files", w->kind, w->name,
+                             w->namespace);
+        }
     }
-    json_t *entry =
-        json_pack("{s:[s, s], s:o}", "SANs", w->name, "*", "WorkloadSecretID", make_secret_id(w));
-    CHECK(entry != NULL);
-    if (w->is_coordinator) {
-        json_object_set_new(entry, "Role", json_string("coordinator"));
-    }
-    json_object_set_new(m->policies, hash, entry);
+    gen_keep_add(m->pods, hash, w);
     return OK;
 }
 
-static json_t *sort_policies(const struct gen_manifest *m) {
-    json_t *hashes = json_array();
-    for (void *it = json_object_iter(m->policies); it != NULL;
-         it = json_object_iter_next(m->policies, it)) {
-        insert(hashes, json_object_iter_key(it));
-    }
-    json_t *sorted = json_object();
-    for (size_t i = 0; i < json_array_size(hashes); i++) {
-        const char *hash = json_string_value(json_array_get(hashes, i));
-        json_object_set(sorted, hash, json_object_get(m->policies, hash));
-    }
-    json_decref(hashes);
-    return sorted;
-}
-
 RESULT gen_manifest_print(const struct gen_manifest *m, struct buf *out, struct err *err) {
-    json_t *root = json_pack("{s:o, s:{s:O}, s:O, s:O}", "Policies", sort_policies(m),
-                             "ReferenceValues", "snp", m->references, "WorkloadOwnerKeyDigests",
-                             m->owners, "SeedshareOwnerPubKeys", m->shares);
+    json_t *root =
+        json_pack("{s:o, s:{s:O}, s:O, s:O}", "Policies", gen_keep_entries(m->pods, m->before),
+                  "ReferenceValues", "snp", m->references, "WorkloadOwnerKeyDigests", m->owners,
+                  "SeedshareOwnerPubKeys", m->shares);
     CHECK(root != NULL);
     json_object_update(root, m->recovery);
     char *text = json_dumps(root, JSON_INDENT(2));

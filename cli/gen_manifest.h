@@ -14,14 +14,16 @@ struct gen_manifest {
     json_t *references; /* owned: the snp list */
     json_t *owners;     /* owned: sorted list of digests */
     json_t *shares;     /* owned: sorted list of share owner keys */
-    json_t *policies;   /* owned: hash -> entry */
+    json_t *pods;       /* owned: gen_keep_add */
+    json_t *before;     /* owned: Policies of the manifest until now; NULL = none */
     json_t *recovery;   /* SeedShareOwnerThreshold and AutoRecovery, where they are set */
 };
 
 void gen_manifest_init(struct gen_manifest *m);
 void gen_manifest_deinit(struct gen_manifest *m);
 
-/* Keeps reference values and keys of the manifest at `path`, if there is one. It must be valid. */
+/* Keeps reference values and keys of the manifest at `path`, if there is one, and what its entries
+ * say about pods that come again (gen_keep.h). It must be valid. */
 RESULT gen_manifest_load(struct gen_manifest *m, const char *path, struct err *err);
 /* Reference values from files (gen_references.h), in place of what was kept. */
 RESULT gen_manifest_read_references(struct gen_manifest *m, const struct cli_list *paths,
@@ -40,7 +42,8 @@ void gen_manifest_set_threshold(struct gen_manifest *m, int64_t threshold);
 void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out);
 void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out);
 
-/* INVALID when another pod has the same policy. `hash` is 64 hex digits. */
+/* INVALID when another pod has the same policy. `hash` is 64 hex digits. `w` as it is before the
+ * new policy is written into it: the policy in its annotation tells which entry was its own. */
 RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
                                struct err *err);
 /* Appends the JSON text, indented by two, with a line feed; checked by manifest_parse. */
