@@ -144,6 +144,13 @@
 #define LIMIT_POLICY_NESTING 8             /* of policy_data: agents parse deeper data in 2^depth */
 #define LIMIT_POD_ANNOTATIONS (256 * 1024) /* keys and values together; Kubernetes' limit */
 
+/* TOML and containerd's configuration (installer) */
+#define LIMIT_TOML_FILE (1024 * 1024)
+#define LIMIT_TOML_DEPTH 64    /* of arrays and inline tables; also parts of one key */
+#define LIMIT_TOML_NODES 16384 /* keys, items and tables of one file */
+#define LIMIT_HANDLER 63       /* bytes of the name of a runtime */
+#define LIMIT_HANDLERS 64      /* of ours, named by one file */
+
 /* Consensus */
 #define LIMIT_ENTRY (1024 * 1024)
 #define LIMIT_VOTERS 5
