@@ -191,6 +191,11 @@ RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, str
     return OK;
 }
 
+void yaml_edit_range(struct yaml_edits *e, size_t start, size_t end, struct span text) {
+    CHECK(start <= end && end <= e->file->text.size);
+    buf_append_span(add(e, start, end), text);
+}
+
 static int compare_edits(const void *a, const void *b) {
     const struct yaml_edit *x = a;
     const struct yaml_edit *y = b;

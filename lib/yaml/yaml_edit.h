@@ -46,6 +46,10 @@ RESULT yaml_edit_add_item(struct yaml_edits *e, const struct yaml_node *sequence
 RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, struct yaml_text text,
                          struct err *err);
 
+/* Replaces the bytes from offset start to end by `text`, as it stands; the caller knows what they
+ * are. Both offsets lie in the text, start <= end. */
+void yaml_edit_range(struct yaml_edits *e, size_t start, size_t end, struct span text);
+
 /* Appends the edited text to `out`. Ranges that overlap are a bug: INTERNAL. */
 RESULT yaml_edits_apply(struct yaml_edits *e, struct buf *out, struct err *err);
 
