@@ -97,6 +97,11 @@
 #define LIMIT_YAML_NODES 1000000
 #define LIMIT_YAML_ANCHORS 1000 /* in one document */
 
+/* Annotations of pods */
+#define LIMIT_MESH_ENTRIES 64 /* connections that one service mesh annotation names */
+#define LIMIT_MESH_NAME 63    /* bytes of a connection's name */
+#define LIMIT_YAML_MERGE 1000   /* keys of one mapping with "<<" */
+
 /* Container image layers (cli/layer) */
 #define LIMIT_LAYER_TAR (UINT64_C(1) << 36)        /* one layer, not compressed: 64 GiB */
 #define LIMIT_LAYER_MEMORY (44 * 1024 * 1024)      /* index of a layer and window of its decoder */
