@@ -190,8 +190,8 @@ class Site:
         for name in os.listdir(examples):
             shutil.copy(os.path.join(examples, name), self.app)
         self.must(self.run([
-            program("contrast"), "generate", "--workspace", self.app, "--reference-values",
-            os.path.join(machine, "reference-values.json"), self.app]))
+            program("contrast"), "generate", "--skip-images", "--workspace", self.app,
+            "--reference-values", os.path.join(machine, "reference-values.json"), self.app]))
         self.certificate = self.make_certificate("peer")
 
     @staticmethod
@@ -263,7 +263,7 @@ class Cluster:
         if new == text:
             raise AssertionError("web.yaml does not say 'daemon off;'")
         write(self.path("web.yaml"), new)
-        self.site.must(self.contrast("generate", self.app))
+        self.site.must(self.contrast("generate", "--skip-images", self.app))
 
     # Programs
 

@@ -49,7 +49,7 @@ class Recovery(LiveTest):
         manifest = json.loads(c.manifest())
         manifest["SeedshareOwnerPubKeys"] = []  # the one that generate made by itself
         write(c.path("manifest.json"), json.dumps(manifest))
-        self.site.must(c.contrast("generate", *added, c.app))
+        self.site.must(c.contrast("generate", "--skip-images", *added, c.app))
         self.assertEqual(3, len(json.loads(c.manifest())["SeedshareOwnerPubKeys"]))
         c.start_all(*numbers)
         self.expect(0, c.set(numbers[0], options=["--replicas", str(len(numbers))]))

@@ -135,7 +135,7 @@ class Cluster:
         examples = os.path.join(ROOT, "deployments", "examples")
         for name in os.listdir(examples):
             shutil.copy(os.path.join(examples, name), self.app)
-        self.contrast("generate", "--reference-values",
+        self.contrast("generate", "--skip-images", "--reference-values",
                       os.path.join(machine, "reference-values.json"), self.app)
 
     def start(self, number):
@@ -169,7 +169,7 @@ class Cluster:
             raise Failed(f"web.yaml does not contain '{old}'")
         with open(path, "w", encoding="utf-8") as f:
             f.write(text.replace(old, f"daemon off; worker_processes {self.manifests};"))
-        self.contrast("generate", self.app)
+        self.contrast("generate", "--skip-images", self.app)
 
     # --- Looking
 
