@@ -38,7 +38,7 @@ def skip(why):
 class Judge:
     def __init__(self, maker, crate, target):
         self.maker = maker
-        self.program = os.path.join(target, "release", "policy-judge")
+        self.program = os.path.join(target, "release", "contrast-policy-judge")
         cargo = shutil.which("cargo")
         if cargo is None:
             skip("no cargo (https://rustup.rs); the policies were not judged")

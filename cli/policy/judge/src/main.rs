@@ -1,24 +1,29 @@
 //! The judge of policies: asks a policy as the Kata agent does, with the agent's own engine.
 //!
-//!     policy-judge POLICY.rego CASES.json
+//!     contrast-policy-judge [--explain] POLICY.rego CASES.json
+//!     contrast-policy-judge [--explain] -       reads {"policy": TEXT, "cases": [...]}
 //!
 //! CASES.json: an array of {"description", "kind", "request"}. Cases run in order on one engine.
 //! Its data document starts as {"pstate": {}}; with `"stateless": true` in the first case as {}, as
 //! in agents that keep no state. `"probe": true`: the case leaves no trace in the data document.
 //! `"reset": true`: the document is as at the start again, before the case.
 //!
-//! One line of JSON per case: {"allowed": bool} or {"allowed": false, "error": text}. Exit 0 when
-//! all cases were asked, whatever the verdicts; 1 when the policy cannot be loaded or the operations
-//! of a rule cannot be applied; 2 for wrong arguments or files.
+//! One line of JSON per case: {"allowed": bool} or {"allowed": false, "error": text}; --explain adds
+//! "why" to what is denied (explain.rs). Exit 0 when all cases were asked, whatever the verdicts; 1
+//! when the policy cannot be loaded or the operations of a rule cannot be applied; 2 for wrong
+//! arguments or files.
 //!
 //! Source of the behaviour: kata-containers, src/agent/policy/src/policy.rs (allow_request).
 //!
 //! SPDX-License-Identifier: Apache-2.0
+mod explain;
+mod rules;
+
 use regorus::{Engine, Value};
 use std::process::exit;
 
 fn fail(code: i32, text: String) -> ! {
-    eprintln!("policy-judge: {text}");
+    eprintln!("contrast-policy-judge: {text}");
     exit(code)
 }
 
@@ -83,12 +88,24 @@ fn apply(data: &mut serde_json::Value, ops: serde_json::Value) {
     }
 }
 
-fn judge(policy: &str, cases: &[serde_json::Value]) {
+fn answer(verdict: &Verdict, why: Option<String>) -> serde_json::Value {
+    let mut line = serde_json::json!({"allowed": verdict.allowed});
+    if let Some(error) = &verdict.error {
+        line["error"] = serde_json::json!(error);
+    }
+    if let Some(why) = why {
+        line["why"] = serde_json::json!(why);
+    }
+    line
+}
+
+fn judge(policy: &str, cases: &[serde_json::Value], explains: bool) {
     let mut engine = Engine::new();
     engine.set_rego_v0(true);
     if let Err(e) = engine.add_policy("agent_policy".to_string(), policy.to_string()) {
         fail(1, format!("{e}"));
     }
+    let rules = rules::read(policy);
     let stateless = cases.first().is_some_and(|c| c["stateless"] == true);
     let start = if stateless { serde_json::json!({}) } else { serde_json::json!({"pstate": {}}) };
     let mut data = start.clone();
@@ -99,10 +116,9 @@ fn judge(policy: &str, cases: &[serde_json::Value]) {
             set_data(&mut engine, &data);
         }
         let verdict = ask(&mut engine, case);
-        match verdict.error {
-            Some(e) => println!("{}", serde_json::json!({"allowed": false, "error": e})),
-            None => println!("{}", serde_json::json!({"allowed": verdict.allowed})),
-        }
+        let denied = explains && !verdict.allowed && verdict.error.is_none();
+        let kind = case["kind"].as_str().unwrap_or("");
+        println!("{}", answer(&verdict, denied.then(|| explain::why(&rules, &engine, kind))));
         if let (true, false, Some(ops)) = (verdict.allowed, case["probe"] == true, verdict.ops) {
             apply(&mut data, ops);
             set_data(&mut engine, &data);
@@ -110,18 +126,45 @@ fn judge(policy: &str, cases: &[serde_json::Value]) {
     }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.len() != 3 {
-        fail(2, "usage: policy-judge POLICY.rego CASES.json".to_string());
+fn parse(name: &str, text: &str) -> serde_json::Value {
+    match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(e) => fail(2, format!("{name}: {e}")),
     }
+}
+
+/// Policy and cases, from two files or from standard input.
+fn read_arguments(arguments: &[String]) -> (String, Vec<serde_json::Value>) {
     let read = |path: &str| match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) => fail(2, format!("{path}: {e}")),
     };
-    let policy = read(&arguments[1]);
-    match serde_json::from_str::<Vec<serde_json::Value>>(&read(&arguments[2])) {
-        Ok(cases) => judge(&policy, &cases),
-        Err(e) => fail(2, format!("{}: {e}", arguments[2])),
+    match arguments {
+        [dash] if dash == "-" => {
+            let both: serde_json::Value = match std::io::read_to_string(std::io::stdin()) {
+                Ok(text) => parse("standard input", &text),
+                Err(e) => fail(2, format!("standard input: {e}")),
+            };
+            let (Some(policy), Some(cases)) = (both["policy"].as_str(), both["cases"].as_array())
+            else {
+                fail(2, "standard input: needs policy and cases".to_string());
+            };
+            (policy.to_string(), cases.clone())
+        }
+        [policy, cases] => match parse(cases, &read(cases)) {
+            serde_json::Value::Array(list) => (read(policy), list),
+            _ => fail(2, format!("{cases}: must be a list of cases")),
+        },
+        _ => fail(2, "usage: contrast-policy-judge [--explain] POLICY.rego CASES.json".to_string()),
     }
+}
+
+fn main() {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let explains = arguments.first().is_some_and(|a| a == "--explain");
+    if explains {
+        arguments.remove(0);
+    }
+    let (policy, cases) = read_arguments(&arguments);
+    judge(&policy, &cases, explains);
 }

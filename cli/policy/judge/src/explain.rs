@@ -1,0 +1,617 @@
+//! Why a request is denied: the first condition that does not hold, with what the policy says and
+//! what the request has.
+//!
+//! A rule is taken apart into its conditions (rules.rs). Each beginning of the list is asked of the
+//! engine, in a copy of it that gets one more module of the same package; the first beginning that
+//! has no solution names the condition. A condition that calls a function leads into its
+//! definitions, with the values that it was called with put below data. Of several definitions, or
+//! several containers, the one that gets furthest is told.
+//!
+//! Works on any policy; where a rule cannot be taken apart, its name is the answer. Never fails.
+//!
+//! SPDX-License-Identifier: Apache-2.0
+use crate::rules::{self, Definition, Rules};
+use regorus::{Engine, Value};
+use std::collections::BTreeMap;
+
+const DEPTH_MAX: usize = 12;
+const QUESTIONS_MAX: usize = 400;
+const SOLUTIONS_MAX: usize = 64;
+const TEXT_MAX: usize = 300;
+
+/// What a name in a condition stands for.
+#[derive(Debug, Clone, PartialEq)]
+enum Origin {
+    Request(String),
+    Policy(String),
+    Unknown,
+}
+
+/// One body on the way down: names with their value's place below data, and where they come from.
+#[derive(Clone, Default)]
+struct Frame {
+    rule: String,
+    bindings: Vec<(String, String)>,
+    origins: BTreeMap<String, Origin>,
+    /// "container web", once it is known.
+    place: String,
+}
+
+/// How far it got: later conditions first, then how many hold in all.
+type Score = (i64, i64);
+
+struct Told {
+    score: Score,
+    text: String,
+}
+
+pub struct Explainer<'a> {
+    rules: &'a Rules,
+    engine: Engine,
+    asked: usize,
+    stored: usize,
+}
+
+pub fn why(rules: &Rules, engine: &Engine, kind: &str) -> String {
+    if !rules.by_name.contains_key(kind) {
+        return format!("no rule of the policy allows {kind}");
+    }
+    let mut e = Explainer { rules, engine: engine.clone(), asked: 0, stored: 0 };
+    match e.name(kind, &[], &Frame::default(), 0) {
+        Some(told) => told.text,
+        None => format!("rule {kind} does not hold"),
+    }
+}
+
+fn shorten(text: String) -> String {
+    if text.len() <= TEXT_MAX {
+        return text;
+    }
+    let mut end = TEXT_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}... ({} bytes)", &text[..end], text.len())
+}
+
+fn show(value: &Value) -> String {
+    match value.to_json_str() {
+        Ok(text) => match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(compact) => shorten(compact.to_string()),
+            Err(_) => shorten(text),
+        },
+        Err(_) => "?".to_string(),
+    }
+}
+
+fn items(value: &Value) -> Option<Vec<Value>> {
+    if let Ok(list) = value.as_array() {
+        return Some(list.to_vec());
+    }
+    value.as_set().ok().map(|s| s.iter().cloned().collect())
+}
+
+/// What differs between two lists or sets that are too long to be shown; or both values.
+fn difference(policy: &Value, request: &Value) -> String {
+    let whole = format!("policy {}, request {}", show(policy), show(request));
+    let (Some(want), Some(have)) = (items(policy), items(request)) else {
+        return whole;
+    };
+    if policy.as_set().is_ok() {
+        let missing: Vec<Value> = want.iter().filter(|w| !have.contains(w)).cloned().collect();
+        let extra: Vec<Value> = have.iter().filter(|h| !want.contains(h)).cloned().collect();
+        return format!("{whole}{}", missing_and_extra(&missing, &extra));
+    }
+    match (0..want.len().max(have.len())).find(|i| want.get(*i) != have.get(*i)) {
+        Some(i) if whole.len() > TEXT_MAX => {
+            let at = |list: &[Value]| list.get(i).map_or("nothing".to_string(), show);
+            format!("first difference at [{i}]: policy {}, request {}", at(&want), at(&have))
+        }
+        _ => whole,
+    }
+}
+
+fn missing_and_extra(missing: &[Value], extra: &[Value]) -> String {
+    let mut text = String::new();
+    for (name, list) in [("missing", missing), ("too much", extra)] {
+        if !list.is_empty() {
+            let shown: Vec<String> = list.iter().map(show).collect();
+            text.push_str(&format!("; {name}: {}", shorten(shown.join(", "))));
+        }
+    }
+    text
+}
+
+/// "OCI" + ".Process" + `["a.b"]`: the path of a field of the request.
+fn join(base: &str, rest: &str) -> String {
+    let path = format!("{base}{rest}");
+    path.trim_start_matches('.').to_string()
+}
+
+fn is_flag(condition: &str) -> bool {
+    let text = condition.strip_prefix("not ").unwrap_or(condition);
+    text.starts_with("absent(")
+        || text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+}
+
+impl Explainer<'_> {
+    // --- Questions to the engine
+
+    /// The value of `expression` in the frame, with `given` conditions before it: a list, one
+    /// element per solution. None: it could not be asked.
+    fn values(&mut self, frame: &Frame, given: &[String], expression: &str) -> Option<Vec<Value>> {
+        let comprehension = self.comprehension(frame, given, expression);
+        self.ask(&comprehension).and_then(|v| items(&v))
+    }
+
+    fn comprehension(&self, frame: &Frame, given: &[String], expression: &str) -> String {
+        let mut lines: Vec<String> =
+            frame.bindings.iter().map(|(name, value)| format!("{name} := {value}")).collect();
+        lines.extend(given.iter().cloned());
+        lines.push(format!("zz_value := {expression}"));
+        format!("[zz_value |\n{}]", lines.join("\n"))
+    }
+
+    fn ask(&mut self, expression: &str) -> Option<Value> {
+        self.asked += 1;
+        if self.asked > QUESTIONS_MAX {
+            return None;
+        }
+        let module = format!(
+            "package {}\n{}\nzz_answer := {}\n",
+            self.rules.package,
+            self.rules.imports.join("\n"),
+            expression
+        );
+        let mut engine = self.engine.clone();
+        engine.add_policy("zz_question".to_string(), module).ok()?;
+        let query = format!("data.{}.zz_answer", self.rules.package);
+        let results = engine.eval_query(query, false).ok()?;
+        results.result.first()?.expressions.first().map(|e| e.value.clone())
+    }
+
+    /// How many of the conditions hold, from the first on; None when it could not be asked.
+    fn prefix(&mut self, frame: &Frame, conditions: &[String]) -> Option<usize> {
+        let lists: Vec<String> = (1..=conditions.len())
+            .map(|n| format!("count({})", self.comprehension(frame, &conditions[..n], "1")))
+            .collect();
+        let counts = self.ask(&format!("[{}]", lists.join(",\n")))?;
+        let counts = items(&counts)?;
+        Some(counts.iter().take_while(|c| **c != Value::from(0u64)).count())
+    }
+
+    /// Puts values where a question can name them.
+    fn store(&mut self, value: Value) -> Option<String> {
+        self.stored += 1;
+        let key = format!("zz_value{}", self.stored);
+        let mut object = BTreeMap::new();
+        object.insert(Value::from(key.as_str()), value);
+        self.engine.add_data(Value::from(object)).ok()?;
+        Some(format!("data.{key}"))
+    }
+
+    // --- Where values come from
+
+    fn origin(&self, frame: &Frame, expression: &str) -> Origin {
+        let found: Vec<Origin> = rules::identifiers(expression)
+            .iter()
+            .map(|name| self.origin_of(frame, name, 0))
+            .collect();
+        let first = rules::identifiers(expression).into_iter().next().unwrap_or_default();
+        let is_reference = expression.starts_with(&first)
+            && !expression.contains([' ', '(', '{', '|', ','])
+            && !first.is_empty();
+        if let (true, Some(Origin::Request(base))) = (is_reference, found.first()) {
+            return Origin::Request(join(base, &expression[first.len()..]));
+        }
+        if let (true, Some(Origin::Policy(base))) = (is_reference, found.first()) {
+            return Origin::Policy(join(base, &expression[first.len()..]));
+        }
+        let request = found.iter().find(|o| matches!(o, Origin::Request(_)));
+        let policy = found.iter().find(|o| matches!(o, Origin::Policy(_)));
+        match (request, policy) {
+            (Some(o), None) | (None, Some(o)) => o.clone(),
+            _ => Origin::Unknown,
+        }
+    }
+
+    fn origin_of(&self, frame: &Frame, name: &str, depth: usize) -> Origin {
+        if let Some(origin) = frame.origins.get(name) {
+            return origin.clone();
+        }
+        if name == "input" {
+            return Origin::Request(String::new());
+        }
+        if name == "policy_data" {
+            return Origin::Policy(String::new());
+        }
+        match self.rules.by_name.get(name).map(Vec::as_slice) {
+            Some([d]) if d.params.is_empty() && depth < 3 && !d.value.is_empty() => {
+                let inner = rules::identifiers(&d.value).into_iter().next().unwrap_or_default();
+                match self.origin_of(&Frame::default(), &inner, depth + 1) {
+                    Origin::Request(b) if d.value.starts_with(&inner) && !d.value.contains(' ') => {
+                        Origin::Request(join(&b, &d.value[inner.len()..]))
+                    }
+                    _ => Origin::Policy(name.to_string()),
+                }
+            }
+            _ => Origin::Unknown,
+        }
+    }
+
+    /// `x := expression` among the conditions that hold tells where x comes from.
+    fn learn(&self, frame: &mut Frame, conditions: &[String]) {
+        for condition in conditions {
+            if let Some(at) = rules::find(condition, ":=") {
+                let origin = self.origin(frame, condition[at + 2..].trim());
+                frame.origins.insert(condition[..at].trim().to_string(), origin);
+            }
+        }
+    }
+
+    // --- Down
+
+    /// All definitions of a rule or function; `arguments` are values below data, with origins.
+    fn name(
+        &mut self,
+        name: &str,
+        arguments: &[(String, Origin)],
+        from: &Frame,
+        depth: usize,
+    ) -> Option<Told> {
+        let definitions = self.rules.by_name.get(name)?.clone();
+        let mut best: Option<Told> = None;
+        for definition in &definitions {
+            if let Some(told) = self.definition(name, definition, arguments, from, depth) {
+                if best.as_ref().map_or(true, |b| told.score > b.score) {
+                    best = Some(told);
+                }
+            }
+        }
+        match best {
+            Some(told) if told.score.0 >= 0 => Some(told),
+            other => self.no_definition(name, arguments, from).or(other),
+        }
+    }
+
+    /// No definition is meant for these arguments.
+    fn no_definition(
+        &mut self,
+        name: &str,
+        arguments: &[(String, Origin)],
+        from: &Frame,
+    ) -> Option<Told> {
+        let mut parts = Vec::new();
+        for (place, origin) in arguments {
+            if let Origin::Request(path) = origin {
+                let value = self.ask(place)?;
+                parts.push(format!("{path}: {}", show(&value)));
+            }
+        }
+        let text = format!("{}: not allowed (rule {name})", parts.join(", "));
+        (!parts.is_empty()).then(|| Told { score: (0, 0), text: at_place(from, &text) })
+    }
+
+    fn definition(
+        &mut self,
+        name: &str,
+        definition: &Definition,
+        arguments: &[(String, Origin)],
+        from: &Frame,
+        depth: usize,
+    ) -> Option<Told> {
+        let mut frame = Frame { rule: name.to_string(), ..Frame::default() };
+        frame.place = from.place.clone();
+        let mut heads = Vec::new();
+        for (param, (place, origin)) in definition.params.iter().zip(arguments) {
+            if param.starts_with(|c: char| c.is_ascii_alphabetic()) && param != "null" {
+                frame.bindings.push((param.clone(), place.clone()));
+                frame.origins.insert(param.clone(), origin.clone());
+            } else {
+                heads.push(format!("{place} == {param}"));
+            }
+        }
+        if !heads.is_empty() && self.prefix(&frame, &heads)? < heads.len() {
+            return Some(Told { score: (-2, 0), text: format!("rule {name} does not hold") });
+        }
+        if definition.conditions.is_empty() {
+            let told = self.failing(&frame, &[], &definition.value, depth)?;
+            return Some(Told { score: (0, 0), text: told });
+        }
+        self.body(frame, &definition.conditions, depth)
+    }
+
+    /// The first condition of a body that does not hold.
+    fn body(&mut self, mut frame: Frame, conditions: &[String], depth: usize) -> Option<Told> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        let held = self.prefix(&frame, conditions)?;
+        let failing = conditions.get(held)?.clone();
+        let given = &conditions[..held];
+        self.learn(&mut frame, given);
+        let text = self.failing(&frame, given, &failing, depth)?;
+        let is_meant = !is_flag(&failing) || self.reads_request(&frame, &failing);
+        let progress = (1000 * (held as i64 + 1)) / (conditions.len() as i64 + 1);
+        Some(Told { score: (if is_meant { progress } else { -1 }, held as i64), text })
+    }
+
+    /// False for what only the policy or the agent decides: "c.sandbox", "partial", "not has_state".
+    fn reads_request(&self, frame: &Frame, condition: &str) -> bool {
+        let text = condition.strip_prefix("not ").unwrap_or(condition);
+        if text.starts_with("absent(") {
+            return false;
+        }
+        if text.contains('.') {
+            return matches!(self.origin(frame, text), Origin::Request(_));
+        }
+        let mut names = vec![text.to_string()];
+        let mut at = 0;
+        while at < names.len() && at < 40 {
+            for d in self.rules.by_name.get(&names[at]).into_iter().flatten() {
+                for c in d.conditions.iter().chain([&d.value]) {
+                    for n in rules::identifiers(c) {
+                        if n == "input" {
+                            return true;
+                        }
+                        if !names.contains(&n) {
+                            names.push(n);
+                        }
+                    }
+                }
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// What to say of a condition that does not hold while `given` ones do.
+    fn failing(&mut self, f: &Frame, given: &[String], text: &str, depth: usize) -> Option<String> {
+        if let Some((name, arguments)) = rules::call(text) {
+            if self.rules.by_name.contains_key(&name) {
+                return self.called(f, given, &name, &arguments, depth);
+            }
+        }
+        if self.rules.by_name.contains_key(text) {
+            return self.name(text, &[], f, depth + 1).map(|t| t.text);
+        }
+        if let Some(told) = self.counted(f, given, text, depth) {
+            return Some(told);
+        }
+        if let Some(told) = self.empty_list(f, text, depth) {
+            return Some(told);
+        }
+        let what = self.compared(f, given, text).or_else(|| self.read_values(f, given, text));
+        let what = what.unwrap_or_else(|| text.to_string());
+        Some(at_place(f, &format!("{what} (rule {}: {})", f.rule, shorten(one_line(text)))))
+    }
+
+    /// A call that does not hold: of all solutions of what stands before it, the nearest.
+    fn called(
+        &mut self,
+        f: &Frame,
+        given: &[String],
+        name: &str,
+        arguments: &[String],
+        depth: usize,
+    ) -> Option<String> {
+        let list = format!("[{}]", arguments.join(", "));
+        let mut solutions = self.values(f, given, &list)?;
+        solutions.truncate(SOLUTIONS_MAX);
+        let origins: Vec<Origin> = arguments.iter().map(|a| self.origin(f, a)).collect();
+        let mut best: Option<Told> = None;
+        let is_single = solutions.len() == 1;
+        for solution in solutions {
+            let mut frame = f.clone();
+            let mut stored = Vec::new();
+            for (value, origin) in items(&solution)?.into_iter().zip(&origins) {
+                note_container(&mut frame, &value, origin);
+                stored.push((self.store(value)?, origin.clone()));
+            }
+            let extra = if is_single { 0 } else { self.held_in_all(name, &stored, &frame) };
+            if let Some(mut told) = self.name(name, &stored, &frame, depth + 1) {
+                told.score.1 = extra;
+                if best.as_ref().map_or(true, |b| told.score > b.score) {
+                    best = Some(told);
+                }
+            }
+        }
+        best.map(|t| t.text)
+    }
+
+    /// How many conditions of a function hold, each for itself.
+    fn held_in_all(&mut self, name: &str, arguments: &[(String, Origin)], from: &Frame) -> i64 {
+        let Some([definition]) = self.rules.by_name.get(name).map(Vec::as_slice) else {
+            return 0;
+        };
+        let definition = definition.clone();
+        let mut frame = from.clone();
+        frame.bindings = Vec::new();
+        for (param, (place, _)) in definition.params.iter().zip(arguments) {
+            frame.bindings.push((param.clone(), place.clone()));
+        }
+        let lists: Vec<String> = definition
+            .conditions
+            .iter()
+            .map(|c| format!("count({})", self.comprehension(&frame, &[c.clone()], "1")))
+            .collect();
+        let counts = self.ask(&format!("[{}]", lists.join(",\n"))).and_then(|v| items(&v));
+        counts.map_or(0, |c| c.iter().filter(|n| **n != Value::from(0u64)).count() as i64)
+    }
+
+    /// `count(expression) == 0`: the elements are what is wrong.
+    fn counted(&mut self, f: &Frame, given: &[String], text: &str, depth: usize) -> Option<String> {
+        let call = text.strip_suffix("== 0")?.trim();
+        let (name, arguments) = rules::call(call)?;
+        let ("count", [expression]) = (name.as_str(), arguments.as_slice()) else {
+            return None;
+        };
+        if let Some(deeper) = self.element(f, given, expression, depth) {
+            return Some(deeper);
+        }
+        let found = self.values(f, given, expression)?;
+        let mut shown: Vec<String> = Vec::new();
+        for element in items(found.first()?)? {
+            shown.push(show(&element));
+        }
+        if shown.is_empty() {
+            return None;
+        }
+        let what = match self.origin(f, expression) {
+            Origin::Request(path) => format!("{path}: not allowed"),
+            _ if expression.contains(" - ") => "missing".to_string(),
+            _ => "not as the policy says".to_string(),
+        };
+        let text = format!("{what}: {} (rule {}: {})", shorten(shown.join(", ")), f.rule,
+                           shorten(one_line(text)));
+        Some(at_place(f, &text))
+    }
+
+    /// [x | ...; not check(x)]: why the first x does not pass.
+    fn element(&mut self, f: &Frame, given: &[String], list: &str, depth: usize) -> Option<String> {
+        let (head, mut conditions) = rules::comprehension(list)?;
+        let last = conditions.pop()?;
+        let (name, arguments) = rules::call(last.strip_prefix("not ")?)?;
+        let mut before = given.to_vec();
+        before.extend(conditions.iter().cloned());
+        let mut with_check = before.clone();
+        with_check.push(last.clone());
+        let element = self.values(f, &with_check, &head)?.into_iter().next()?;
+        let mut frame = f.clone();
+        self.learn(&mut frame, &conditions);
+        frame.place = format!("{}{}", place_prefix(f), shown_element(&self.origin(&frame, &head),
+                                                                     &element));
+        // Only this element: the condition that picks it is written with its value.
+        let value = self.store(element)?;
+        before.push(format!("{head} == {value}"));
+        self.called(&frame, &before, &name, &arguments, depth + 1)
+    }
+
+    /// A condition about a list that has no element, such as matches[0].
+    fn empty_list(&mut self, f: &Frame, text: &str, depth: usize) -> Option<String> {
+        for name in rules::identifiers(text) {
+            let Some([d]) = self.rules.by_name.get(&name).map(Vec::as_slice) else {
+                continue;
+            };
+            if let (true, Some((_, conditions))) = (d.params.is_empty(), rules::comprehension(&d.value)) {
+                let frame = Frame { rule: name.clone(), place: f.place.clone(), ..Frame::default() };
+                if let Some(told) = self.body(frame, &conditions, depth + 1) {
+                    return Some(told.text);
+                }
+            }
+        }
+        None
+    }
+
+    // --- Values
+
+    fn value(&mut self, f: &Frame, given: &[String], expression: &str) -> Option<Value> {
+        self.values(f, given, expression)?.into_iter().next()
+    }
+
+    fn compared(&mut self, f: &Frame, given: &[String], text: &str) -> Option<String> {
+        for operator in [" == ", " != ", " <= ", " >= ", " < ", " > "] {
+            let Some(at) = rules::find(text, operator) else {
+                continue;
+            };
+            let (left, right) = (text[..at].trim(), text[at + operator.len()..].trim());
+            let (a, b) = (self.value(f, given, left), self.value(f, given, right));
+            let (from_a, from_b) = (self.origin(f, left), self.origin(f, right));
+            let (policy, request, path) = match (&from_a, &from_b) {
+                (Origin::Request(p), _) => (b, a, p.clone()),
+                (_, Origin::Request(p)) => (a, b, p.clone()),
+                _ => (a, b, String::new()),
+            };
+            let colon = if path.is_empty() { "" } else { ": " };
+            return Some(match (policy, request) {
+                (Some(p), Some(r)) if operator == " == " => {
+                    format!("{path}{colon}{}", difference(&p, &r))
+                }
+                (Some(p), Some(r)) => format!("{path}{colon}limit {}, request {}", show(&p), show(&r)),
+                (Some(p), None) => format!("{path}{colon}policy {}, request has none", show(&p)),
+                (None, Some(r)) => format!("{path}{colon}policy has none, request {}", show(&r)),
+                _ => return None,
+            });
+        }
+        None
+    }
+
+    /// regex.match(pattern, value), a set's [value], or whatever else reads the request.
+    fn read_values(&mut self, f: &Frame, given: &[String], text: &str) -> Option<String> {
+        if let Some(inner) = text.strip_prefix("regex.match(").and_then(|t| t.strip_suffix(')')) {
+            let parts = rules::split(inner, |c| c == b',');
+            let [pattern, subject] = parts.as_slice() else { return None };
+            let wanted = self.value(f, given, pattern).map_or("?".to_string(), |v| show(&v));
+            return Some(self.against(f, given, subject, &format!("form {wanted}")));
+        }
+        if let (Some(open), true) = (text.rfind('['), text.ends_with(']')) {
+            let (set, subject) = (&text[..open], &text[open + 1..text.len() - 1]);
+            let wanted = self.value(f, given, set).map_or(set.to_string(), |v| show(&v));
+            return Some(self.against(f, given, subject, &format!("policy {wanted}")));
+        }
+        if let Some((_, arguments)) = rules::call(text.strip_prefix("not ").unwrap_or(text)) {
+            let subject = arguments.iter().find(|a| matches!(self.origin(f, a), Origin::Request(_)));
+            return subject.cloned().map(|s| self.against(f, given, &s, "not allowed"));
+        }
+        let reference = text.strip_prefix("not ").unwrap_or(text);
+        match self.origin(f, reference) {
+            Origin::Request(_) => Some(self.against(f, given, reference, "not allowed")),
+            _ => None,
+        }
+    }
+
+    fn against(&mut self, f: &Frame, given: &[String], subject: &str, wanted: &str) -> String {
+        let path = match self.origin(f, subject) {
+            Origin::Request(path) => format!("{path}: "),
+            _ => String::new(),
+        };
+        match self.value(f, given, subject) {
+            Some(value) => format!("{path}{wanted}, request {}", show(&value)),
+            None => format!("{path}{wanted}, request has none"),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn place_prefix(f: &Frame) -> String {
+    if f.place.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", f.place)
+    }
+}
+
+fn at_place(f: &Frame, text: &str) -> String {
+    format!("{}{text}", place_prefix(f))
+}
+
+/// "OCI.Mounts /etc/x" or the element itself.
+fn shown_element(origin: &Origin, element: &Value) -> String {
+    let path = match origin {
+        Origin::Request(path) => format!("{path} "),
+        _ => String::new(),
+    };
+    let named = ["destination", "mount_point", "name", "path", "Type"]
+        .iter()
+        .find_map(|k| element[*k].as_string().ok().map(|s| s.to_string()));
+    match named {
+        Some(name) => format!("{path}{name}"),
+        None => format!("{path}{}", show(element)),
+    }
+}
+
+/// The first argument that is a container of the policy gives the place its name.
+fn note_container(frame: &mut Frame, value: &Value, origin: &Origin) {
+    let is_container = matches!(origin, Origin::Policy(path) if path.starts_with("containers"));
+    if !is_container || !frame.place.is_empty() {
+        return;
+    }
+    frame.place = match value["name"].as_string() {
+        _ if value["sandbox"] == Value::from(true) => "the sandbox".to_string(),
+        Ok(name) => format!("container {name}"),
+        Err(_) => String::new(),
+    };
+}
