@@ -278,5 +278,6 @@
 #define LIMIT_NODE_FILES 256            /* that one runtime consists of */
 #define LIMIT_NODE_PATH 1024            /* bytes of a path below the runtime's folder */
 #define LIMIT_NODE_TEXT (16 * 1024)     /* bytes of kernel parameters, ID blocks */
+#define LIMIT_NODE_DEPTH 32             /* folders in a folder that is removed */
 
 #endif
