@@ -45,7 +45,7 @@ struct toml_node;
 struct toml_entry {              /* a key with its value in a table, or an item of an array */
     const char *key;             /* with a NUL behind it; NULL: an item */
     size_t key_size;             /* bytes */
-    struct toml_range key_range; /* where it was named first: from the start of the whole dotted key
+    struct toml_range key_range; /* where it was named: from the start of the whole dotted key
                                   * to the end of this part */
     struct toml_node *value;
     struct toml_entry *next; /* in the order of the file */
