@@ -137,6 +137,12 @@
 #define LIMIT_REGISTRY_RESUMES 64      /* of one layer, however much each brings */
 #define LIMIT_REGISTRY_BACKOFF_MS 500  /* after a first failure; doubles */
 #define LIMIT_REGISTRY_RETRY_MS 120000 /* a Retry-After that we wait for */
+#define LIMIT_FETCH_WORKERS 16                      /* layers and documents at a time */
+#define LIMIT_FETCH_MEMORY (48 * 1024 * 1024)       /* of all layers that are streamed at a time */
+#define LIMIT_FETCH_SHARE (3 * 1024 * 1024)         /* of it, what a layer begins with */
+#define LIMIT_FETCH_STEP (1024 * 1024)              /* ... and what it grows by */
+#define LIMIT_FETCH_KEPT (4 * 1024 * 1024)          /* configs and users of all images of a run */
+#define LIMIT_FETCH_LAYERS 8192                     /* different ones of a run */
 #define LIMIT_REGISTRY_HELPER_MS 30000 /* one run of a credential helper */
 
 /* Images and policies (cli/policy) */
@@ -279,5 +285,8 @@
 #define LIMIT_NODE_PATH 1024            /* bytes of a path below the runtime's folder */
 #define LIMIT_NODE_TEXT (16 * 1024)     /* bytes of kernel parameters, ID blocks */
 #define LIMIT_NODE_DEPTH 32             /* folders in a folder that is removed */
+#define LIMIT_NODE_JOURNAL (4 * 1024 * 1024)
+#define LIMIT_NODE_RUNTIMES 64 /* installed side by side */
+#define LIMIT_NODE_EDITS 256   /* files of containerd that one run changes */
 
 #endif
