@@ -18,6 +18,9 @@ const DEPTH_MAX: usize = 12;
 const QUESTIONS_MAX: usize = 400;
 const SOLUTIONS_MAX: usize = 64;
 const TEXT_MAX: usize = 300;
+const NOT_MEANT: i64 = -100_000;
+/// More than any progress: a definition for just this value is the one that is meant.
+const HEAD_FITS: i64 = 5000;
 
 /// What a name in a condition stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,8 @@ struct Frame {
     rule: String,
     bindings: Vec<(String, String)>,
     origins: BTreeMap<String, Origin>,
+    /// In paths: "[_]" or "[k]", and the index that it stands for.
+    aliases: Vec<(String, String)>,
     /// "container web", once it is known.
     place: String,
 }
@@ -100,7 +105,8 @@ fn difference(policy: &Value, request: &Value) -> String {
     if policy.as_set().is_ok() {
         let missing: Vec<Value> = want.iter().filter(|w| !have.contains(w)).cloned().collect();
         let extra: Vec<Value> = have.iter().filter(|h| !want.contains(h)).cloned().collect();
-        return format!("{whole}{}", missing_and_extra(&missing, &extra));
+        let difference = missing_and_extra(&missing, &extra);
+        return if whole.len() > TEXT_MAX { difference } else { format!("{whole}; {difference}") };
     }
     match (0..want.len().max(have.len())).find(|i| want.get(*i) != have.get(*i)) {
         Some(i) if whole.len() > TEXT_MAX => {
@@ -112,26 +118,20 @@ fn difference(policy: &Value, request: &Value) -> String {
 }
 
 fn missing_and_extra(missing: &[Value], extra: &[Value]) -> String {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for (name, list) in [("missing", missing), ("too much", extra)] {
         if !list.is_empty() {
             let shown: Vec<String> = list.iter().map(show).collect();
-            text.push_str(&format!("; {name}: {}", shorten(shown.join(", "))));
+            parts.push(format!("{name}: {}", shorten(shown.join(", "))));
         }
     }
-    text
+    parts.join("; ")
 }
 
 /// "OCI" + ".Process" + `["a.b"]`: the path of a field of the request.
 fn join(base: &str, rest: &str) -> String {
     let path = format!("{base}{rest}");
     path.trim_start_matches('.').to_string()
-}
-
-fn is_flag(condition: &str) -> bool {
-    let text = condition.strip_prefix("not ").unwrap_or(condition);
-    text.starts_with("absent(")
-        || text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
 }
 
 impl Explainer<'_> {
@@ -193,19 +193,10 @@ impl Explainer<'_> {
     // --- Where values come from
 
     fn origin(&self, frame: &Frame, expression: &str) -> Origin {
-        let found: Vec<Origin> = rules::identifiers(expression)
-            .iter()
-            .map(|name| self.origin_of(frame, name, 0))
-            .collect();
-        let first = rules::identifiers(expression).into_iter().next().unwrap_or_default();
-        let is_reference = expression.starts_with(&first)
-            && !expression.contains([' ', '(', '{', '|', ','])
-            && !first.is_empty();
-        if let (true, Some(Origin::Request(base))) = (is_reference, found.first()) {
-            return Origin::Request(join(base, &expression[first.len()..]));
-        }
-        if let (true, Some(Origin::Policy(base))) = (is_reference, found.first()) {
-            return Origin::Policy(join(base, &expression[first.len()..]));
+        let references = rules::references(expression);
+        let found: Vec<Origin> = references.iter().map(|r| self.origin_of(frame, r, 0)).collect();
+        if references.first().is_some_and(|r| r == expression) {
+            return found[0].clone();
         }
         let request = found.iter().find(|o| matches!(o, Origin::Request(_)));
         let policy = found.iter().find(|o| matches!(o, Origin::Policy(_)));
@@ -215,26 +206,51 @@ impl Explainer<'_> {
         }
     }
 
-    fn origin_of(&self, frame: &Frame, name: &str, depth: usize) -> Origin {
-        if let Some(origin) = frame.origins.get(name) {
-            return origin.clone();
-        }
-        if name == "input" {
-            return Origin::Request(String::new());
-        }
-        if name == "policy_data" {
-            return Origin::Policy(String::new());
-        }
-        match self.rules.by_name.get(name).map(Vec::as_slice) {
-            Some([d]) if d.params.is_empty() && depth < 3 && !d.value.is_empty() => {
-                let inner = rules::identifiers(&d.value).into_iter().next().unwrap_or_default();
-                match self.origin_of(&Frame::default(), &inner, depth + 1) {
-                    Origin::Request(b) if d.value.starts_with(&inner) && !d.value.contains(' ') => {
-                        Origin::Request(join(&b, &d.value[inner.len()..]))
-                    }
-                    _ => Origin::Policy(name.to_string()),
+    /// The part of the request that an expression reads, whatever else it reads.
+    fn request_path(&self, frame: &Frame, expression: &str) -> Option<String> {
+        rules::references(expression).iter().find_map(|r| match self.origin_of(frame, r, 0) {
+            Origin::Request(path) if !path.is_empty() => Some(path),
+            _ => None,
+        })
+    }
+
+    fn origin_of(&self, frame: &Frame, reference: &str, depth: usize) -> Origin {
+        let name = rules::head_of(reference);
+        let rest = &reference[name.len()..];
+        let base = match name {
+            "input" => Origin::Request(String::new()),
+            "policy_data" => Origin::Policy(String::new()),
+            "data" => Origin::Policy("data".to_string()), // what earlier requests left
+            _ => match frame.origins.get(name) {
+                Some(origin) => origin.clone(),
+                None => self.origin_of_rule(name, depth),
+            },
+        };
+        match base {
+            Origin::Request(path) => {
+                let mut path = join(&path, rest);
+                for (index, value) in &frame.aliases {
+                    path = path.replacen(index.as_str(), value, 1);
                 }
+                Origin::Request(path)
             }
+            Origin::Policy(path) => Origin::Policy(join(&path, rest)),
+            Origin::Unknown => Origin::Unknown,
+        }
+    }
+
+    /// A rule that is but another name, or a constant of the policy.
+    fn origin_of_rule(&self, name: &str, depth: usize) -> Origin {
+        let Some(definitions) = self.rules.by_name.get(name) else {
+            return Origin::Unknown;
+        };
+        let Some(d) = definitions.first() else { return Origin::Unknown };
+        if !d.params.is_empty() || depth > 3 || d.value.is_empty() {
+            return Origin::Unknown;
+        }
+        match rules::references(&d.value).first() {
+            Some(r) if *r == d.value => self.origin_of(&Frame::default(), r, depth + 1),
+            None if definitions.len() == 1 => Origin::Policy(name.to_string()),
             _ => Origin::Unknown,
         }
     }
@@ -281,14 +297,16 @@ impl Explainer<'_> {
         arguments: &[(String, Origin)],
         from: &Frame,
     ) -> Option<Told> {
+        let is_plain = |o: &Origin| matches!(o, Origin::Policy(_));
         let mut parts = Vec::new();
-        for (place, origin) in arguments {
-            if let Origin::Request(path) = origin {
-                let value = self.ask(place)?;
-                parts.push(format!("{path}: {}", show(&value)));
-            }
+        for (place, origin) in arguments.iter().filter(|(_, o)| !is_plain(o)) {
+            let value = show(&self.ask(place)?);
+            parts.push(match origin {
+                Origin::Request(path) if !path.is_empty() => format!("{path}: {value}"),
+                _ => value,
+            });
         }
-        let text = format!("{}: not allowed (rule {name})", parts.join(", "));
+        let text = format!("{} is not allowed (rule {name})", parts.join(", "));
         (!parts.is_empty()).then(|| Told { score: (0, 0), text: at_place(from, &text) })
     }
 
@@ -312,13 +330,15 @@ impl Explainer<'_> {
             }
         }
         if !heads.is_empty() && self.prefix(&frame, &heads)? < heads.len() {
-            return Some(Told { score: (-2, 0), text: format!("rule {name} does not hold") });
+            return Some(Told { score: (NOT_MEANT, 0), text: format!("rule {name} does not hold") });
         }
         if definition.conditions.is_empty() {
             let told = self.failing(&frame, &[], &definition.value, depth)?;
             return Some(Told { score: (0, 0), text: told });
         }
-        self.body(frame, &definition.conditions, depth)
+        let mut told = self.body(frame, &definition.conditions, depth)?;
+        told.score.0 += if heads.is_empty() { 0 } else { HEAD_FITS };
+        Some(told)
     }
 
     /// The first condition of a body that does not hold.
@@ -331,31 +351,41 @@ impl Explainer<'_> {
         let given = &conditions[..held];
         self.learn(&mut frame, given);
         let text = self.failing(&frame, given, &failing, depth)?;
-        let is_meant = !is_flag(&failing) || self.reads_request(&frame, &failing);
+        let is_meant = self.reads_request(&frame, &failing) && !self.has_no_form(&frame, given, &failing);
         let progress = (1000 * (held as i64 + 1)) / (conditions.len() as i64 + 1);
-        Some(Told { score: (if is_meant { progress } else { -1 }, held as i64), text })
+        Some(Told { score: (if is_meant { progress } else { NOT_MEANT }, held as i64), text })
     }
 
-    /// False for what only the policy or the agent decides: "c.sandbox", "partial", "not has_state".
+    /// False for what only the policy or the agent decides: "c.sandbox", "partial", "not has_state",
+    /// and for what asks which fields there are.
     fn reads_request(&self, frame: &Frame, condition: &str) -> bool {
         let text = condition.strip_prefix("not ").unwrap_or(condition);
-        if text.starts_with("absent(") {
-            return false;
+        !text.starts_with("absent(")
+            && rules::references(text).iter().any(|r| self.is_of_request(frame, r))
+    }
+
+    fn is_of_request(&self, frame: &Frame, reference: &str) -> bool {
+        match self.origin_of(frame, reference, 0) {
+            Origin::Request(_) => return true,
+            Origin::Policy(_) => return false,
+            Origin::Unknown => {}
         }
-        if text.contains('.') {
-            return matches!(self.origin(frame, text), Origin::Request(_));
+        let mut names = vec![rules::head_of(reference).to_string()];
+        let is_variable = !self.rules.by_name.contains_key(&names[0]);
+        if frame.origins.contains_key(&names[0]) || (is_variable && names[0] != "data") {
+            return true;
         }
-        let mut names = vec![text.to_string()];
         let mut at = 0;
-        while at < names.len() && at < 40 {
+        while at < names.len() {
             for d in self.rules.by_name.get(&names[at]).into_iter().flatten() {
                 for c in d.conditions.iter().chain([&d.value]) {
-                    for n in rules::identifiers(c) {
-                        if n == "input" {
+                    for r in rules::references(c) {
+                        let name = rules::head_of(&r).to_string();
+                        if name == "input" {
                             return true;
                         }
-                        if !names.contains(&n) {
-                            names.push(n);
+                        if !names.contains(&name) {
+                            names.push(name);
                         }
                     }
                 }
@@ -363,6 +393,14 @@ impl Explainer<'_> {
             at += 1;
         }
         false
+    }
+
+    /// A regular expression that the policy does not have for this value.
+    fn has_no_form(&mut self, frame: &Frame, given: &[String], condition: &str) -> bool {
+        match regex_parts(condition) {
+            Some((pattern, _)) => self.value(frame, given, &pattern).is_none(),
+            None => false,
+        }
     }
 
     /// What to say of a condition that does not hold while `given` ones do.
@@ -457,39 +495,103 @@ impl Explainer<'_> {
         if shown.is_empty() {
             return None;
         }
-        let what = match self.origin(f, expression) {
-            Origin::Request(path) => format!("{path}: not allowed"),
-            _ if expression.contains(" - ") => "missing".to_string(),
-            _ => "not as the policy says".to_string(),
-        };
-        let text = format!("{what}: {} (rule {}: {})", shorten(shown.join(", ")), f.rule,
+        let is_missing = expression.contains(" - ") || expression.contains("absent(");
+        let what = if is_missing { "missing" } else { "not allowed" };
+        let path = self.request_path(f, expression);
+        let path = path.map_or(String::new(), |p| format!("{}: ", clean(&p)));
+        let text = format!("{path}{what}: {} (rule {}: {})", shorten(shown.join(", ")), f.rule,
                            shorten(one_line(text)));
         Some(at_place(f, &text))
     }
 
     /// [x | ...; not check(x)]: why the first x does not pass.
     fn element(&mut self, f: &Frame, given: &[String], list: &str, depth: usize) -> Option<String> {
-        let (head, mut conditions) = rules::comprehension(list)?;
-        let last = conditions.pop()?;
-        let (name, arguments) = rules::call(last.strip_prefix("not ")?)?;
-        let mut before = given.to_vec();
-        before.extend(conditions.iter().cloned());
-        let mut with_check = before.clone();
-        with_check.push(last.clone());
-        let element = self.values(f, &with_check, &head)?.into_iter().next()?;
+        let (head, conditions) = rules::comprehension(list)?;
+        let mut all = given.to_vec();
+        all.extend(conditions.iter().cloned());
+        let element = self.values(f, &all, &head)?.into_iter().next()?;
         let mut frame = f.clone();
+        self.note_index(&mut frame, given, &head, &conditions, &element);
         self.learn(&mut frame, &conditions);
-        frame.place = format!("{}{}", place_prefix(f), shown_element(&self.origin(&frame, &head),
-                                                                     &element));
-        // Only this element: the condition that picks it is written with its value.
+        if let Some(told) = self.not_listed(&frame, &conditions, &head, &element) {
+            return Some(told);
+        }
+        let last = conditions.last()?;
+        let (name, arguments) = rules::call(last.strip_prefix("not ")?)?;
+        if !element.as_object().is_ok() || element["destination"].as_string().is_ok() {
+            frame.place = format!("{}{}", place_prefix(f), shown_element(&element));
+        }
+        // Only this element: the conditions that pick it, and its value.
+        let mut before = all[..all.len() - 1].to_vec();
         let value = self.store(element)?;
         before.push(format!("{head} == {value}"));
         self.called(&frame, &before, &name, &arguments, depth + 1)
     }
 
+    /// Which element of a list, or which key, the variable of a comprehension stands for.
+    fn note_index(
+        &mut self,
+        frame: &mut Frame,
+        given: &[String],
+        head: &str,
+        conditions: &[String],
+        element: &Value,
+    ) {
+        let key = show(element);
+        frame.aliases.push((format!("[{head}]"), format!("[{key}]")));
+        for condition in conditions {
+            let Some(list) = condition
+                .strip_prefix(&format!("{head} := "))
+                .and_then(|t| t.strip_suffix("[_]"))
+            else {
+                continue;
+            };
+            let found = self.value(frame, given, list).and_then(|v| items(&v));
+            if let Some(at) = found.and_then(|l| l.iter().position(|e| e == element)) {
+                frame.aliases.push(("[_]".to_string(), format!("[{at}]")));
+            }
+        }
+    }
+
+    /// "not wanted[x]": x is not in a set; the nearest of the set for NAME=VALUE.
+    fn not_listed(
+        &mut self,
+        f: &Frame,
+        conditions: &[String],
+        head: &str,
+        element: &Value,
+    ) -> Option<String> {
+        let text = element.as_string().ok()?.to_string();
+        let (name, _) = text.split_once('=')?;
+        let is_check = |c: &&String| c.starts_with("not ") && c.ends_with(&format!("[{head}]"));
+        let check = conditions.iter().find(is_check)?;
+        let set = check.strip_prefix("not ")?.strip_suffix(&format!("[{head}]"))?;
+        let listed = self.listed(f, set)?;
+        let near = listed.iter().find(|v| {
+            v.as_string().is_ok_and(|s| s.split_once('=').is_some_and(|(n, _)| n == name))
+        });
+        let path = self.request_path(f, head).map_or(String::new(), |p| format!("{p}: "));
+        let wanted = near.map_or(format!("policy has no {name}"), |v| format!("policy {}", show(v)));
+        Some(at_place(f, &format!("{path}{wanted}, request {} (rule {})", show(element), f.rule)))
+    }
+
+    /// A set that a condition before this one defined.
+    fn listed(&mut self, f: &Frame, set: &str) -> Option<Vec<Value>> {
+        let known = self.rules.by_name.get(&f.rule)?.clone();
+        for definition in known {
+            let at = definition.conditions.iter().position(|c| c.starts_with(&format!("{set} := ")));
+            if let Some(at) = at {
+                let value = self.value(f, &definition.conditions[..=at], set)?;
+                return items(&value);
+            }
+        }
+        None
+    }
+
     /// A condition about a list that has no element, such as matches[0].
     fn empty_list(&mut self, f: &Frame, text: &str, depth: usize) -> Option<String> {
-        for name in rules::identifiers(text) {
+        for reference in rules::references(text) {
+            let name = rules::head_of(&reference).to_string();
             let Some([d]) = self.rules.by_name.get(&name).map(Vec::as_slice) else {
                 continue;
             };
@@ -520,12 +622,20 @@ impl Explainer<'_> {
             let (policy, request, path) = match (&from_a, &from_b) {
                 (Origin::Request(p), _) => (b, a, p.clone()),
                 (_, Origin::Request(p)) => (a, b, p.clone()),
-                _ => (a, b, String::new()),
+                (Origin::Policy(_), _) => (a, b, String::new()),
+                _ => (b, a, String::new()),
             };
+            let path = clean(&path);
             let colon = if path.is_empty() { "" } else { ": " };
+            if left.starts_with("count(") && right.starts_with("count({") {
+                return Some(format!("{path}{colon}something stands there twice"));
+            }
             return Some(match (policy, request) {
                 (Some(p), Some(r)) if operator == " == " => {
                     format!("{path}{colon}{}", difference(&p, &r))
+                }
+                (Some(p), Some(_)) if operator == " != " => {
+                    format!("{path}{colon}must not be {}", show(&p))
                 }
                 (Some(p), Some(r)) => format!("{path}{colon}limit {}, request {}", show(&p), show(&r)),
                 (Some(p), None) => format!("{path}{colon}policy {}, request has none", show(&p)),
@@ -538,37 +648,46 @@ impl Explainer<'_> {
 
     /// regex.match(pattern, value), a set's [value], or whatever else reads the request.
     fn read_values(&mut self, f: &Frame, given: &[String], text: &str) -> Option<String> {
-        if let Some(inner) = text.strip_prefix("regex.match(").and_then(|t| t.strip_suffix(')')) {
-            let parts = rules::split(inner, |c| c == b',');
-            let [pattern, subject] = parts.as_slice() else { return None };
-            let wanted = self.value(f, given, pattern).map_or("?".to_string(), |v| show(&v));
-            return Some(self.against(f, given, subject, &format!("form {wanted}")));
-        }
-        if let (Some(open), true) = (text.rfind('['), text.ends_with(']')) {
-            let (set, subject) = (&text[..open], &text[open + 1..text.len() - 1]);
-            let wanted = self.value(f, given, set).map_or(set.to_string(), |v| show(&v));
-            return Some(self.against(f, given, subject, &format!("policy {wanted}")));
-        }
-        if let Some((_, arguments)) = rules::call(text.strip_prefix("not ").unwrap_or(text)) {
-            let subject = arguments.iter().find(|a| matches!(self.origin(f, a), Origin::Request(_)));
-            return subject.cloned().map(|s| self.against(f, given, &s, "not allowed"));
+        let text = rules::find(text, ":=").map_or(text, |at| text[at + 2..].trim());
+        if let Some((pattern, subject)) = regex_parts(text) {
+            let wanted = self.value(f, given, &pattern).map_or("?".to_string(), |v| show(&v));
+            return Some(self.against(f, given, &subject, &format!("form {wanted}")));
         }
         let reference = text.strip_prefix("not ").unwrap_or(text);
-        match self.origin(f, reference) {
-            Origin::Request(_) => Some(self.against(f, given, reference, "not allowed")),
-            _ => None,
+        if let Some((set, subject)) = rules::last_index(reference) {
+            let is_constant = matches!(self.origin(f, &set), Origin::Policy(_));
+            if is_constant || matches!(self.origin(f, &subject), Origin::Request(_)) {
+                let wanted = self.value(f, given, &set).map_or(set.clone(), |v| show(&v));
+                return Some(self.against(f, given, &subject, &format!("policy {wanted}")));
+            }
         }
+        let subject = rules::references(reference)
+            .into_iter()
+            .find(|r| matches!(self.origin_of(f, r, 0), Origin::Request(_)))?;
+        Some(self.against(f, given, &subject, "not allowed"))
     }
 
     fn against(&mut self, f: &Frame, given: &[String], subject: &str, wanted: &str) -> String {
         let path = match self.origin(f, subject) {
-            Origin::Request(path) => format!("{path}: "),
+            Origin::Request(path) => format!("{}: ", clean(&path)),
             _ => String::new(),
         };
         match self.value(f, given, subject) {
             Some(value) => format!("{path}{wanted}, request {}", show(&value)),
             None => format!("{path}{wanted}, request has none"),
         }
+    }
+}
+
+/// Without the variable that runs over all elements.
+fn clean(path: &str) -> &str {
+    match path.rfind('[') {
+        Some(open) if path.ends_with(']') => {
+            let index = &path[open + 1..path.len() - 1];
+            let is_name = index.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+            if is_name { &path[..open] } else { path }
+        }
+        _ => path,
     }
 }
 
@@ -588,18 +707,19 @@ fn at_place(f: &Frame, text: &str) -> String {
     format!("{}{text}", place_prefix(f))
 }
 
-/// "OCI.Mounts /etc/x" or the element itself.
-fn shown_element(origin: &Origin, element: &Value) -> String {
-    let path = match origin {
-        Origin::Request(path) => format!("{path} "),
-        _ => String::new(),
-    };
-    let named = ["destination", "mount_point", "name", "path", "Type"]
-        .iter()
-        .find_map(|k| element[*k].as_string().ok().map(|s| s.to_string()));
-    match named {
-        Some(name) => format!("{path}{name}"),
-        None => format!("{path}{}", show(element)),
+/// A mount by its place, anything else as it is.
+fn shown_element(element: &Value) -> String {
+    match element["destination"].as_string() {
+        Ok(place) => format!("mount {place}"),
+        Err(_) => show(element),
+    }
+}
+
+fn regex_parts(condition: &str) -> Option<(String, String)> {
+    let inner = condition.strip_prefix("regex.match(").and_then(|t| t.strip_suffix(')'))?;
+    match rules::split(inner, |c| c == b',').as_slice() {
+        [pattern, subject] => Some((pattern.clone(), subject.clone())),
+        _ => None,
     }
 }
 

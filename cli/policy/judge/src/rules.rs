@@ -170,6 +170,8 @@ fn define(statement: &str) -> Option<(String, Definition)> {
         None => (place, Vec::new()),
     };
     let value = if value == "true" { "" } else { value };
+    // name[key] := value: what it reads matters, its keys do not.
+    let name = name.split('[').next().unwrap_or(name);
     if !is_name(name) || name == "policy_data" {
         return None;
     }
@@ -219,31 +221,76 @@ pub fn comprehension(text: &str) -> Option<(String, Vec<String>)> {
     Some((inner[..bar].trim().to_string(), conditions(&inner[bar + 1..])))
 }
 
-/// The identifiers of an expression that begin a reference, in their order: not fields behind ".".
-pub fn identifiers(text: &str) -> Vec<String> {
+/// The references of an expression in their order, with what follows the name: `input.a["b"][_]`.
+/// What stands in brackets is listed for itself, too, unless it is a string.
+pub fn references(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
-    let mut names: Vec<String> = Vec::new();
-    let mut start = None;
-    let mut add = |from: usize, to: usize| {
-        let name = &text[from..to];
-        let is_field = from > 0 && bytes[from - 1] == b'.';
-        if is_name(name) && !is_field && !names.iter().any(|n| n == name) {
-            names.push(name.to_string());
-        }
-    };
-    scan(text, |at, _, code| {
-        let is_word = code && (bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_');
-        match (is_word, start) {
-            (true, None) => start = Some(at),
-            (false, Some(from)) => {
-                add(from, at);
-                start = None;
+    let mut found: Vec<String> = Vec::new();
+    let mut code = vec![false; bytes.len() + 1];
+    scan(text, |at, _, is_code| code[at] = is_code);
+    let is_word = |at: usize| code[at] && (bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_');
+    for start in 0..bytes.len() {
+        let begins = is_word(start)
+            && !bytes[start].is_ascii_digit()
+            && (start == 0 || !(is_word(start - 1) || bytes[start - 1] == b'.'));
+        if begins {
+            let reference = text[start..reference_end(text, start)].to_string();
+            if !found.contains(&reference) {
+                found.push(reference);
             }
-            _ => {}
+        }
+    }
+    found
+}
+
+/// Behind a name and all of its ".field" and "[index]".
+fn reference_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = start;
+    let mut end = text.len();
+    while at < bytes.len() {
+        match bytes[at] {
+            c if c.is_ascii_alphanumeric() || c == b'_' || c == b'.' => at += 1,
+            b'[' => match closing(text, at) {
+                Some(close) => at = close + 1,
+                None => break,
+            },
+            _ => {
+                end = at;
+                break;
+            }
+        }
+    }
+    end.max(start)
+}
+
+/// The place of the bracket that closes the one at `open`.
+fn closing(text: &str, open: usize) -> Option<usize> {
+    let mut found = None;
+    scan(&text[open..], |at, depth, code| {
+        let closes = code && matches!(text.as_bytes()[open + at], b']' | b'}' | b')');
+        if found.is_none() && closes && depth == 0 {
+            found = Some(open + at);
         }
     });
-    if let Some(from) = start {
-        add(from, text.len());
+    found
+}
+
+/// "a.b[c]" as ("a.b", "c"): the last index, when the text ends in one.
+pub fn last_index(text: &str) -> Option<(String, String)> {
+    let mut at = 0;
+    while let Some(open) = text[at..].find('[').map(|o| at + o) {
+        let close = closing(text, open)?;
+        if close + 1 == text.len() {
+            return Some((text[..open].to_string(), text[open + 1..close].to_string()));
+        }
+        at = close + 1;
     }
-    names
+    None
+}
+
+/// The name that a reference begins with.
+pub fn head_of(reference: &str) -> &str {
+    let end = reference.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    &reference[..end.unwrap_or(reference.len())]
 }
