@@ -2,14 +2,12 @@
  *
  *   facts of the node (texts of files, version of the daemon)  ->  which file gets which bytes
  *
- *   | node                 | where the runtime goes                                               |
- *   |----------------------|----------------------------------------------------------------------|
- *   | containerd 1.x       | into config.toml, in place: 1.x replaces a whole plugin section by |
- *   |                      | that of an imported file, and runc is gone | | containerd >= 2.0    |
- * conf.d/<handler>.toml, and an import in config.toml if none matches   | | k3s, RKE2 with 1.x   |
- * config.toml.tmpl: {{ template "base" . }} and new tables only          | | k3s, RKE2 with >= 2.0|
- * config-v3.toml.d/<handler>.toml when the rendered file imports that,   | |                      |
- * else config-v3.toml.tmpl                                              |
+ *   containerd 1.x         config.toml, in place: 1.x replaces a whole plugin section by that of
+ *                          an imported file, and runc is gone
+ *   containerd >= 2.0      conf.d/<handler>.toml, and an import in config.toml if none matches
+ *   k3s, RKE2 with 1.x     config.toml.tmpl: {{ template "base" . }} and new tables only
+ *   k3s, RKE2 with >= 2.0  config-v3.toml.d/<handler>.toml when the rendered file imports that,
+ *                          else a template
  *
  * Everything of ours is text with a mark; every other byte stays:
  *

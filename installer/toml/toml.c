@@ -2,15 +2,14 @@
  *
  * One pass over the lines. Tables know how they came to be, and that decides who may add to them:
  *
- *   | met by        | missing  | IMPLICIT    | HEADER, ELEMENT | DOTTED            | INLINE, value
- * |
- *   |---------------|----------|-------------|-----------------|-------------------|---------------|
- *   | [x], last     | made     | is it now   | refused         | refused           | refused | |
- * [x.y], before | IMPLICIT | walked      | walked          | walked            | refused       | |
- * x.y = before  | DOTTED   | DOTTED now  | refused         | in its section    | refused       |
+ *     met by          missing    IMPLICIT     HEADER, ELEMENT   DOTTED    INLINE, values
+ *     [x], last       made       becomes it   refused           refused   refused
+ *     [x.y], before   IMPLICIT   walked       walked            walked    refused
+ *     x.y = before    DOTTED     becomes it   refused           walked    refused
  *
- * A section is the text from one header to the next, or one inline table. Arrays of tables stand
- * for their last element when walked by a header. (TOML 1.0, "Table" and "Keys".) Pure.
+ * A DOTTED table is closed when the section of its header ends: no later key can reach it, because
+ * the table that it stands in is opened only once. An array of tables stands for its last element
+ * when a header walks it. (TOML 1.0, "Table" and "Keys".) Pure.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "installer/toml/toml.h"
@@ -110,12 +109,10 @@ static RESULT add_entry(struct toml_cursor *c, struct toml_node *to, const struc
     return OK;
 }
 
-static void make_table(struct toml_node *node, enum toml_origin origin, struct toml_range range,
-                       size_t section) {
+static void make_table(struct toml_node *node, enum toml_origin origin, struct toml_range range) {
     node->kind = TOML_KIND_TABLE;
     node->origin = origin;
     node->range = range;
-    node->section = section;
 }
 
 /* --- White space and comments */
@@ -254,15 +251,15 @@ static RESULT walk_dotted(struct toml_cursor *c, struct toml_node *table,
         struct toml_entry *entry = find(table, path->parts[i].text, path->parts[i].size);
         if (entry == NULL) {
             TRY(add_entry(c, table, path, i, &entry));
-            make_table(entry->value, TOML_ORIGIN_DOTTED, entry->key_range, c->section);
+            make_table(entry->value, TOML_ORIGIN_DOTTED, entry->key_range);
         }
         struct toml_node *node = entry->value;
         bool is_table = node->kind == TOML_KIND_TABLE;
         if (is_table && node->origin == TOML_ORIGIN_IMPLICIT) {
             entry->key_range = (struct toml_range){path->start, path->parts[i].end};
-            make_table(node, TOML_ORIGIN_DOTTED, entry->key_range, c->section);
+            make_table(node, TOML_ORIGIN_DOTTED, entry->key_range);
         }
-        if (!is_table || node->origin != TOML_ORIGIN_DOTTED || node->section != c->section) {
+        if (!is_table || node->origin != TOML_ORIGIN_DOTTED) {
             return fail_key(c, path, i, "is defined already and cannot be added to here", entry);
         }
         table = node;
@@ -290,9 +287,7 @@ static RESULT parse_pair(struct toml_cursor *c, struct toml_node *table, size_t 
 }
 
 static RESULT parse_inline_table(struct toml_cursor *c, struct toml_node *node, size_t depth) {
-    size_t outer = c->section;
-    c->section = ++c->sections;
-    make_table(node, TOML_ORIGIN_INLINE, node->range, c->section);
+    make_table(node, TOML_ORIGIN_INLINE, node->range);
     c->at++;
     skip_blanks(c);
     while (toml__peek(c, 0) != '}' || node->count > 0) {
@@ -308,7 +303,6 @@ static RESULT parse_inline_table(struct toml_cursor *c, struct toml_node *node, 
         return toml__fail(c, "',' or '}' is missing in this table on one line");
     }
     c->at++;
-    c->section = outer;
     return OK;
 }
 
@@ -341,7 +335,7 @@ static RESULT walk_header(struct toml_cursor *c, const struct key_path *path,
         struct toml_entry *entry = find(table, path->parts[i].text, path->parts[i].size);
         if (entry == NULL) {
             TRY(add_entry(c, table, path, i, &entry));
-            make_table(entry->value, TOML_ORIGIN_IMPLICIT, entry->key_range, 0);
+            make_table(entry->value, TOML_ORIGIN_IMPLICIT, entry->key_range);
         }
         table = entry->value;
         if (table->kind == TOML_KIND_ARRAY && table->origin == TOML_ORIGIN_HEADER) {
@@ -362,13 +356,13 @@ static RESULT open_table(struct toml_cursor *c, const struct key_path *path, str
     struct toml_entry *entry = find(in, path->parts[last].text, path->parts[last].size);
     if (entry == NULL) {
         TRY(add_entry(c, in, path, last, &entry));
-        make_table(entry->value, TOML_ORIGIN_IMPLICIT, range, 0);
+        make_table(entry->value, TOML_ORIGIN_IMPLICIT, range);
     }
     struct toml_node *node = entry->value;
     if (node->kind != TOML_KIND_TABLE || node->origin != TOML_ORIGIN_IMPLICIT) {
         return fail_key(c, path, last, "is defined twice; remove one, or merge them", entry);
     }
-    make_table(node, TOML_ORIGIN_HEADER, range, c->section);
+    make_table(node, TOML_ORIGIN_HEADER, range);
     *out = node;
     return OK;
 }
@@ -390,7 +384,7 @@ static RESULT open_element(struct toml_cursor *c, const struct key_path *path, s
     }
     struct toml_entry *item = NULL;
     TRY(add_entry(c, array, NULL, 0, &item));
-    make_table(item->value, TOML_ORIGIN_ELEMENT, range, c->section);
+    make_table(item->value, TOML_ORIGIN_ELEMENT, range);
     *out = item->value;
     return OK;
 }
@@ -399,7 +393,6 @@ static RESULT parse_header(struct toml_cursor *c, struct toml_node **out) {
     size_t start = c->at;
     bool is_element = toml__peek(c, 1) == '[';
     c->at += is_element ? 2 : 1;
-    c->section = ++c->sections;
     skip_blanks(c);
     struct key_path path;
     TRY(parse_path(c, &path));
@@ -453,7 +446,7 @@ RESULT toml_parse(const char *name, struct span text, struct toml_file *out, str
     const char *copy = arena_strndup(&file.arena, (const char *)text.data, text.size);
     file.text = span_of(copy, text.size);
     file.root = arena_alloc(&file.arena, sizeof *file.root);
-    make_table(file.root, TOML_ORIGIN_IMPLICIT, (struct toml_range){0, 0}, 0);
+    make_table(file.root, TOML_ORIGIN_IMPLICIT, (struct toml_range){0, 0});
     struct toml_cursor c = {.file = &file, .err = err};
     struct result r = check_text(&c);
     if (is_ok(r)) {

@@ -62,8 +62,7 @@ struct toml_node {
     bool boolean;             /* booleans */
     struct toml_entry *first; /* tables and arrays */
     struct toml_entry *last;
-    size_t count;   /* of entries */
-    size_t section; /* that dotted keys may add to it in */
+    size_t count; /* of entries */
 };
 
 struct toml_file {

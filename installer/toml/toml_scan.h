@@ -13,8 +13,6 @@ struct toml_cursor {
     struct toml_file *file; /* borrowed: nodes and strings live in its arena */
     size_t at;              /* bytes */
     size_t nodes;           /* made so far, against LIMIT_TOML_NODES */
-    size_t section;         /* of the text: one for each header, one for each inline table */
-    size_t sections;        /* given out */
     size_t comment_capacity;
     struct err *err;
 };
