@@ -140,8 +140,11 @@ static void read_file_path(struct reader *r, const json_t *value, void *target) 
 }
 
 static void read_file_digest(struct reader *r, const json_t *value, void *target) {
-    struct node_installed_file *file = ((struct parse *)target)->file;
-    reader_hex(r, value, file->sha256, sizeof file->sha256);
+    const char *text = reader_string(r, value);
+    struct err err;
+    if (text != NULL && !is_ok(sri_parse(text, &((struct parse *)target)->file->digest, &err))) {
+        reader_complain(r, err.text);
+    }
 }
 
 static void read_file_size(struct reader *r, const json_t *value, void *target) {
@@ -157,7 +160,7 @@ static void read_file_inode(struct reader *r, const json_t *value, void *target)
 }
 
 static const struct reader_field FILE_FIELDS[] = {
-    {"path", true, read_file_path},   {"sha256", true, read_file_digest},
+    {"path", true, read_file_path},   {"integrity", true, read_file_digest},
     {"size", true, read_file_size},   {"mtime_ns", true, read_file_mtime},
     {"inode", true, read_file_inode},
 };
@@ -265,10 +268,13 @@ static json_t *encode_files(const struct node_runtime *runtime) {
     json_t *list = json_array();
     for (size_t i = 0; i < runtime->file_count; i++) {
         const struct node_installed_file *f = &runtime->files[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:o, s:I, s:I, s:I}", "path", f->path, "sha256",
-                            hex_or_null(true, f->sha256), "size", (json_int_t)f->size, "mtime_ns",
-                            (json_int_t)f->mtime_ns, "inode", (json_int_t)f->inode));
+        AUTO(buf_deinit)
+        struct buf digest = {0};
+        sri_encode(&f->digest, &digest);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I, s:I, s:I}", "path", f->path, "integrity",
+                                        buf_cstr(&digest), "size", (json_int_t)f->size, "mtime_ns",
+                                        (json_int_t)f->mtime_ns, "inode", (json_int_t)f->inode));
     }
     return list;
 }

@@ -17,6 +17,7 @@
 #define CONTRAST_NODE_JOURNAL_H
 
 #include "installer/node_root.h"
+#include "installer/sri.h"
 #include "lib/base/mem.h"
 
 #define NODE_JOURNAL_VERSION 1
@@ -45,7 +46,7 @@ struct node_edit {
 
 struct node_installed_file {
     const char *path; /* on the host */
-    uint8_t sha256[32];
+    struct sri digest;
     uint64_t size;
     uint64_t mtime_ns;
     uint64_t inode;

@@ -63,10 +63,3 @@ void sri_encode(const struct sri *sri, struct buf *out) {
         }
     }
 }
-
-bool sri_matches(const struct sri *sri, const struct sri_digests *digests) {
-    const uint8_t *digest = sri->size == sizeof digests->sha512   ? digests->sha512
-                            : sri->size == sizeof digests->sha384 ? digests->sha384
-                                                                  : digests->sha256;
-    return sri->size > 0 && memcmp(sri->digest, digest, sri->size) == 0;
-}

@@ -25,12 +25,4 @@ RESULT sri_parse(const char *text, struct sri *out, struct err *err);
 /* The strongest digest as "sha256-...", appended. */
 void sri_encode(const struct sri *sri, struct buf *out);
 
-/* Whether bytes that were hashed with all three digests are these. */
-struct sri_digests {
-    uint8_t sha256[32];
-    uint8_t sha384[48];
-    uint8_t sha512[64];
-};
-bool sri_matches(const struct sri *sri, const struct sri_digests *digests);
-
 #endif

@@ -100,7 +100,7 @@
 /* Annotations of pods */
 #define LIMIT_MESH_ENTRIES 64 /* connections that one service mesh annotation names */
 #define LIMIT_MESH_NAME 63    /* bytes of a connection's name */
-#define LIMIT_YAML_MERGE 1000   /* keys of one mapping with "<<" */
+#define LIMIT_YAML_MERGE 1000 /* keys of one mapping with "<<" */
 
 /* Container image layers (cli/layer) */
 #define LIMIT_LAYER_TAR (UINT64_C(1) << 36)        /* one layer, not compressed: 64 GiB */
@@ -130,28 +130,32 @@
 #define LIMIT_REGISTRY_CONFIG_FILE (1024 * 1024)    /* ~/.docker/config.json */
 #define LIMIT_REGISTRY_CACHE_FILE (8 * 1024 * 1024) /* what is kept of one layer */
 #define LIMIT_REGISTRY_CONNECT_MS 15000
-#define LIMIT_REGISTRY_MS 60000        /* one document, whole */
-#define LIMIT_REGISTRY_STALL_BYTES 256 /* a second: what is slower... */
-#define LIMIT_REGISTRY_STALL_S 30      /* ... for so many seconds is cut */
-#define LIMIT_REGISTRY_ATTEMPTS 6      /* in a row that bring nothing */
-#define LIMIT_REGISTRY_RESUMES 64      /* of one layer, however much each brings */
-#define LIMIT_REGISTRY_BACKOFF_MS 500  /* after a first failure; doubles */
-#define LIMIT_REGISTRY_RETRY_MS 120000 /* a Retry-After that we wait for */
-#define LIMIT_FETCH_WORKERS 16                      /* layers and documents at a time */
-#define LIMIT_FETCH_MEMORY (48 * 1024 * 1024)       /* of all layers that are streamed at a time */
-#define LIMIT_FETCH_SHARE (3 * 1024 * 1024)         /* of it, what a layer begins with */
-#define LIMIT_FETCH_STEP (1024 * 1024)              /* ... and what it grows by */
-#define LIMIT_FETCH_KEPT (4 * 1024 * 1024)          /* configs and users of all images of a run */
-#define LIMIT_FETCH_LAYERS 8192                     /* different ones of a run */
-#define LIMIT_REGISTRY_HELPER_MS 30000 /* one run of a credential helper */
+#define LIMIT_REGISTRY_MS 60000               /* one document, whole */
+#define LIMIT_REGISTRY_STALL_BYTES 256        /* a second: what is slower... */
+#define LIMIT_REGISTRY_STALL_S 30             /* ... for so many seconds is cut */
+#define LIMIT_REGISTRY_ATTEMPTS 6             /* in a row that bring nothing */
+#define LIMIT_REGISTRY_RESUMES 64             /* of one layer, however much each brings */
+#define LIMIT_REGISTRY_BACKOFF_MS 500         /* after a first failure; doubles */
+#define LIMIT_REGISTRY_RETRY_MS 120000        /* a Retry-After that we wait for */
+#define LIMIT_FETCH_WORKERS 16                /* layers and documents at a time */
+#define LIMIT_FETCH_MEMORY (48 * 1024 * 1024) /* of all layers that are streamed at a time */
+#define LIMIT_FETCH_SHARE (3 * 1024 * 1024)   /* of it, what a layer begins with */
+#define LIMIT_FETCH_STEP (1024 * 1024)        /* ... and what it grows by */
+#define LIMIT_FETCH_KEPT (4 * 1024 * 1024)    /* configs and users of all images of a run */
+#define LIMIT_FETCH_LAYERS 8192               /* different ones of a run */
+#define LIMIT_REGISTRY_HELPER_MS 30000        /* one run of a credential helper */
 
 /* Images and policies (cli/policy) */
 #define LIMIT_GEN_IMAGES 1000 /* different references of one run */
 #define LIMIT_IMAGE_CONFIG (4 * 1024 * 1024)
-#define LIMIT_IMAGE_STRINGS 4096           /* of one list of a config */
-#define LIMIT_IMAGE_VOLUMES 256            /* of one config */
-#define LIMIT_IMAGE_NAME 255               /* of a user in etc/passwd */
-#define LIMIT_POLICY_LINE 1000             /* bytes; some agents refuse lines over 1024 */
+#define LIMIT_IMAGE_STRINGS 4096                /* of one list of a config */
+#define LIMIT_IMAGE_VOLUMES 256                 /* of one config */
+#define LIMIT_IMAGE_NAME 255                    /* of a user in etc/passwd */
+#define LIMIT_POLICY_READ (4 * 1024 * 1024)     /* a document of any tool, unpacked, to be shown */
+#define LIMIT_POLICY_CASES (64 * 1024 * 1024)   /* a file of requests to be judged */
+#define LIMIT_POLICY_ANSWERS (64 * 1024 * 1024) /* what the judge says to them */
+#define LIMIT_POLICY_JUDGE_MS 600000            /* one run of it */
+#define LIMIT_POLICY_LINE 1000                  /* bytes; some agents refuse lines over 1024 */
 #define LIMIT_POLICY_NESTING 8             /* of policy_data: agents parse deeper data in 2^depth */
 #define LIMIT_POD_ANNOTATIONS (256 * 1024) /* keys and values together; Kubernetes' limit */
 
@@ -286,7 +290,11 @@
 #define LIMIT_NODE_TEXT (16 * 1024)     /* bytes of kernel parameters, ID blocks */
 #define LIMIT_NODE_DEPTH 32             /* folders in a folder that is removed */
 #define LIMIT_NODE_JOURNAL (4 * 1024 * 1024)
-#define LIMIT_NODE_RUNTIMES 64 /* installed side by side */
-#define LIMIT_NODE_EDITS 256   /* files of containerd that one run changes */
+#define LIMIT_NODE_RUNTIMES 64             /* installed side by side */
+#define LIMIT_NODE_EDITS 256               /* files of containerd that one run changes */
+#define LIMIT_NODE_FILE (INT64_C(8) << 30) /* bytes of one file of the payload */
+#define LIMIT_NODE_OUTPUT (1024 * 1024)    /* bytes that a program of the host prints */
+#define LIMIT_CRI_ANSWER (8 * 1024 * 1024) /* bytes of a message */
+#define LIMIT_CRI_HANDLERS 256
 
 #endif

@@ -44,29 +44,57 @@ void sha512(struct span in, uint8_t out[SHA512_SIZE]) {
     sha512_parts(&in, 1, out);
 }
 
-struct sha256_stream {
+struct digest_stream {
     EVP_MD_CTX *ctx; /* owned */
 };
 
-struct sha256_stream *sha256_stream_new(void) {
-    struct sha256_stream *s = mem_alloc(sizeof *s);
+struct digest_stream *digest_stream_new(enum digest_kind kind) {
+    const EVP_MD *md = kind == DIGEST_SHA256   ? EVP_sha256()
+                       : kind == DIGEST_SHA384 ? EVP_sha384()
+                                               : EVP_sha512();
+    struct digest_stream *s = mem_alloc(sizeof *s);
     s->ctx = EVP_MD_CTX_new();
-    CHECK(s->ctx != NULL && EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) == 1);
+    CHECK(s->ctx != NULL && EVP_DigestInit_ex(s->ctx, md, NULL) == 1);
     return s;
 }
 
-void sha256_stream_update(struct sha256_stream *s, struct span bytes) {
+void digest_stream_update(struct digest_stream *s, struct span bytes) {
     CHECK(EVP_DigestUpdate(s->ctx, bytes.data, bytes.size) == 1);
 }
 
-void sha256_stream_final(struct sha256_stream *s, uint8_t out[SHA256_SIZE]) {
+void digest_stream_final(struct digest_stream *s, uint8_t *out) {
     CHECK(EVP_DigestFinal_ex(s->ctx, out, NULL) == 1);
     CHECK(EVP_DigestInit_ex(s->ctx, NULL, NULL) == 1); /* the same algorithm, fetched once */
 }
 
-void sha256_stream_free(struct sha256_stream *s) {
+void digest_stream_free(struct digest_stream *s) {
     if (s != NULL) {
         EVP_MD_CTX_free(s->ctx);
+        mem_free(s);
+    }
+}
+
+struct sha256_stream {
+    struct digest_stream *any; /* owned */
+};
+
+struct sha256_stream *sha256_stream_new(void) {
+    struct sha256_stream *s = mem_alloc(sizeof *s);
+    s->any = digest_stream_new(DIGEST_SHA256);
+    return s;
+}
+
+void sha256_stream_update(struct sha256_stream *s, struct span bytes) {
+    digest_stream_update(s->any, bytes);
+}
+
+void sha256_stream_final(struct sha256_stream *s, uint8_t out[SHA256_SIZE]) {
+    digest_stream_final(s->any, out);
+}
+
+void sha256_stream_free(struct sha256_stream *s) {
+    if (s != NULL) {
+        digest_stream_free(s->any);
         mem_free(s);
     }
 }

@@ -20,7 +20,16 @@ void sha256_parts(const struct span *parts, size_t count, uint8_t out[SHA256_SIZ
 void sha384_parts(const struct span *parts, size_t count, uint8_t out[SHA384_SIZE]);
 void sha512_parts(const struct span *parts, size_t count, uint8_t out[SHA512_SIZE]);
 
-/* SHA-256 in pieces, for streams and for many digests in a row: final restarts it. */
+/* In pieces, for streams and for many digests in a row: final restarts it. `out` holds the size of
+ * the kind. */
+enum digest_kind { DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512 };
+struct digest_stream;
+struct digest_stream *digest_stream_new(enum digest_kind kind);
+void digest_stream_update(struct digest_stream *s, struct span bytes);
+void digest_stream_final(struct digest_stream *s, uint8_t *out);
+void digest_stream_free(struct digest_stream *s); /* NULL is accepted */
+
+/* The same for SHA-256 alone. */
 struct sha256_stream;
 struct sha256_stream *sha256_stream_new(void);
 void sha256_stream_update(struct sha256_stream *s, struct span bytes);
