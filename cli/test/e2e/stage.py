@@ -225,10 +225,9 @@ class Stage:
         """A folder with a Coordinator and the files given."""
         folder = self.path("w", name)
         os.makedirs(folder)
-        coordinator = COORDINATOR
         if self.port:
-            coordinator = self.stand_in_all(coordinator)
-        write(os.path.join(folder, "coordinator.yaml"), coordinator)
+            self.stand_in_all(COORDINATOR)
+        write(os.path.join(folder, "coordinator.yaml"), COORDINATOR)
         for path, text in (files or {}).items():
             os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
             write(os.path.join(folder, path), text)
