@@ -11,6 +11,14 @@
 
 #include "lib/base/limits.h"
 
+/* Where "spec.containers[0].env[2]" stands, or what is around it. */
+static const struct yaml_node *find_node(const struct derive *d, const char *field) {
+    char path[192];
+    (void)snprintf(path, sizeof path, "%s%s", d->path, field);
+    const struct yaml_node *node = yaml_get(d->w->pod, path);
+    return node != NULL ? node : d->at;
+}
+
 RESULT policy_derive_fail(const struct derive *d, const char *field, struct err *err,
                           const char *format, ...) {
     char text[512];
@@ -18,7 +26,7 @@ RESULT policy_derive_fail(const struct derive *d, const char *field, struct err 
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return yaml_fail(d->w->file, d->at, err, "%s%s: %s", d->path, field, text);
+    return yaml_fail(d->w->file, find_node(d, field), err, "%s%s: %s", d->path, field, text);
 }
 
 const char *policy_text_of(const json_t *object, const char *key, const char *fallback) {
@@ -89,15 +97,38 @@ static json_t *image_layers(const struct image *image) {
 
 /* --- Containers */
 
+/* With a slash as its first separator, slashes and dots stand for each other (sysctl.d(5)). */
+static void append_sysctl(const char *name, struct buf *out) {
+    bool is_swapped = name[strcspn(name, "./")] == '/';
+    for (const char *p = name; *p != '\0'; p++) {
+        bool is_separator = is_swapped && (*p == '/' || *p == '.');
+        buf_append_str(out, is_separator && *p == '/' ? "." : "");
+        buf_append_str(out, is_separator && *p == '.' ? "/" : "");
+        buf_append(out, p, is_separator ? 0 : 1);
+    }
+}
+
 static json_t *sysctls(const struct derive *d) {
     const json_t *list = json_object_get(json_object_get(d->spec, "securityContext"), "sysctls");
     json_t *map = json_object();
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
-        json_object_set_new(map, policy_text_of(entry, "name", ""),
-                            json_string(policy_text_of(entry, "value", "")));
+        AUTO(buf_deinit)
+        struct buf name = {0};
+        append_sysctl(policy_text_of(entry, "name", ""), &name);
+        json_object_set_new(map, buf_cstr(&name), json_string(policy_text_of(entry, "value", "")));
     }
     return map;
+}
+
+/* A resource of another plugin: whether it brings devices, only its node knows. */
+static void warn_resource(const struct derive *d, const char *key) {
+    if (strchr(key, '/') != NULL && strncmp(key, "kubernetes.io/", 14) != 0) {
+        pod_fields_warn(&d->inputs->warner, d->w->file, d->at,
+                        "%s.resources.limits: %.100s: if a device plugin adds devices or variables "
+                        "for it, the policy denies the container",
+                        d->path, key);
+    }
 }
 
 /* Devices that plugins of NVIDIA hand out. */
@@ -109,13 +140,14 @@ static RESULT count_gpus(const struct derive *d, json_int_t *out, struct err *er
     json_object_foreach(limits, key, value) {
         const char *text = json_string_value(value);
         if (strncmp(key, "nvidia.com/", 11) != 0 || text == NULL) {
+            warn_resource(d, key);
             continue;
         }
         char *end = NULL;
         long count = strtol(text, &end, 10);
         if (text[0] == '\0' || *end != '\0' || count < 0 || count > 1024) {
             return policy_derive_fail(d, ".resources.limits", err,
-                                      "%.100s: must be a number of devices", key);
+                                      "%.100s: must be a number of devices up to 1024", key);
         }
         *out += count;
     }
@@ -134,6 +166,24 @@ static void set_root(const struct derive *d, json_t *out) {
     json_object_set_new(out, "readonlyRoot",
                         json_boolean(policy_flag_of(context, "readOnlyRootFilesystem", false)));
     json_object_set_new(out, "tty", json_boolean(policy_flag_of(d->container, "tty", false)));
+}
+
+/* The name of a Localhost profile; "" = none. Container before pod before the older annotation. */
+static const char *apparmor(const struct derive *d) {
+    const json_t *own =
+        json_object_get(json_object_get(d->container, "securityContext"), "appArmorProfile");
+    const json_t *context = json_object_get(d->spec, "securityContext");
+    own = own != NULL ? own : json_object_get(context, "appArmorProfile");
+    if (own != NULL) {
+        bool is_local = strcmp(policy_text_of(own, "type", ""), "Localhost") == 0;
+        return is_local ? policy_text_of(own, "localhostProfile", "") : "";
+    }
+    char key[128];
+    (void)snprintf(key, sizeof key, "container.apparmor.security.beta.kubernetes.io/%.63s",
+                   policy_text_of(d->container, "name", ""));
+    const json_t *annotations = json_object_get(json_object_get(d->pod, "metadata"), "annotations");
+    const char *text = policy_text_of(annotations, key, "");
+    return strncmp(text, "localhost/", 10) == 0 ? text + 10 : "";
 }
 
 static RESULT check_container(const struct derive *d, struct err *err) {
@@ -161,6 +211,9 @@ static RESULT derive_container(const struct derive *d, json_t *out, struct err *
     json_object_set_new(out, "sysctls", json_object());
     json_object_set_new(out, "serviceLinks",
                         json_boolean(policy_flag_of(d->spec, "enableServiceLinks", true)));
+    if (apparmor(d)[0] != '\0') {
+        json_object_set_new(out, "apparmor", json_string(apparmor(d)));
+    }
     if (d->image != NULL && d->image->layer_count > 0) {
         json_object_set_new(out, "layers", image_layers(d->image));
     }
@@ -206,17 +259,25 @@ static RESULT derive_list(struct derive *d, const char *key, json_t *containers,
 
 /* --- The pod */
 
-/* What a policy cannot cover: it would share what belongs to other pods, or to the host. */
-static RESULT check_pod(const struct derive *d, struct err *err) {
-    static const char *const keys[] = {"hostNetwork", "hostPID", "hostIPC",
-                                       "shareProcessNamespace"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (policy_flag_of(d->spec, keys[i], false)) {
-            return policy_derive_fail(
-                d, "", err, "%s: a confidential pod has its own machine; remove it", keys[i]);
-        }
+static bool is_indexed(const struct derive *d) {
+    return strcmp(policy_text_of(d->owner, "completionMode", ""), "Indexed") == 0;
+}
+
+/* hostname, fqdn, indexed: what the rules need to know the host name. A StatefulSet names its pods
+ * itself, and an indexed Job, too: "<job>-<index>". */
+static void set_hostname(const struct derive *d, json_t *out) {
+    bool is_set = strcmp(d->w->kind, "StatefulSet") == 0;
+    const char *hostname = policy_text_of(d->spec, "hostname", "");
+    const char *domain = is_set ? policy_text_of(d->owner, "serviceName", "")
+                                : policy_text_of(d->spec, "subdomain", "");
+    if (is_indexed(d)) {
+        json_object_set_new(out, "indexed", json_true());
+    } else if (hostname[0] != '\0' && !is_set) {
+        json_object_set_new(out, "hostname", json_string(hostname));
     }
-    return OK;
+    if (policy_flag_of(d->spec, "setHostnameAsFQDN", false) && domain[0] != '\0') {
+        json_object_set_new(out, "fqdn", json_string(domain));
+    }
 }
 
 static void set_pod(const struct derive *d, json_t *out) {
@@ -230,28 +291,58 @@ static void set_pod(const struct derive *d, json_t *out) {
         json_object_set_new(out, "fsGroupChange",
                             json_integer(strcmp(change, "OnRootMismatch") == 0 ? 1 : 0));
     }
-    const json_t *hostname = json_object_get(d->spec, "hostname");
-    if (hostname != NULL) {
-        json_object_set_new(out, "hostname", json_string(json_string_value(hostname)));
-    }
+    set_hostname(d, out);
     if (d->inputs->is_partial) {
         json_object_set_new(out, "partial", json_true());
     }
 }
 
+/* Init containers and containers share one set of names. */
+static RESULT check_names(const struct derive *d, const json_t *containers, struct err *err) {
+    for (size_t i = 0; i < json_array_size(containers); i++) {
+        const char *name = policy_text_of(json_array_get(containers, i), "name", "");
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(policy_text_of(json_array_get(containers, k), "name", ""), name) == 0) {
+                return policy_derive_fail(d, ".containers", err,
+                                          "two containers are called \"%.63s\"; rename one", name);
+            }
+        }
+    }
+    return OK;
+}
+
+static RESULT derive_pod(struct derive *d, json_t *containers, struct err *err) {
+    TRY(policy_volume_check(d, err));
+    json_array_append_new(containers, derive_sandbox(d));
+    TRY(derive_list(d, "initContainers", containers, err));
+    TRY(derive_list(d, "containers", containers, err));
+    d->at = d->w->spec;
+    (void)snprintf(d->path, sizeof d->path, "spec");
+    policy_volume_warn(d);
+    return check_names(d, containers, err);
+}
+
+static const json_t *owner_of(const json_t *resource, const char *kind) {
+    const json_t *spec = json_object_get(resource, "spec");
+    return strcmp(kind, "CronJob") == 0
+               ? json_object_get(json_object_get(spec, "jobTemplate"), "spec")
+               : spec;
+}
+
 RESULT policy_derive(const struct workload *w, const struct policy_inputs *inputs,
-                     const json_t *spec, json_t **out, struct err *err) {
-    struct derive d = {.w = w, .inputs = inputs, .spec = spec, .at = w->spec, .path = "spec"};
-    TRY(check_pod(&d, err));
+                     const json_t *resource, const json_t *pod, json_t **out, struct err *err) {
+    struct derive d = {.w = w,
+                       .inputs = inputs,
+                       .owner = owner_of(resource, w->kind),
+                       .pod = pod,
+                       .spec = json_object_get(pod, "spec"),
+                       .at = w->spec,
+                       .path = "spec"};
     json_t *data = json_object();
     json_t *containers = json_array();
     json_object_set_new(data, "containers", containers);
     set_pod(&d, data);
-    json_array_append_new(containers, derive_sandbox(&d));
-    struct result r = derive_list(&d, "initContainers", containers, err);
-    if (is_ok(r)) {
-        r = derive_list(&d, "containers", containers, err);
-    }
+    struct result r = derive_pod(&d, containers, err);
     if (!is_ok(r)) {
         json_decref(data);
         return r;

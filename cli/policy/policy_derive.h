@@ -1,8 +1,9 @@
 /* Policy derivation: from a pod's fields and its images' configs to what the agent will be asked.
  *
- *   policy_data.c   fields of the pod spec, checked        policy_env.c    variables, $(NAME)
+ *   pod_fields.c    fields of the workload, checked        policy_env.c    variables, $(NAME)
  *   policy_derive.c containers                             policy_user.c   user, groups, rights
  *   policy_mount.c  mounts                                 policy_object.c ConfigMaps and Secrets
+ *   policy_volume.c volumes that mounts and devices name
  *
  * The order of the steps is that of the kubelet and containerd. Internal to cli/policy.
  *
@@ -18,18 +19,22 @@
 struct derive {
     const struct workload *w;
     const struct policy_inputs *inputs;
-    const json_t *spec;         /* the pod spec's fields, as policy_data.c leaves them */
+    const json_t *owner;        /* spec of the controller: of the Job for a CronJob; a Pod's own */
+    const json_t *pod;          /* "metadata" and "spec", as pod_fields.h leaves them */
+    const json_t *spec;         /* of the pod */
     const json_t *container;    /* the one that is derived */
     const struct yaml_node *at; /* for errors */
     char path[64];              /* spec.containers[0] */
     const struct image *image;  /* NULL: not known */
 };
 
-/* The policy's data, from the checked fields. A new reference in *out. */
+/* The policy's data, from the checked fields of the resource and of its pod. A new reference in
+ * *out. */
 RESULT policy_derive(const struct workload *w, const struct policy_inputs *inputs,
-                     const json_t *spec, json_t **out, struct err *err);
+                     const json_t *resource, const json_t *pod, json_t **out, struct err *err);
 
-/* INVALID: "file:line:column: spec.containers[0]<field>: text". */
+/* INVALID: "file:line:column: spec.containers[0]<field>: text", with the field's own position where
+ * it stands in the file. */
 RESULT policy_derive_fail(const struct derive *d, const char *field, struct err *err,
                           const char *format, ...) PRINTF_LIKE(4, 5);
 
@@ -45,9 +50,23 @@ RESULT policy_env_derive(const struct derive *d, json_t *out, struct err *err);
 RESULT policy_user_derive(const struct derive *d, json_t *out, struct err *err);
 /* The same for the sandbox, whose image is in the guest: user 65535:65535. */
 void policy_user_sandbox(const struct derive *d, json_t *out);
-/* Sets mounts. */
+/* Sets mounts, rootPropagation and blocks. */
 RESULT policy_mount_derive(const struct derive *d, json_t *out, struct err *err);
 void policy_mount_sandbox(json_t *out);
+
+/* A volume that containers mount. */
+struct policy_volume {
+    const char *kind;     /* "emptyDir", "configMap", ...: the field that is set */
+    const json_t *source; /* its value; NULL for a claim template */
+    const json_t *claim;  /* spec of its claim template; NULL = none */
+    char path[64];        /* "spec.volumes[2]" */
+};
+/* Checks all volumes of the pod. INVALID for two of a name, or two kinds in one. */
+RESULT policy_volume_check(const struct derive *d, struct err *err);
+/* False: the pod has none of this name. Claim templates of a StatefulSet go before its volumes. */
+bool policy_volume_find(const struct derive *d, const char *name, struct policy_volume *out);
+/* Tells of volumes that are mounted and come from the node (docs/fields.md). */
+void policy_volume_warn(const struct derive *d);
 
 /* A key of a ConfigMap or Secret of the inputs, appended to `out`. *found is false when the object
  * or the key is missing; INVALID for a value that is no text. */

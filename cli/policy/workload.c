@@ -83,7 +83,7 @@ static RESULT read_annotations(struct workload *w, struct err *err) {
 
 static RESULT add(const struct yaml_file *file, const struct yaml_node *resource,
                   const struct kind *kind, struct workload_list *list, struct err *err) {
-    struct workload w = {.file = file, .kind = kind->name};
+    struct workload w = {.file = file, .kind = kind->name, .resource = resource};
     TRY(read_name(resource, &w, err));
     w.pod = kind->pod[0] == '\0' ? resource : yaml_get(resource, kind->pod);
     w.spec = yaml_key(w.pod, "spec");

@@ -24,6 +24,7 @@ struct workload {
     bool is_name_prefix;
     const char *namespace;          /* "default" when the file names none */
     bool has_namespace;             /* the file names one */
+    const struct yaml_node *resource;
     const struct yaml_node *pod;    /* what holds metadata and spec of the pod */
     const struct yaml_node *spec;   /* of the pod; a mapping */
     bool is_initdata;               /* annotation policy-profile: initdata (docs/policy.md) */

@@ -64,7 +64,7 @@ static void test_same_bytes_in_any_key_order(void **state) {
     make(POD("  - name: x\n    image: i\n    command: [c]\n    env: [{name: A, value: 'b'}]\n"),
          &none, &a);
     make("spec: {containers: [{env: [{value: b, name: A}], tty: null, command: ['c'],\n"
-         "  'image': \"i\", name: x}], nodeName: n}\nkind: Pod\nmetadata:\n  name: a.b # x\n",
+         "  'image': \"i\", name: x}], nodeName: node}\nkind: Pod\nmetadata:\n  name: a.b # x\n",
          &none, &b);
     assert_string_equal(buf_cstr(&a), buf_cstr(&b));
     assert_memory_equal(a.data, policy_rules().data, policy_rules().size);
@@ -107,7 +107,8 @@ static void test_every_relevant_field_changes_the_policy(void **state) {
         POD("  - {name: x, image: i, env: [{name: A}]}\n"),
         POD("  - {name: x, image: i, env: [{name: A, value: b}]}\n"),
         POD("  - {name: x, image: i, securityContext: {privileged: true}}\n"),
-        POD("  - {name: x, image: i, volumeMounts: [{name: v, mountPath: /v}]}\n"),
+        POD("  - {name: x, image: i, volumeMounts: [{name: v, mountPath: /v}]}\n"
+            "  volumes: [{name: v, secret: {secretName: s}}]\n"),
         POD("  - {name: x, image: i}\n  - {name: z, image: i}\n"),
         POD("  - {name: x, image: i}\n  hostname: h\n"),
         POD("  - {name: x, image: i}\n  securityContext: {fsGroup: 1}\n"),
@@ -133,7 +134,7 @@ static void test_refuses_what_it_cannot_cover(void **state) {
     assert_refused(POD("  - name: x\n    surprise: 1\n"),
                    "f.yaml:6:5: spec.containers[0].surprise: this version does not know the field");
     assert_refused(POD("  - {name: x}\n  volumes: [{name: h, hostPath: {path: /}}]\n"),
-                   "spec.volumes[0].hostPath: this version");
+                   "f.yaml:6:23: spec.volumes[0].hostPath: refused: a file or folder of the node");
     assert_refused(POD("  - name: x\n    tty: 'yes'\n"),
                    "f.yaml:6:10: spec.containers[0].tty: must be true or false");
     assert_refused(POD("  - name: x\n    command: [1]\n"),
@@ -209,14 +210,14 @@ static void test_name_patterns(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char yaml[256];
         (void)snprintf(yaml, sizeof yaml,
-                       "kind: %s\nmetadata: {name: a, namespace: n}\nspec: {template: {spec: "
+                       "kind: %s\nmetadata: {name: a, namespace: ns}\nspec: {template: {spec: "
                        "{containers: [{name: x}]}}}\n",
                        rows[i][0]);
         AUTO(buf_deinit)
         struct buf text = {0};
         make(yaml, &none, &text);
         assert_has(&text, rows[i][1]);
-        assert_has(&text, "\"namespace\": \"n\"");
+        assert_has(&text, "\"namespace\": \"ns\"");
     }
 }
 
