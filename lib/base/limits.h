@@ -294,6 +294,7 @@
 #define LIMIT_NODE_EDITS 256               /* files of containerd that one run changes */
 #define LIMIT_NODE_FILE (INT64_C(8) << 30) /* bytes of one file of the payload */
 #define LIMIT_NODE_OUTPUT (1024 * 1024)    /* bytes that a program of the host prints */
+#define LIMIT_DIFF_LINES 4000 /* different ones of each text; the table has their product */
 #define LIMIT_CRI_ANSWER (8 * 1024 * 1024) /* bytes of a message */
 #define LIMIT_CRI_HANDLERS 256
 
