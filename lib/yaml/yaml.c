@@ -16,9 +16,15 @@
 
 #include "lib/base/limits.h"
 
+struct child {
+    struct yaml_node *node;
+    struct yaml_mark start; /* of the node, or of the alias that stands for it */
+    struct yaml_mark end;
+};
+
 struct frame {
     struct yaml_node *node;
-    struct yaml_node **children; /* owned; key, value, key, ... for a mapping */
+    struct child *children; /* owned; key, value, key, ... for a mapping */
     size_t count;
     size_t capacity;
 };
@@ -37,7 +43,8 @@ struct loader {
     size_t depth;
     struct anchor anchors[LIMIT_YAML_ANCHORS]; /* of this document */
     size_t anchor_count;
-    size_t node_count; /* of the file */
+    size_t node_count; /* of the file, merged pairs included */
+    size_t weight;     /* of the documents so far */
     size_t document_capacity;
     struct yaml_document *documents; /* owned until the end */
     size_t document_count;
@@ -137,9 +144,53 @@ static RESULT new_node(struct loader *l, const yaml_event_t *event, enum yaml_ki
     node->kind = kind;
     node->start = start;
     node->end = mark_of(l, event->end_mark);
+    node->content = start;
     node->weight = 1;
     *out = node;
     return OK;
+}
+
+static void step(struct span text, struct yaml_mark *at) {
+    at->column++;
+    if (text.data[at->offset] == '\n') {
+        at->line++;
+        at->column = 1;
+    }
+    do {
+        at->offset++;
+    } while (at->offset < text.size && is_continuation(text.data[at->offset]));
+}
+
+static bool is_at(struct span text, const struct yaml_mark *at, const char *set) {
+    return at->offset < text.size && text.data[at->offset] != 0 &&
+           strchr(set, text.data[at->offset]) != NULL;
+}
+
+/* Over white space, line breaks and comments. */
+static void skip_space(struct span text, struct yaml_mark *at) {
+    while (is_at(text, at, " \t\r\n#")) {
+        bool is_comment = is_at(text, at, "#");
+        do {
+            step(text, at);
+        } while (is_comment && at->offset < text.size && !is_at(text, at, "\r\n"));
+    }
+}
+
+/* Sets node->content, once tag and anchor are known: both stand before it, in any order. */
+static void find_content(const struct loader *l, struct yaml_node *node) {
+    struct span text = l->file->text;
+    struct yaml_mark at = node->start;
+    int properties = (node->tag != NULL ? 1 : 0) + (node->is_anchored ? 1 : 0);
+    for (; properties > 0 && is_at(text, &at, "&!"); properties--) {
+        while (at.offset < text.size && !is_at(text, &at, " \t\r\n,]}")) {
+            step(text, &at);
+        }
+        struct yaml_mark behind = at;
+        skip_space(text, &at);
+        bool is_empty = node->kind == YAML_KIND_SCALAR && node->end.offset <= at.offset;
+        at = is_empty ? behind : at;
+    }
+    node->content = at;
 }
 
 static RESULT add_anchor(struct loader *l, const yaml_char_t *name, struct yaml_node *node,
@@ -188,7 +239,7 @@ static RESULT find_alias(struct loader *l, const yaml_event_t *event, struct yam
     return fail_at(l, at, err, "an alias without its anchor before it");
 }
 
-static void push_child(struct frame *f, struct yaml_node *child) {
+static void push_child(struct frame *f, struct child child) {
     if (f->count == f->capacity) {
         f->capacity = f->capacity == 0 ? 8 : 2 * f->capacity;
         f->children = mem_realloc(f->children, f->capacity * sizeof *f->children);
@@ -196,24 +247,46 @@ static void push_child(struct frame *f, struct yaml_node *child) {
     f->children[f->count++] = child;
 }
 
+static RESULT add_root(struct loader *l, struct yaml_node *node, struct err *err) {
+    l->weight += node->weight;
+    if (l->weight > LIMIT_YAML_NODES) {
+        return fail_at(l, node->start, err, "aliases expand to more nodes than this program reads");
+    }
+    l->documents[l->document_count - 1].root = node;
+    return OK;
+}
+
 /* Hangs a finished node (or an alias's target) into the collection on top, or makes it the root. */
-static RESULT attach(struct loader *l, struct yaml_node *node, struct yaml_mark at,
-                     struct err *err) {
+static RESULT attach(struct loader *l, struct child child, struct err *err) {
+    struct yaml_node *node = child.node;
     if (l->depth == 0) {
-        l->documents[l->document_count - 1].root = node;
-        return OK;
+        return add_root(l, node, err);
     }
     struct frame *top = &l->stack[l->depth - 1];
     bool is_key = top->node->kind == YAML_KIND_MAPPING && top->count % 2 == 0;
     if (is_key && node->kind != YAML_KIND_SCALAR) {
-        return fail_at(l, at, err, "a mapping key that is not a scalar");
+        return fail_at(l, child.start, err, "a mapping key that is not a scalar");
     }
     top->node->weight += node->weight;
     if (top->node->weight > LIMIT_YAML_NODES) {
-        return fail_at(l, at, err, "aliases expand to more nodes than this program reads");
+        return fail_at(l, child.start, err, "aliases expand to more nodes than this program reads");
     }
-    push_child(top, node);
+    push_child(top, child);
     return OK;
+}
+
+/* The value of "? key" without a colon has the mark of the next token: it ends with its key. */
+static struct yaml_mark own_end(const struct loader *l, const struct yaml_node *node) {
+    size_t at = node->start.offset;
+    bool is_nothing = node->kind == YAML_KIND_SCALAR && at == node->end.offset;
+    const struct frame *top = l->depth > 0 ? &l->stack[l->depth - 1] : NULL;
+    bool has_key = top != NULL && top->node->kind == YAML_KIND_MAPPING && top->count % 2 == 1;
+    bool is_behind = at > 0 && l->file->text.data[at - 1] == ':';
+    return is_nothing && has_key && !is_behind ? top->children[top->count - 1].end : node->end;
+}
+
+static RESULT attach_own(struct loader *l, struct yaml_node *node, struct err *err) {
+    return attach(l, (struct child){node, node->start, own_end(l, node)}, err);
 }
 
 static enum yaml_layout layout_of(yaml_scalar_style_t style) {
@@ -236,13 +309,32 @@ static RESULT on_scalar(struct loader *l, const yaml_event_t *event, struct err 
         return fail_at(l, node->start, err, "a NUL character in a value");
     }
     TRY(add_anchor(l, event->data.scalar.anchor, node, err));
-    return attach(l, node, node->start, err);
+    find_content(l, node);
+    return attach_own(l, node, err);
+}
+
+/* Marks a node and all below; what is marked already has been walked. */
+static void share(struct yaml_node *node) {
+    if (node->is_shared) {
+        return;
+    }
+    node->is_shared = true;
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->kind == YAML_KIND_MAPPING) {
+            share(node->pairs[i].key);
+            share(node->pairs[i].value);
+        } else {
+            share(node->items[i]);
+        }
+    }
 }
 
 static RESULT on_alias(struct loader *l, const yaml_event_t *event, struct err *err) {
     struct yaml_node *node = NULL;
     TRY(find_alias(l, event, &node, err));
-    return attach(l, node, mark_of(l, event->start_mark), err);
+    share(node);
+    struct yaml_mark start = mark_of(l, event->start_mark);
+    return attach(l, (struct child){node, start, mark_of(l, event->end_mark)}, err);
 }
 
 static RESULT on_start(struct loader *l, const yaml_event_t *event, struct err *err) {
@@ -258,9 +350,11 @@ static RESULT on_start(struct loader *l, const yaml_event_t *event, struct err *
     node->tag =
         copy_tag(l, is_mapping ? event->data.mapping_start.tag : event->data.sequence_start.tag);
     l->stack[l->depth++] = (struct frame){.node = node};
-    return add_anchor(
+    TRY(add_anchor(
         l, is_mapping ? event->data.mapping_start.anchor : event->data.sequence_start.anchor, node,
-        err);
+        err));
+    find_content(l, node);
+    return OK;
 }
 
 static int compare_keys(const void *a, const void *b) {
@@ -295,22 +389,27 @@ static RESULT refuse_duplicates(const struct loader *l, const struct yaml_node *
 }
 
 /* Moves the children of a frame into its node. */
-static void settle(struct loader *l, struct frame *f) {
+static void settle(struct loader *l, const struct frame *f) {
     struct yaml_node *node = f->node;
     bool is_mapping = node->kind == YAML_KIND_MAPPING;
-    node->count = is_mapping ? f->count / 2 : f->count;
-    struct yaml_node **copy =
-        arena_alloc(&l->file->arena, (f->count + 1) * sizeof(struct yaml_node *));
-    if (f->count > 0) {
-        memcpy((void *)copy, (const void *)f->children, f->count * sizeof(struct yaml_node *));
-    }
-    if (!is_mapping) {
-        node->items = copy;
-        return;
-    }
-    node->pairs = arena_alloc(&l->file->arena, (node->count + 1) * sizeof *node->pairs);
+    size_t step_size = is_mapping ? 2 : 1;
+    node->count = f->count / step_size;
+    node->first = f->count > 0 ? f->children[0].start.offset : 0;
+    node->ranges = arena_alloc(&l->file->arena, (node->count + 1) * sizeof *node->ranges);
+    node->pairs =
+        is_mapping ? arena_alloc(&l->file->arena, (node->count + 1) * sizeof *node->pairs) : NULL;
+    node->items = !is_mapping
+                      ? arena_alloc(&l->file->arena, (node->count + 1) * sizeof(struct yaml_node *))
+                      : NULL;
     for (size_t i = 0; i < node->count; i++) {
-        node->pairs[i] = (struct yaml_pair){copy[2 * i], copy[2 * i + 1]};
+        const struct child *first = &f->children[step_size * i];
+        const struct child *last = &f->children[step_size * i + step_size - 1];
+        node->ranges[i] = (struct yaml_range){first->start.offset, last->end.offset};
+        if (is_mapping) {
+            node->pairs[i] = (struct yaml_pair){first->node, last->node};
+        } else {
+            node->items[i] = first->node;
+        }
     }
 }
 
@@ -318,11 +417,113 @@ static void settle(struct loader *l, struct frame *f) {
 static struct yaml_mark last_end(const struct frame *f) {
     struct yaml_mark end = f->node->start;
     for (size_t i = 0; i < f->count; i++) {
-        if (f->children[i]->end.offset > end.offset) {
-            end = f->children[i]->end;
+        if (f->children[i].end.offset > end.offset) {
+            end = f->children[i].end;
         }
     }
     return end;
+}
+
+/* --- Merge keys, https://yaml.org/type/merge.html */
+
+struct merge {
+    struct loader *l;
+    struct yaml_node *into;
+    struct yaml_pair *pairs; /* in the arena, as the ranges */
+    struct yaml_range *ranges;
+    size_t count;
+    size_t at; /* of the merge key: bytes from the start */
+};
+
+static bool is_merge_key(const struct yaml_node *key) {
+    bool is_plain = key->layout == YAML_LAYOUT_PLAIN && key->tag == NULL;
+    return strcmp(key->value, "<<") == 0 &&
+           (is_plain || (key->tag != NULL && strcmp(key->tag, "tag:yaml.org,2002:merge") == 0));
+}
+
+static RESULT add_merged(struct merge *m, const struct yaml_pair *pair, struct err *err) {
+    for (size_t i = 0; i < m->count; i++) {
+        if (strcmp(m->pairs[i].key->value, pair->key->value) != 0) {
+            continue;
+        }
+        if (m->ranges[i].end != 0 && m->ranges[i].start < m->at) {
+            return yaml_fail(m->l->file, m->pairs[i].key, err,
+                             "parsers disagree whether this key or that of the << below it counts; "
+                             "move << to the top");
+        }
+        return OK;
+    }
+    m->ranges[m->count] = (struct yaml_range){0, 0};
+    m->pairs[m->count++] = *pair;
+    return OK;
+}
+
+static RESULT merge_mapping(struct merge *m, const struct yaml_node *from, struct err *err) {
+    for (size_t i = 0; i < from->count; i++) {
+        share(from->pairs[i].key);
+        share(from->pairs[i].value);
+        TRY(add_merged(m, &from->pairs[i], err));
+    }
+    return OK;
+}
+
+/* Adds the keys of a merge key's value to *count. */
+static RESULT count_merged(const struct merge *m, const struct yaml_node *value, size_t *count,
+                           struct err *err) {
+    bool is_list = value->kind == YAML_KIND_SEQUENCE;
+    for (size_t i = 0; i < (is_list ? value->count : 1); i++) {
+        const struct yaml_node *from = is_list ? value->items[i] : value;
+        if (from->kind != YAML_KIND_MAPPING) {
+            return yaml_fail(m->l->file, from, err, "<< wants a mapping or a list of mappings");
+        }
+        *count += from->count;
+    }
+    m->l->node_count += *count;
+    if (*count > LIMIT_YAML_MERGE || m->l->node_count > LIMIT_YAML_NODES) {
+        return yaml_fail(m->l->file, m->into, err, "<< brings more keys than this program reads");
+    }
+    return OK;
+}
+
+/* The first of a list counts most. */
+static RESULT merge_value(struct merge *m, const struct yaml_node *value, struct err *err) {
+    if (value->kind == YAML_KIND_MAPPING) {
+        return merge_mapping(m, value, err);
+    }
+    for (size_t i = 0; i < value->count; i++) {
+        TRY(merge_mapping(m, value->items[i], err));
+    }
+    return OK;
+}
+
+static RESULT resolve_merge(struct loader *l, struct yaml_node *node, size_t index,
+                            struct err *err) {
+    struct merge m = {.l = l, .into = node, .at = node->ranges[index].start};
+    size_t room = node->count;
+    TRY(count_merged(&m, node->pairs[index].value, &room, err));
+    m.pairs = arena_alloc(&l->file->arena, room * sizeof *m.pairs);
+    m.ranges = arena_alloc(&l->file->arena, room * sizeof *m.ranges);
+    for (size_t i = 0; i < node->count; i++) {
+        if (i != index) {
+            m.ranges[m.count] = node->ranges[i];
+            m.pairs[m.count++] = node->pairs[i];
+        }
+    }
+    TRY(merge_value(&m, node->pairs[index].value, err));
+    node->has_merge = true;
+    node->pairs = m.pairs;
+    node->ranges = m.ranges;
+    node->count = m.count;
+    return OK;
+}
+
+static RESULT resolve_merges(struct loader *l, struct yaml_node *node, struct err *err) {
+    for (size_t i = 0; i < node->count; i++) {
+        if (is_merge_key(node->pairs[i].key)) {
+            return resolve_merge(l, node, i, err); /* there is one at most: no duplicate keys */
+        }
+    }
+    return OK;
 }
 
 static RESULT on_end(struct loader *l, const yaml_event_t *event, struct err *err) {
@@ -330,13 +531,14 @@ static RESULT on_end(struct loader *l, const yaml_event_t *event, struct err *er
     struct yaml_node *node = f->node;
     settle(l, f);
     node->end = node->layout == YAML_LAYOUT_FLOW ? mark_of(l, event->end_mark) : last_end(f);
-    mem_free((void *)f->children);
+    mem_free(f->children);
     *f = (struct frame){0};
     l->depth--;
     if (node->kind == YAML_KIND_MAPPING) {
         TRY(refuse_duplicates(l, node, err));
+        TRY(resolve_merges(l, node, err));
     }
-    return attach(l, node, node->start, err);
+    return attach_own(l, node, err);
 }
 
 static void on_document(struct loader *l) {
@@ -412,7 +614,7 @@ static RESULT run(struct yaml_file *file, struct err *err) {
         finish(l);
     }
     for (size_t i = 0; i < l->depth; i++) {
-        mem_free((void *)l->stack[i].children);
+        mem_free(l->stack[i].children);
     }
     yaml_parser_delete(&l->parser);
     mem_free(l->documents);

@@ -8,7 +8,9 @@
  * with "file:line:column: what, and what to do": bytes that are not UTF-8, NUL, tabs that indent,
  * duplicate keys, keys that are no scalars, aliases of an enclosing node, and everything over
  * LIMIT_YAML_*. Aliases stand for the anchored node itself; what they expand to counts against
- * LIMIT_YAML_NODES. This folder is the only user of libyaml. Pure: no I/O, no clock.
+ * LIMIT_YAML_NODES. Merge keys ("<<: *base") are resolved as kubectl does it: a mapping's own keys
+ * first, then those that it lacks; a "<<" below a key that both have is refused, for parsers
+ * disagree there. This folder is the only user of libyaml. Pure: no I/O, no clock.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_YAML_H
@@ -38,6 +40,12 @@ struct yaml_pair {
     struct yaml_node *value;
 };
 
+/* Bytes of a pair or an item in its collection's own text; of an alias: those of "*name". */
+struct yaml_range {
+    size_t start; /* of the key, or of what follows the dash */
+    size_t end;   /* behind the value; 0 = a pair that a merge key brought */
+};
+
 struct yaml_node {
     enum yaml_kind kind;
     enum yaml_layout layout;
@@ -46,11 +54,16 @@ struct yaml_node {
     size_t size;              /* scalar: bytes of value */
     struct yaml_pair *pairs;  /* mapping, in the order of the file */
     struct yaml_node **items; /* sequence */
-    size_t count;             /* pairs or items */
+    struct yaml_range *ranges;
+    size_t count;   /* pairs or items, and ranges */
+    size_t first;   /* offset of the first entry, which may be a merge key; 0 = none */
+    bool has_merge; /* a mapping with a merge key, which is none of its pairs */
     struct yaml_mark start;
-    struct yaml_mark end; /* behind the last byte; of a block collection: of its last child */
-    bool is_anchored;     /* has "&name": may stand in several places */
-    size_t weight;        /* nodes below and with this one, aliases expanded */
+    struct yaml_mark content; /* behind anchor and tag; of a block list: the first dash */
+    struct yaml_mark end;     /* behind the last byte; of a block collection: of its last child */
+    bool is_anchored;         /* has "&name" */
+    bool is_shared;           /* an alias or a merge key brings it to other places, too */
+    size_t weight;            /* nodes below and with this one, aliases expanded */
 };
 
 struct yaml_document {

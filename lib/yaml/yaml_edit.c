@@ -39,11 +39,16 @@ static struct buf *add(struct yaml_edits *e, size_t start, size_t end) {
 
 /* The line end of the file: that of its first line. */
 static const char *line_end(const struct yaml_file *file) {
-    if (file->text.size == 0) {
-        return "\n";
+    struct span text = file->text;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '\n') {
+            return "\n";
+        }
+        if (text.data[i] == '\r') {
+            return i + 1 < text.size && text.data[i + 1] == '\n' ? "\r\n" : "\r";
+        }
     }
-    const uint8_t *lf = memchr(file->text.data, '\n', file->text.size);
-    return lf != NULL && lf > file->text.data && lf[-1] == '\r' ? "\r\n" : "\n";
+    return "\n";
 }
 
 static void append_break(const struct yaml_edits *e, size_t indent, struct buf *out) {
@@ -62,28 +67,82 @@ static void append_lines(const struct yaml_edits *e, const char *lines, size_t i
     }
 }
 
-static RESULT check_editable(const struct yaml_edits *e, const struct yaml_node *node,
-                             struct err *err) {
-    if (node->is_anchored || node->tag != NULL) {
+/* --- Places */
+
+static bool is_break(uint8_t byte) {
+    return byte == '\n' || byte == '\r';
+}
+
+static size_t line_start(struct span text, size_t at) {
+    size_t start = text.size >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (at > start && !is_break(text.data[at - 1])) {
+        at--;
+    }
+    return at;
+}
+
+static bool is_all_of(struct span text, const char *set) {
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == 0 || strchr(set, text.data[i]) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The start of the line before `at`, itself a start; `at` for the first line. */
+static size_t line_before(struct span text, size_t at) {
+    size_t end = at;
+    end -= end > 0 && text.data[end - 1] == '\n' ? 1 : 0;
+    end -= end > 0 && text.data[end - 1] == '\r' ? 1 : 0;
+    return line_start(text, end);
+}
+
+/* Over the comment lines right above a line that start in the same column, back to the first. Not
+ * over those that begin the file: they speak of all of it. */
+static size_t above_comments(struct span text, size_t start, size_t indent) {
+    size_t at = start;
+    while (at > 0) {
+        size_t line = line_before(text, at);
+        bool is_comment = line < at && line + indent < at && text.data[line + indent] == '#' &&
+                          is_all_of(span_of(text.data + line, indent), " ");
+        if (!is_comment) {
+            return at;
+        }
+        if (line == line_before(text, line)) {
+            return start;
+        }
+        at = line;
+    }
+    return at;
+}
+
+/* Where a new first entry of a block collection goes. */
+struct place {
+    size_t at;
+    size_t indent;   /* of the entries */
+    bool is_on_line; /* false: `at` starts a line */
+};
+
+/* Only spaces and dashes may stand before an entry on its line. */
+static RESULT find_place(const struct yaml_edits *e, const struct yaml_node *node,
+                         struct place *out, struct err *err) {
+    struct span text = e->file->text;
+    size_t at = node->content.offset;
+    size_t start = line_start(text, at);
+    struct span before = span_of(text.data + start, at - start);
+    if (!is_all_of(before, " -")) {
         return yaml_fail(e->file, node, err,
-                         "cannot edit a node with an anchor or a tag; write it out here");
+                         "cannot add an entry here; start the entry on a line of its own");
+    }
+    *out = (struct place){at, at - start, true};
+    if (is_all_of(before, " ")) {
+        *out = (struct place){above_comments(text, start, at - start), at - start, false};
     }
     return OK;
 }
 
-/* Only spaces and dashes may stand before an entry on its line. */
-static RESULT check_line_start(const struct yaml_edits *e, const struct yaml_node *node,
-                               size_t offset, struct err *err) {
-    const uint8_t *text = e->file->text.data;
-    for (size_t i = offset; i > 0 && text[i - 1] != '\n'; i--) {
-        bool is_bom = i <= 3 && text[0] == 0xef;
-        if (text[i - 1] != ' ' && text[i - 1] != '-' && !is_bom) {
-            return yaml_fail(e->file, node, err,
-                             "cannot add an entry here; start the entry on a line of its own");
-        }
-    }
-    return OK;
-}
+/* --- Edits that exist already */
 
 static bool has_edit_at(const struct yaml_edits *e, size_t at) {
     for (size_t i = 0; i < e->count; i++) {
@@ -94,100 +153,243 @@ static bool has_edit_at(const struct yaml_edits *e, size_t at) {
     return false;
 }
 
-/* Behind the opening bracket of a flow collection. */
-static void add_to_flow(struct yaml_edits *e, const struct yaml_node *node, const char *flow) {
-    size_t at = node->start.offset + 1;
-    bool is_second = node->count == 0 && has_edit_at(e, at);
-    buf_appendf(add(e, at, at), "%s%s%s", is_second ? ", " : "", flow, node->count > 0 ? ", " : "");
+static bool has_edit(const struct yaml_edits *e, size_t at, const char *text) {
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->items[i].start == at && span_equal(buf_span(&e->items[i].text), span_str(text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes `text` over, unless a shared node has this very edit already. */
+static void add_text(struct yaml_edits *e, const struct yaml_node *node, size_t at,
+                     struct buf *text) {
+    if (node->is_shared && has_edit(e, at, buf_cstr(text))) {
+        buf_deinit(text);
+        return;
+    }
+    *add(e, at, at) = *text;
+}
+
+static RESULT fail_shared(const struct yaml_edits *e, const struct yaml_node *node,
+                          struct err *err) {
+    return yaml_fail(e->file, node, err,
+                     "an alias brings this to several places, which need different text; write it "
+                     "out at each of them");
+}
+
+/* Two pairs with one key at the same place: only of a shared mapping. */
+static RESULT check_pair(const struct yaml_edits *e, const struct yaml_node *mapping, size_t at,
+                         const struct buf *text, struct err *err) {
+    struct span line = buf_span(text);
+    const uint8_t *colon = memchr(line.data, ':', line.size);
+    size_t size = colon != NULL ? (size_t)(colon - line.data) + 1 : line.size;
+    for (size_t i = 0; i < e->count && mapping->is_shared; i++) {
+        struct span old = buf_span(&e->items[i].text);
+        if (e->items[i].start == at && old.size >= size && memcmp(old.data, line.data, size) == 0 &&
+            !span_equal(old, line)) {
+            return fail_shared(e, mapping, err);
+        }
+    }
+    return OK;
+}
+
+/* Refuses to take away a range in which an anchor stands that an alias needs. */
+static RESULT check_anchors(const struct yaml_edits *e, const struct yaml_node *node,
+                            struct yaml_range range, struct err *err) {
+    if (node->start.offset < range.start || node->start.offset >= range.end) {
+        return OK; /* an alias: the node itself stands elsewhere */
+    }
+    if (node->is_anchored && node->is_shared && node->content.offset > range.start) {
+        return yaml_fail(e->file, node, err,
+                         "an alias elsewhere needs this anchor, which would go; write its value "
+                         "out there");
+    }
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->kind == YAML_KIND_MAPPING) {
+            TRY(check_anchors(e, node->pairs[i].key, range, err));
+            TRY(check_anchors(e, node->pairs[i].value, range, err));
+        } else {
+            TRY(check_anchors(e, node->items[i], range, err));
+        }
+    }
+    return OK;
+}
+
+/* --- Adding */
+
+/* White space of the line on which the first entry starts; false when more stands before it. */
+static bool is_first_on_line(struct span text, size_t at, struct span *indent) {
+    size_t start = line_start(text, at);
+    *indent = span_of(text.data + start, at - start);
+    return is_all_of(*indent, " \t");
+}
+
+/* Before the first entry, on a line of its own when that is; else behind the bracket. */
+static RESULT make_flow(const struct yaml_edits *e, const struct yaml_node *node, const char *flow,
+                        struct buf *out, size_t *at, struct err *err) {
+    struct span text = e->file->text;
+    size_t open = node->content.offset;
+    if (open >= text.size || (text.data[open] != '{' && text.data[open] != '[')) {
+        return yaml_fail(e->file, node, err, "cannot add an entry here; write the braces out");
+    }
+    if (node->first == 0) {
+        *at = open + 1;
+        bool is_second = has_edit_at(e, *at) && !(node->is_shared && has_edit(e, *at, flow));
+        buf_appendf(out, "%s%s", is_second ? ", " : "", flow);
+        return OK;
+    }
+    struct span indent = {0};
+    *at = node->first;
+    buf_appendf(out, "%s,", flow);
+    if (is_first_on_line(text, *at, &indent)) {
+        buf_append_str(out, line_end(e->file));
+        buf_append_span(out, indent);
+    } else {
+        buf_append_str(out, " ");
+    }
+    return OK;
+}
+
+static RESULT make_block(const struct yaml_edits *e, const struct yaml_node *node,
+                         const char *prefix, const char *lines, struct buf *out, size_t *at,
+                         struct err *err) {
+    struct place place = {0};
+    TRY(find_place(e, node, &place, err));
+    *at = place.at;
+    if (!place.is_on_line) {
+        buf_appendf(out, "%*s", (int)place.indent, "");
+    }
+    buf_append_str(out, prefix);
+    append_lines(e, lines, place.indent + strlen(prefix), out);
+    append_break(e, place.is_on_line ? place.indent : 0, out);
+    return OK;
+}
+
+static RESULT add_entry(struct yaml_edits *e, const struct yaml_node *node, const char *prefix,
+                        struct yaml_text text, struct err *err) {
+    struct buf new_text = {0};
+    size_t at = 0;
+    struct result r = node->layout == YAML_LAYOUT_FLOW
+                          ? make_flow(e, node, text.flow, &new_text, &at, err)
+                          : make_block(e, node, prefix, text.block, &new_text, &at, err);
+    if (is_ok(r) && node->kind == YAML_KIND_MAPPING) {
+        r = check_pair(e, node, at, &new_text, err);
+    }
+    if (!is_ok(r)) {
+        buf_deinit(&new_text);
+        return r;
+    }
+    add_text(e, node, at, &new_text);
+    return OK;
 }
 
 RESULT yaml_edit_add_pair(struct yaml_edits *e, const struct yaml_node *mapping,
                           struct yaml_text pair, struct err *err) {
-    TRY(check_editable(e, mapping, err));
     if (mapping->kind != YAML_KIND_MAPPING) {
         return yaml_fail(e->file, mapping, err, "must be a mapping");
     }
-    if (mapping->layout == YAML_LAYOUT_FLOW) {
-        add_to_flow(e, mapping, pair.flow);
-        return OK;
-    }
-    const struct yaml_node *first = mapping->pairs[0].key;
-    TRY(check_line_start(e, first, first->start.offset, err));
-    size_t indent = first->start.column - 1;
-    struct buf *out = add(e, first->start.offset, first->start.offset);
-    append_lines(e, pair.block, indent, out);
-    append_break(e, indent, out);
-    return OK;
+    return add_entry(e, mapping, "", pair, err);
 }
 
 RESULT yaml_edit_add_item(struct yaml_edits *e, const struct yaml_node *sequence,
                           struct yaml_text item, struct err *err) {
-    TRY(check_editable(e, sequence, err));
     if (sequence->kind != YAML_KIND_SEQUENCE) {
         return yaml_fail(e->file, sequence, err, "must be a list");
     }
-    if (sequence->layout == YAML_LAYOUT_FLOW) {
-        add_to_flow(e, sequence, item.flow);
-        return OK;
-    }
-    TRY(check_line_start(e, sequence, sequence->start.offset, err));
-    size_t indent = sequence->start.column - 1;
-    struct buf *out = add(e, sequence->start.offset, sequence->start.offset);
-    buf_append_str(out, "- ");
-    append_lines(e, item.block, indent + 2, out);
-    append_break(e, indent, out);
-    return OK;
+    return add_entry(e, sequence, "- ", item, err);
 }
+
+/* --- Replacing */
 
 /* The column at which the lines of a block value go on: that of its first entry. */
-static size_t block_indent(const struct yaml_node *node) {
-    bool is_mapping = node->kind == YAML_KIND_MAPPING && node->count > 0;
-    return (is_mapping ? node->pairs[0].key->start.column : node->start.column) - 1;
-}
-
-static bool has_text(const struct yaml_edits *e, const struct yaml_node *node,
-                     const struct buf *text) {
-    struct span old =
-        span_of(e->file->text.data + node->start.offset, node->end.offset - node->start.offset);
-    return span_equal(old, buf_span(text));
+static size_t block_indent(const struct yaml_edits *e, const struct yaml_node *node) {
+    return node->content.offset - line_start(e->file->text, node->content.offset);
 }
 
 /* "key:" without a value: the text follows the colon. */
 static bool is_missing(const struct yaml_node *node) {
-    return node->kind == YAML_KIND_SCALAR && node->start.offset == node->end.offset;
+    return node->kind == YAML_KIND_SCALAR && node->content.offset == node->end.offset;
 }
 
-/* A block scalar's range holds the line end; keep one behind the new text. */
+static RESULT check_missing(const struct yaml_edits *e, const struct yaml_node *node,
+                            struct err *err) {
+    size_t at = node->content.offset;
+    const uint8_t *text = e->file->text.data;
+    if (at > node->start.offset || (at > 0 && (text[at - 1] == ':' || text[at - 1] == '-'))) {
+        return OK;
+    }
+    return yaml_fail(e->file, node, err, "cannot set a value here; write the key as \"key: null\"");
+}
+
+/* The range of a block scalar, and of what ends with one, holds line ends: they stay. */
 static size_t end_of(const struct yaml_edits *e, const struct yaml_node *node) {
     size_t end = node->end.offset;
     const uint8_t *text = e->file->text.data;
-    if (node->kind == YAML_KIND_SCALAR && node->layout == YAML_LAYOUT_BLOCK) {
-        while (end > node->start.offset && (text[end - 1] == '\n' || text[end - 1] == '\r')) {
-            end--;
-        }
+    while (node->layout == YAML_LAYOUT_BLOCK && end > node->content.offset &&
+           is_break(text[end - 1])) {
+        end--;
     }
     return end;
 }
 
+static bool has_text(const struct yaml_edits *e, const struct yaml_node *node,
+                     const struct buf *text) {
+    size_t start = node->content.offset;
+    struct span old = span_of(e->file->text.data + start, end_of(e, node) - start);
+    return span_equal(old, buf_span(text));
+}
+
+static RESULT make_replacement(const struct yaml_edits *e, const struct yaml_node *node,
+                               struct yaml_text text, struct buf *out, struct err *err) {
+    if (is_missing(node)) {
+        TRY(check_missing(e, node, err));
+        buf_append_str(out, " ");
+    }
+    if (node->kind != YAML_KIND_SCALAR && node->layout == YAML_LAYOUT_BLOCK) {
+        /* A list may stand in the column of its key; nothing else may. */
+        bool is_deeper = node->kind == YAML_KIND_SEQUENCE && strncmp(text.block, "- ", 2) != 0;
+        buf_append_str(out, is_deeper ? "  " : "");
+        append_lines(e, text.block, block_indent(e, node) + (is_deeper ? 2 : 0), out);
+    } else {
+        buf_append_str(out, text.flow);
+    }
+    return OK;
+}
+
+/* Sets *is_known when a shared node has this very edit already. */
+static RESULT find_replacement(const struct yaml_edits *e, const struct yaml_node *node,
+                               const struct buf *text, bool *is_known, struct err *err) {
+    for (size_t i = 0; i < e->count && node->is_shared; i++) {
+        if (e->items[i].start == node->content.offset && e->items[i].end == end_of(e, node)) {
+            *is_known = true;
+            return span_equal(buf_span(&e->items[i].text), buf_span(text))
+                       ? OK
+                       : fail_shared(e, node, err);
+        }
+    }
+    return OK;
+}
+
 RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, struct yaml_text text,
                          struct err *err) {
-    TRY(check_editable(e, node, err));
-    bool is_block = node->kind != YAML_KIND_SCALAR && node->layout == YAML_LAYOUT_BLOCK;
+    struct yaml_range range = {node->content.offset, node->end.offset};
+    for (size_t i = 0; i < node->count; i++) {
+        TRY(node->kind == YAML_KIND_MAPPING ? check_anchors(e, node->pairs[i].value, range, err)
+                                            : check_anchors(e, node->items[i], range, err));
+    }
     struct buf new_text = {0};
-    if (is_missing(node)) {
-        buf_append_str(&new_text, " ");
+    bool is_known = false;
+    struct result r = make_replacement(e, node, text, &new_text, err);
+    if (is_ok(r)) {
+        r = find_replacement(e, node, &new_text, &is_known, err);
     }
-    if (is_block) {
-        append_lines(e, text.block, block_indent(node), &new_text);
-    } else {
-        buf_append_str(&new_text, text.flow);
-    }
-    if (has_text(e, node, &new_text)) {
+    if (!is_ok(r) || is_known || has_text(e, node, &new_text)) {
         buf_deinit(&new_text);
-        return OK;
+        return r;
     }
-    struct buf *out = add(e, node->start.offset, end_of(e, node));
-    *out = new_text;
+    *add(e, node->content.offset, end_of(e, node)) = new_text;
     return OK;
 }
 
@@ -195,6 +397,112 @@ void yaml_edit_range(struct yaml_edits *e, size_t start, size_t end, struct span
     CHECK(start <= end && end <= e->file->text.size);
     buf_append_span(add(e, start, end), text);
 }
+
+/* --- Removing */
+
+/* Behind the line on which an entry ends, its comment included. */
+static size_t line_behind(struct span text, size_t at) {
+    while (at < text.size && !is_break(text.data[at])) {
+        at++;
+    }
+    at += at < text.size && text.data[at] == '\r' ? 1 : 0;
+    at += at < text.size && text.data[at] == '\n' ? 1 : 0;
+    return at;
+}
+
+/* Where an entry begins, with its dash or question mark: behind the entry before it, over white
+ * space and comments. */
+static size_t entry_start(struct span text, const struct yaml_node *node, size_t index) {
+    if (node->layout == YAML_LAYOUT_FLOW) {
+        return node->ranges[index].start;
+    }
+    size_t at = index == 0 ? node->content.offset : node->ranges[index - 1].end;
+    while (at < text.size && strchr(" \t\r\n#", text.data[at]) != NULL) {
+        at = text.data[at] == '#' ? line_behind(text, at) : at + 1;
+    }
+    return at;
+}
+
+/* The end of an entry without the line ends that a block scalar takes in. */
+static size_t entry_end(struct span text, const struct yaml_node *node, size_t index) {
+    size_t end = node->ranges[index].end;
+    while (end > node->ranges[index].start && is_break(text.data[end - 1])) {
+        end--;
+    }
+    return end;
+}
+
+/* Entries first..last of a block collection: whole lines, unless the first shares its line with
+ * what is around it: then the next entry, or the comment above that, takes its place. */
+static void remove_lines(struct yaml_edits *e, const struct yaml_node *node, size_t first,
+                         size_t last) {
+    struct span text = e->file->text;
+    size_t start = entry_start(text, node, first);
+    size_t line = line_start(text, start);
+    size_t end = line_behind(text, entry_end(text, node, last));
+    if (!is_all_of(span_of(text.data + line, start - line), " ")) {
+        while (end < text.size && strchr(" \t\r\n", text.data[end]) != NULL) {
+            end++;
+        }
+        add(e, start, end);
+        return;
+    }
+    /* A block scalar before them must not take over the empty lines behind them. */
+    bool is_greedy = first > 0 && is_break(text.data[node->ranges[first - 1].end - 1]);
+    size_t next = line_behind(text, end);
+    while (is_greedy && next > end && is_all_of(span_of(text.data + end, next - end), " \r\n")) {
+        end = next;
+        next = line_behind(text, end);
+    }
+    add(e, line, end);
+}
+
+static void remove_flow(struct yaml_edits *e, const struct yaml_node *node, size_t first,
+                        size_t last) {
+    size_t start = first > 0 ? node->ranges[first - 1].end : node->ranges[0].start;
+    size_t end = first == 0 && last + 1 < node->count ? node->ranges[last + 1].start
+                                                      : node->ranges[last].end;
+    add(e, start, end);
+}
+
+static RESULT check_removal(const struct yaml_edits *e, const struct yaml_node *node,
+                            const bool *drop, struct err *err) {
+    size_t count = 0;
+    for (size_t i = 0; i < node->count; i++) {
+        count += drop[i] ? 1 : 0;
+        if (drop[i]) {
+            TRY(node->kind == YAML_KIND_MAPPING
+                    ? check_anchors(e, node->pairs[i].value, node->ranges[i], err)
+                    : check_anchors(e, node->items[i], node->ranges[i], err));
+        }
+    }
+    if (count > 0 && node->has_merge) {
+        return yaml_fail(e->file, node, err, "cannot remove entries beside <<; do it by hand");
+    }
+    if (count == node->count && node->layout != YAML_LAYOUT_FLOW) {
+        return yaml_fail(e->file, node, err, "nothing would be left here; remove it by hand");
+    }
+    return OK;
+}
+
+RESULT yaml_edit_remove(struct yaml_edits *e, const struct yaml_node *collection, const bool *drop,
+                        struct err *err) {
+    TRY(check_removal(e, collection, drop, err));
+    bool is_flow = collection->layout == YAML_LAYOUT_FLOW;
+    for (size_t i = 0; i < collection->count; i++) {
+        size_t last = i;
+        while (drop[i] && last + 1 < collection->count && drop[last + 1]) {
+            last++;
+        }
+        if (drop[i] && !has_edit_at(e, entry_start(e->file->text, collection, i))) {
+            (is_flow ? remove_flow : remove_lines)(e, collection, i, last);
+        }
+        i = last;
+    }
+    return OK;
+}
+
+/* --- Applying */
 
 static int compare_edits(const void *a, const void *b) {
     const struct yaml_edit *x = a;

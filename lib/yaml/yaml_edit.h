@@ -1,18 +1,22 @@
 /* YAML edits: changes to the text of a file that leave every other byte alone.
  *
- * An edit replaces a byte range by new text; comments, order, quotes and line ends outside of the
- * ranges stay. New block entries go *before* the first entry of their collection: there the
- * indentation is known and no trailing comment or missing line feed matters.
+ * An edit replaces a byte range by new text; comments, order, quotes, anchors and line ends outside
+ * of the ranges stay. New block entries go *before* the first entry of their collection, and before
+ * the comment lines that belong to that entry: there the indentation is known and no trailing
+ * comment or missing line feed matters.
  *
  *     spec:                    spec:
- *       containers:      ->      volumes:
- *       - name: a                - name: scratch
+ *       # the program            volumes:
+ *       containers:      ->      - name: scratch
+ *       - name: a                # the program
  *                                containers:
  *                                - name: a
  *
  * What an edit inserts is given twice: as block lines (relative indentation, LF between lines, none
- * at the end) and as flow text for collections written in braces. Refused, INVALID: to edit
- * anchored nodes, or entries whose line starts in an unusual way ("? key").
+ * at the end) and as flow text for collections written in brackets; JSON stays JSON when the flow
+ * text is. In a node that an alias brings to several places the same edit counts once; edits that
+ * want different text there are refused. INVALID: those, entries behind the colon of a "? key", and
+ * places where the brackets of a flow collection are left out.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_YAML_EDIT_H
@@ -49,6 +53,13 @@ RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, str
 /* Replaces the bytes from offset start to end by `text`, as it stands; the caller knows what they
  * are. Both offsets lie in the text, start <= end. */
 void yaml_edit_range(struct yaml_edits *e, size_t start, size_t end, struct span text);
+
+/* Takes entries out of a collection, with their lines and the comments behind them; comment lines
+ * above stay. `drop` has one flag for each of collection->count. INVALID for all entries of a block
+ * collection (remove the pair that holds it instead) and for mappings with a merge key. Not
+ * together with other edits of these entries. */
+RESULT yaml_edit_remove(struct yaml_edits *e, const struct yaml_node *collection, const bool *drop,
+                        struct err *err);
 
 /* Appends the edited text to `out`. Ranges that overlap are a bug: INTERNAL. */
 RESULT yaml_edits_apply(struct yaml_edits *e, struct buf *out, struct err *err);

@@ -114,15 +114,25 @@ static bool is_float(const char *text) {
     return *p == '\0';
 }
 
-/* YAML 1.1 only: booleans, digits with underscores, binary numbers. */
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* Numbers for kubectl's parser alone: underscores between digits, prefixes in capitals, binary. */
+static bool is_odd_number(const char *text) {
+    const char *p = text + (text[0] == '-' || text[0] == '+' ? 1 : 0);
+    p += p[0] == '.' ? 1 : 0;
+    bool is_grouped =
+        is_digit(p[0]) && strchr(p, '_') != NULL && is_all(p, "0123456789_.xXoObBabcdefABCDEF+-");
+    bool has_prefix = p[0] == '0' && p[1] != '\0' && strchr("XOBb", p[1]) != NULL;
+    return is_grouped || (has_prefix && is_all(p + 2, "0123456789abcdefABCDEF_"));
+}
+
+/* YAML 1.1 only: booleans and odd numbers. */
 static bool is_ambiguous(const char *text) {
     static const char *const words[] = {"y",  "Y",  "yes", "Yes", "YES", "n",   "N",   "no", "No",
                                         "NO", "on", "On",  "ON",  "off", "Off", "OFF", NULL};
-    const char *digits = text + (text[0] == '-' || text[0] == '+' ? 1 : 0);
-    bool is_grouped = digits[0] >= '0' && digits[0] <= '9' && strchr(digits, '_') != NULL &&
-                      is_all(digits, "0123456789_.xabcdefABCDEF");
-    bool is_binary = strncmp(digits, "0b", 2) == 0 && is_all(digits + 2, "01_");
-    return is_one_of(text, words) || is_grouped || is_binary;
+    return is_one_of(text, words) || is_odd_number(text);
 }
 
 static enum yaml_type plain_type(const char *text) {
