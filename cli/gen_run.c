@@ -117,18 +117,34 @@ static RESULT inject_one(struct gen_run *run, const struct workload *w, struct y
     return inject_pod(w, &config, edits, err);
 }
 
-static RESULT collect_list(struct gen_run *run, const struct workload *w, const char *name,
-                           struct err *err) {
-    const struct yaml_node *list = yaml_key(w->spec, name);
-    for (size_t i = 0; list != NULL && i < list->count; i++) {
-        const struct yaml_node *image = yaml_key(list->items[i], "image");
-        if (scalar_of(image) == NULL) {
-            continue;
+/* What begins errors about an image: the user's line, or for a container that is not in the user's
+ * file what it is. */
+static void say_where(const struct workload *w, const char *list, size_t index, bool is_injected,
+                      char *out, size_t size) {
+    const struct yaml_node *container = yaml_key(w->spec, list)->items[index];
+    const struct yaml_node *image = yaml_key(container, "image");
+    const char *name = scalar_of(yaml_key(container, "name"));
+    if (is_injected) {
+        (void)snprintf(out, size, "%s: %s/%s: the added container %s", w->file->name, w->kind,
+                       w->name, name != NULL ? name : "?");
+    } else {
+        (void)snprintf(out, size, "%s:%zu:%zu: spec.%s[%zu].image", w->file->name,
+                       image->start.line, image->start.column, list, index);
+    }
+}
+
+static RESULT collect(struct gen_run *run, const struct workload *w, bool is_injected,
+                      struct err *err) {
+    for (size_t i = 0; i < 2; i++) {
+        const struct yaml_node *list = yaml_key(w->spec, LISTS[i]);
+        for (size_t k = 0; list != NULL && k < list->count; k++) {
+            const char *image = scalar_of(yaml_key(list->items[k], "image"));
+            if (image != NULL) {
+                char where[512];
+                say_where(w, LISTS[i], k, is_injected, where, sizeof where);
+                TRY(gen_images_add(run->images, image, where, err));
+            }
         }
-        char where[512];
-        (void)snprintf(where, sizeof where, "%s:%zu:%zu: spec.%s[%zu].image", w->file->name,
-                       image->start.line, image->start.column, name, i);
-        TRY(gen_images_add(run->images, image->value, where, err));
     }
     return OK;
 }
@@ -137,10 +153,15 @@ static RESULT collect_one(struct gen_run *run, const struct workload *w, struct 
                           bool is_check, struct err *err) {
     (void)edits;
     (void)is_check;
-    for (size_t i = 0; i < 2; i++) {
-        TRY(collect_list(run, w, LISTS[i], err));
-    }
-    return OK;
+    return collect(run, w, false, err);
+}
+
+/* After collect_one: what is new now was injected. */
+static RESULT collect_injected(struct gen_run *run, const struct workload *w,
+                               struct yaml_edits *edits, bool is_check, struct err *err) {
+    (void)edits;
+    (void)is_check;
+    return collect(run, w, true, err);
 }
 
 static const char *on_pin(void *data, const char *reference) {
@@ -238,7 +259,7 @@ static RESULT prepare_file(struct gen_run *run, struct gen_file *file, struct er
         return OK;
     }
     TRY(run_stage(run, file->name, before, collect_one, false, NULL, err));
-    return run_stage(run, file->name, buf_span(&file->after), collect_one, false, NULL, err);
+    return run_stage(run, file->name, buf_span(&file->after), collect_injected, false, NULL, err);
 }
 
 static RESULT finish_file(struct gen_run *run, struct gen_file *file, struct err *err) {
