@@ -3,10 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/gen_images.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/registry/registry.h"
+#include "cli/registry/fetch_images.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -18,13 +19,13 @@ struct entry {
     char *where;
     char *pinned; /* NULL: it has a digest itself */
     struct image_ref ref;
-    struct registry_image image;
 };
 
 struct gen_images {
     struct registry *registry;
-    struct fetch_progress progress;
+    enum fetch_progress_mode mode;
     enum layer_dialect dialect;
+    size_t workers;
     struct entry *entries; /* owned */
     size_t count;
     size_t capacity;
@@ -65,10 +66,12 @@ RESULT gen_images_open(const struct gen_images_config *config, struct gen_images
     AUTO(free_mirrors)
     struct mirrors mirrors = {0};
     TRY(read_mirrors(config->mirrors, &mirrors, err));
+    size_t workers = fetch_images_workers();
     struct registry_config rc = {
         .session = {.http = {.ca_file = config->ca_file},
                     .mirrors = mirrors.items,
                     .mirror_count = mirrors.count},
+        .session_count = workers,
         .cache_folder = config->cache_folder,
         .no_cache = config->no_cache,
         .is_offline = config->is_offline,
@@ -82,10 +85,8 @@ RESULT gen_images_open(const struct gen_images_config *config, struct gen_images
     struct gen_images *g = mem_zalloc(sizeof *g);
     g->registry = registry;
     g->dialect = config->dialect;
-    fetch_progress_init(&g->progress, STDERR_FILENO);
-    if (config->mode != FETCH_PROGRESS_AUTO) {
-        g->progress.mode = config->mode;
-    }
+    g->mode = config->mode;
+    g->workers = workers;
     *out = g;
     return OK;
 }
@@ -94,7 +95,6 @@ static void free_entry(struct entry *e) {
     mem_free(e->reference);
     mem_free(e->where);
     mem_free(e->pinned);
-    registry_image_deinit(&e->image);
 }
 
 void gen_images_close(struct gen_images *g) {
@@ -203,8 +203,9 @@ static const struct layer_file *find_file(const struct registry_image *image, bo
     return NULL;
 }
 
-static void fill_file(const struct entry *e, bool is_group, struct buf *out) {
-    const struct layer_file *f = find_file(&e->image, is_group);
+static void fill_file(const struct entry *e, const struct registry_image *image, bool is_group,
+                      struct buf *out) {
+    const struct layer_file *f = find_file(image, is_group);
     if (f != NULL && f->state == LAYER_FILE_PRESENT) {
         buf_append_span(out, buf_span(&f->content));
     } else if (f != NULL && f->state == LAYER_FILE_OTHER) {
@@ -214,33 +215,54 @@ static void fill_file(const struct entry *e, bool is_group, struct buf *out) {
     }
 }
 
-static void warn_layers(const struct gen_images *g, const struct entry *e) {
-    for (size_t i = 0; i < e->image.layer_count; i++) {
-        const struct layer_result *l = &e->image.layers[i].result;
-        enum layer_dialect other = g->dialect == LAYER_MSFT ? LAYER_UPSTREAM : LAYER_MSFT;
-        char root[2 * SHA256_SIZE + 1];
-        if (!layer_dialects_differ(l)) {
-            continue;
-        }
+static void warn_dialects(const struct gen_images *g, const struct entry *e, size_t number,
+                          const struct layer_result *l) {
+    enum layer_dialect other = g->dialect == LAYER_MSFT ? LAYER_UPSTREAM : LAYER_MSFT;
+    char root[2 * SHA256_SIZE + 1];
+    if (layer_dialects_differ(l)) {
         hex_encode(SPAN(l->roots[other].root_hash), root);
         log_warn("%s: image '%.200s': layer %zu has symbolic links of more than 100 bytes: the "
                  "policy fits nodes with the indexer '%s', and on those with '%s', whose root hash "
                  "is %s, the pod does not start",
-                 e->where, e->reference, i + 1, layer_dialect_name(g->dialect),
+                 e->where, e->reference, number, layer_dialect_name(g->dialect),
                  layer_dialect_name(other), root);
     }
 }
 
-static RESULT append_image(struct gen_images *g, const struct entry *e, struct err *err) {
+/* The node's indexer leaves out what these are about: the pod will not see it. */
+static void warn_lost(const struct gen_images *g, const struct entry *e, size_t number,
+                      const struct layer_result *l) {
+    size_t count = 0;
+    const char *first = NULL;
+    for (size_t i = 0; i < l->warning_count; i++) {
+        if ((l->warnings[i].dialects & 1U << g->dialect) != 0) {
+            first = count++ == 0 ? l->warnings[i].text : first;
+        }
+    }
+    if (count > 0) {
+        log_warn("%s: image '%.200s': layer %zu: %.500s (%" PRIu64 " such messages; "
+                 "`contrast layer hash` shows all)",
+                 e->where, e->reference, number, first, count + l->warnings_dropped);
+    }
+}
+
+static RESULT append_image(struct gen_images *g, const struct entry *e,
+                           const struct registry_image *image, struct err *err) {
     struct image *out = &g->list.items[g->list.count];
-    struct result r = image_read(e->reference, buf_span(&e->image.config_text), out, err);
+    struct result r = image_read(e->reference, buf_span(&image->config_text), out, err);
     if (!is_ok(r)) {
         return err_wrap(r, err, "%s", e->where);
     }
     g->list.count++;
-    fill_file(e, false, &out->passwd);
-    fill_file(e, true, &out->group);
-    fill_layers(&e->image, g->dialect, out);
+    fill_file(e, image, false, &out->passwd);
+    fill_file(e, image, true, &out->group);
+    fill_layers(image, g->dialect, out);
+    for (size_t i = 0; i < image->layer_count; i++) {
+        if (!image->layers[i].is_shared) {
+            warn_dialects(g, e, i + 1, &image->layers[i].result);
+            warn_lost(g, e, i + 1, &image->layers[i].result);
+        }
+    }
     return OK;
 }
 
@@ -257,33 +279,44 @@ static void append_pinned(struct gen_images *g, const char *pinned) {
     memcpy(out->layers, from->layers, from->layer_count * sizeof *out->layers);
 }
 
-static RESULT finish_entry(struct gen_images *g, struct entry *e, struct err *err) {
-    TRY(append_image(g, e, err));
-    warn_layers(g, e);
+static RESULT finish_entry(struct gen_images *g, struct entry *e,
+                           const struct registry_image *image, struct err *err) {
+    TRY(append_image(g, e, image, err));
     if (!e->ref.has_digest) {
         AUTO(buf_deinit)
         struct buf pinned = {0};
-        image_ref_pin(span_str(e->reference), e->image.digest, &pinned);
+        image_ref_pin(span_str(e->reference), image->digest, &pinned);
         e->pinned = mem_strdup(buf_cstr(&pinned));
         if (find_entry(g, e->pinned) == NULL) {
             append_pinned(g, e->pinned);
         }
     }
-    registry_image_deinit(&e->image);
     return OK;
 }
 
+static RESULT fetch_items(struct gen_images *g, struct fetch_item *items, struct err *err) {
+    struct fetch_progress progress;
+    fetch_progress_init(&progress, g->mode, STDERR_FILENO);
+    struct result r = fetch_images(g->registry, items, g->count, g->workers, &progress, err);
+    fetch_progress_deinit(&progress);
+    return r;
+}
+
 RESULT gen_images_fetch(struct gen_images *g, struct err *err) {
-    g->list.items = mem_calloc(2 * g->count + 1, sizeof *g->list.items);
+    struct fetch_item *items = mem_calloc(g->count + 1, sizeof *items);
     for (size_t i = 0; i < g->count; i++) {
-        struct entry *e = &g->entries[i];
-        struct result r = registry_fetch_image(g->registry, &e->ref, &g->progress, &e->image, err);
-        if (!is_ok(r)) {
-            return err_wrap(r, err, "%s", e->where);
-        }
-        TRY(finish_entry(g, e, err));
+        items[i] = (struct fetch_item){.ref = g->entries[i].ref, .where = g->entries[i].where};
     }
-    return OK;
+    g->list.items = mem_calloc(2 * g->count + 1, sizeof *g->list.items);
+    struct result r = fetch_items(g, items, err);
+    for (size_t i = 0; i < g->count && is_ok(r); i++) {
+        r = finish_entry(g, &g->entries[i], &items[i].image, err);
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        registry_image_deinit(&items[i].image);
+    }
+    mem_free(items);
+    return r;
 }
 
 const struct image_list *gen_images_list(const struct gen_images *g) {

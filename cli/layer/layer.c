@@ -41,6 +41,7 @@ struct layer {
     bool is_over;           /* no more buffers come */
     bool has_failed;
     struct err failure; /* of the hash thread */
+    size_t tar_memory;
 
     struct layer_tar *tar; /* the hash thread's until it is joined */
 };
@@ -66,7 +67,9 @@ static struct chunk *next_filled(struct layer *l) {
 }
 
 static void give_back(struct layer *l) {
+    size_t memory = layer_tar_memory(l->tar);
     pthread_mutex_lock(&l->mutex);
+    l->tar_memory = memory;
     l->tail++;
     pthread_cond_signal(&l->changed);
     pthread_mutex_unlock(&l->mutex);
@@ -199,6 +202,14 @@ RESULT layer_feed(struct layer *l, struct span bytes, struct err *err) {
         TRY(decode(l, &bytes, false, &is_full, err));
     }
     return OK;
+}
+
+size_t layer_memory(struct layer *l) {
+    size_t most = LIMIT_LAYER_MEMORY;
+    pthread_mutex_lock(&l->mutex);
+    size_t size = l->tar_memory + layer_decode_memory(l->decode);
+    pthread_mutex_unlock(&l->mutex);
+    return (size < most ? size : most) + (size_t)LIMIT_LAYER_QUEUE * LIMIT_LAYER_CHUNK;
 }
 
 RESULT layer_finish(struct layer *l, struct layer_result *out, struct err *err) {

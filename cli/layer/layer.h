@@ -4,8 +4,8 @@
  *                  \-> SHA-256 of the blob         \---> tarfs index, dm-verity over tar || index
  *
  * Feed the blob in pieces of any size, as they arrive from the network or a file; finish gives all
- * results at once. No temporary file, no seek; memory is bounded by LIMIT_LAYER_INDEX whatever the
- * layer. The compression is recognized by its magic number, never by a name or a media type:
+ * results at once. No temporary file, no seek; memory is bounded by LIMIT_LAYER_MEMORY whatever
+ * the layer. The compression is recognized by its magic number, never by a name or a media type:
  * gzip (RFC 1952, several members), zstd (RFC 8878, several and skippable frames), else plain tar.
  *
  * One thread of its own hashes beside the caller's, which decompresses. An error of either side is
@@ -77,6 +77,10 @@ RESULT layer_new(uint64_t tar_max, struct layer **out, struct err *err);
 
 /* The next bytes of the blob; they are not needed after the call. */
 RESULT layer_feed(struct layer *l, struct span bytes, struct err *err);
+
+/* Bytes of memory that the layer holds by now, and what it will take to finish; at most
+ * LIMIT_LAYER_MEMORY and LIMIT_LAYER_QUEUE buffers. */
+size_t layer_memory(struct layer *l);
 
 /* After the last byte; once. *out is the caller's, to be given to layer_result_deinit. */
 RESULT layer_finish(struct layer *l, struct layer_result *out, struct err *err);

@@ -12,6 +12,8 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
+#define WALK_LEAST (512 * 1024)
+
 struct layer_tar {
     struct sha256_stream *diff;   /* owned: the diff_id */
     struct sha256_stream *blocks; /* owned: of the verity streams */
@@ -49,6 +51,16 @@ RESULT layer_tar_feed(struct layer_tar *t, struct span bytes, size_t reserved, s
     return OK;
 }
 
+/* Of so many bytes the walk over the index may take, as its pathological cases have no end. */
+static uint64_t walk_memory(uint64_t used) {
+    return used / 4 + WALK_LEAST;
+}
+
+size_t layer_tar_memory(const struct layer_tar *t) {
+    uint64_t used = tarfs_build_memory(&t->build);
+    return (size_t)(used + walk_memory(used) - WALK_LEAST);
+}
+
 static void on_index(void *context, struct span bytes) {
     verity_update(context, bytes);
 }
@@ -62,6 +74,7 @@ static RESULT finish_root(struct layer_tar *t, enum layer_dialect d, struct laye
     struct span links = d == LAYER_MSFT ? buf_span(&b->links) : (struct span){0};
     uint64_t used = tarfs_build_memory(b);
     uint64_t budget = b->budget > used ? b->budget - used : 0;
+    budget = budget < walk_memory(used) ? budget : walk_memory(used);
     struct tarfs_index_sink sink = {on_index, fork};
     struct result r =
         tarfs_index_write(&b->trees[d], t->verity.size, links, budget, sink, &index, err);

@@ -4,6 +4,8 @@
 #include "cli/registry/image_cache.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +18,12 @@
 #include "lib/base/mem.h"
 
 #define PATH_SIZE (LIMIT_PATH + 128)
-#define TAG_SIZE (IMAGE_REF_DIGEST_TEXT - 1)
+#define DIGEST_SIZE (IMAGE_REF_DIGEST_TEXT - 1)
+#define TAG_SIZE (DIGEST_SIZE + 1 + 12) /* with a time of at most 12 digits */
 
 struct image_cache {
     char root[LIMIT_PATH + 1]; /* DIR/v1 */
-    bool has_warned;           /* of a failing write: once is enough */
+    atomic_bool has_warned;    /* of a failing write: once is enough */
 };
 
 /* ---- life ---- */
@@ -63,14 +66,15 @@ static RESULT make_folder(const char *root, const char *kind, struct err *err) {
 }
 
 struct result image_cache_open(const char *folder, struct image_cache **out, struct err *err) {
-    struct image_cache c = {0};
-    TRY(find_folder(folder, c.root, sizeof c.root, err));
-    TRY(make_folder(c.root, "documents", err));
-    TRY(make_folder(c.root, "layers", err));
-    TRY(make_folder(c.root, "tags", err));
-    TRY(check_owner(c.root, err));
-    *out = mem_alloc(sizeof c);
-    **out = c;
+    char root[LIMIT_PATH + 1];
+    TRY(find_folder(folder, root, sizeof root, err));
+    TRY(make_folder(root, "documents", err));
+    TRY(make_folder(root, "layers", err));
+    TRY(make_folder(root, "tags", err));
+    TRY(check_owner(root, err));
+    struct image_cache *c = mem_zalloc(sizeof *c);
+    memcpy(c->root, root, sizeof root);
+    *out = c;
     return OK;
 }
 
@@ -104,9 +108,8 @@ static void write_file(struct image_cache *c, const char *kind, const uint8_t ke
     char path[PATH_SIZE];
     struct err err = {0};
     path_of(c, kind, key, path);
-    if (!is_ok(file_write(path, bytes, 0600, &err)) && !c->has_warned) {
-        log_warn("image cache: nothing is kept: %s", err.text);
-        c->has_warned = true;
+    if (!is_ok(file_write(path, bytes, 0600, &err)) && !atomic_exchange(&c->has_warned, true)) {
+        log_warn("image cache: not everything is kept, and will be fetched again: %s", err.text);
     }
 }
 
@@ -179,8 +182,25 @@ static void tag_key(const struct image_ref *ref, uint8_t out[SHA256_SIZE]) {
     sha256(buf_span(&text), out);
 }
 
+/* "sha256:HEX SECONDS" */
+static bool parse_tag(struct span text, uint8_t digest[SHA256_SIZE], int64_t *unix_s) {
+    int64_t seconds = 0;
+    if (text.size <= DIGEST_SIZE + 1 || text.size > TAG_SIZE || text.data[DIGEST_SIZE] != ' ' ||
+        !is_ok(image_ref_digest(span_of(text.data, DIGEST_SIZE), digest, NULL))) {
+        return false;
+    }
+    for (size_t i = DIGEST_SIZE + 1; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        seconds = 10 * seconds + (text.data[i] - '0');
+    }
+    *unix_s = seconds;
+    return true;
+}
+
 bool image_cache_get_tag(struct image_cache *c, const struct image_ref *ref,
-                         uint8_t digest[SHA256_SIZE]) {
+                         uint8_t digest[SHA256_SIZE], int64_t *unix_s) {
     AUTO(buf_deinit)
     struct buf text = {0};
     uint8_t key[SHA256_SIZE];
@@ -188,17 +208,20 @@ bool image_cache_get_tag(struct image_cache *c, const struct image_ref *ref,
     if (!read_file(c, "tags", key, TAG_SIZE, &text)) {
         return false;
     }
-    if (!is_ok(image_ref_digest(buf_span(&text), digest, NULL))) {
-        drop(c, "tags", key, "it holds no digest");
+    if (!parse_tag(buf_span(&text), digest, unix_s)) {
+        drop(c, "tags", key, "it holds no digest and time");
         return false;
     }
     return true;
 }
 
 void image_cache_put_tag(struct image_cache *c, const struct image_ref *ref,
-                         const uint8_t digest[SHA256_SIZE]) {
-    char text[IMAGE_REF_DIGEST_TEXT];
+                         const uint8_t digest[SHA256_SIZE], int64_t unix_s) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    char hex[IMAGE_REF_DIGEST_TEXT];
     uint8_t key[SHA256_SIZE];
+    buf_appendf(&text, "%s %" PRId64, image_ref_digest_text(digest, hex), unix_s > 0 ? unix_s : 0);
     tag_key(ref, key);
-    write_file(c, "tags", key, span_str(image_ref_digest_text(digest, text)));
+    write_file(c, "tags", key, buf_span(&text));
 }

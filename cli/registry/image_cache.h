@@ -2,7 +2,8 @@
  *
  *   DIR/v1/documents/HEX   a manifest or config; HEX is its SHA-256
  *   DIR/v1/layers/HEX      the hashes of a layer (cli/layer); HEX is its diff_id
- *   DIR/v1/tags/HEX        the digest that a tag had last; HEX is the SHA-256 of host/name:tag
+ *   DIR/v1/tags/HEX        "sha256:..." that a tag had last, and when (seconds since 1970); HEX is
+ *                          the SHA-256 of host/name:tag
  *
  * One file each, written beside its place and renamed: runs may share a cache without locks. Each
  * file proves itself when it is read (its own hash, format, key); one that does not is removed,
@@ -29,12 +30,12 @@ bool image_cache_get_document(struct image_cache *c, const uint8_t digest[SHA256
 bool image_cache_get_layer(struct image_cache *c, const uint8_t diff_id[SHA256_SIZE],
                            struct layer_result *out); /* without blob_sha256, size and coding */
 bool image_cache_get_tag(struct image_cache *c, const struct image_ref *ref,
-                         uint8_t digest[SHA256_SIZE]);
+                         uint8_t digest[SHA256_SIZE], int64_t *unix_s); /* when it was put */
 
 void image_cache_put_document(struct image_cache *c, struct span text);
 void image_cache_put_layer(struct image_cache *c, const struct layer_result *layer);
 void image_cache_put_tag(struct image_cache *c, const struct image_ref *ref,
-                         const uint8_t digest[SHA256_SIZE]);
+                         const uint8_t digest[SHA256_SIZE], int64_t unix_s);
 
 /* The bytes of a layer's file, and back. MALFORMED also when it is about another layer. */
 void image_cache_encode(const struct layer_result *layer, struct buf *out);

@@ -3,19 +3,58 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/registry/registry.h"
 
+#include <errno.h>
 #include <string.h>
+#include <time.h>
 
-#include "cli/registry/image_cache.h"
-#include "cli/registry/oci_manifest.h"
+#include "cli/registry/registry_parts.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
-struct registry {
-    struct registry_session *session; /* owned; NULL when offline */
-    struct image_cache *cache;        /* owned; NULL without */
-};
+#define FEED_STEP 16384 /* bytes of a blob between two looks at the memory */
+#define FEED_FIRST 64   /* the first: with it, a decoder knows its window */
 
 /* ---- life ---- */
+
+static bool is_canceled(void *data) {
+    struct registry *r = data;
+    pthread_mutex_lock(&r->mutex);
+    bool is = r->is_canceled;
+    pthread_mutex_unlock(&r->mutex);
+    return is;
+}
+
+static void wait_ms(void *data, uint64_t ms) {
+    struct registry *r = data;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock(&r->mutex);
+    while (!r->is_canceled && pthread_cond_timedwait(&r->changed, &r->mutex, &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static RESULT open_sessions(const struct registry_config *config, struct registry *r,
+                            struct err *err) {
+    size_t count = config->session_count > 0 ? config->session_count : 1;
+    struct registry_session_config session = config->session;
+    TRY(registry_login_open(config->docker_folder, &r->login, err));
+    session.login = r->login;
+    if (session.wait == NULL) {
+        session.wait = wait_ms;
+        session.is_over = is_canceled;
+        session.data = r;
+    }
+    r->sessions = mem_calloc(count, sizeof *r->sessions);
+    for (; r->session_count < count; r->session_count++) {
+        TRY(registry_session_open(&session, &r->sessions[r->session_count], err));
+    }
+    r->idle_count = count;
+    return OK;
+}
 
 static RESULT open_parts(const struct registry_config *config, struct registry *r,
                          struct err *err) {
@@ -24,12 +63,21 @@ static RESULT open_parts(const struct registry_config *config, struct registry *
     if (!config->no_cache) {
         TRY(image_cache_open(config->cache_folder, &r->cache, err));
     }
-    return config->is_offline ? OK : registry_session_open(&config->session, &r->session, err);
+    return config->is_offline ? OK : open_sessions(config, r, err);
+}
+
+static void init_lock(struct registry *r) {
+    pthread_condattr_t attributes;
+    CHECK(pthread_mutex_init(&r->mutex, NULL) == 0 && pthread_condattr_init(&attributes) == 0);
+    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&r->changed, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
 }
 
 struct result registry_open(const struct registry_config *config, struct registry **out,
                             struct err *err) {
     struct registry *r = mem_zalloc(sizeof *r);
+    init_lock(r);
     struct result done = open_parts(config, r, err);
     if (!is_ok(done)) {
         registry_close(r);
@@ -40,16 +88,32 @@ struct result registry_open(const struct registry_config *config, struct registr
 }
 
 void registry_close(struct registry *r) {
-    if (r != NULL) {
-        registry_session_close(r->session);
-        image_cache_close(r->cache);
-        mem_free(r);
+    if (r == NULL) {
+        return;
     }
+    for (size_t i = 0; i < r->session_count; i++) {
+        registry_session_close(r->sessions[i]);
+    }
+    mem_free(r->sessions);
+    registry_login_close(r->login);
+    image_cache_close(r->cache);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->mutex);
+    mem_free(r);
+}
+
+void registry_cancel(struct registry *r) {
+    pthread_mutex_lock(&r->mutex);
+    r->is_canceled = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->mutex);
 }
 
 void registry_image_deinit(struct registry_image *i) {
     for (size_t n = 0; n < i->layer_count; n++) {
-        layer_result_deinit(&i->layers[n].result);
+        if (!i->layers[n].is_shared) {
+            layer_result_deinit(&i->layers[n].result);
+        }
     }
     mem_free(i->layers);
     buf_deinit(&i->config_text);
@@ -57,216 +121,166 @@ void registry_image_deinit(struct registry_image *i) {
     *i = (struct registry_image){0};
 }
 
-/* ---- documents ---- */
+/* ---- sessions ---- */
 
-/* A document that a digest names: from the cache, else from the registry. `size` is the
- * descriptor's, 0 when there is none. */
-static RESULT get_document(struct registry *r, const struct image_ref *ref, enum registry_part part,
-                           const uint8_t digest[SHA256_SIZE], uint64_t size,
-                           struct registry_document *out, struct err *err) {
-    char name[IMAGE_REF_DIGEST_TEXT];
-    uint8_t actual[SHA256_SIZE];
-    struct registry_document d = {0};
-    image_ref_digest_text(digest, name);
-    bool known = r->cache != NULL && image_cache_get_document(r->cache, digest, &d.body);
-    if (!known) {
-        ENSURE(r->session != NULL, err, NOT_FOUND,
-               "offline, and the cache does not have %s; run once with a network", name);
-        TRY(registry_session_document(r->session, ref, part, name, &d, err));
-    }
-    sha256(buf_span(&d.body), actual);
-    if (memcmp(actual, digest, sizeof actual) != 0 || (size != 0 && size != d.body.size)) {
-        registry_document_deinit(&d);
-        return err_set(err, ERR_DIFFERS,
-                       "what the registry serves as %s has another digest or size", name);
-    }
-    if (!known && r->cache != NULL) {
-        image_cache_put_document(r->cache, buf_span(&d.body));
-    }
-    *out = d;
-    return OK;
+bool registry__is_online(const struct registry *r) {
+    return r->session_count > 0;
 }
 
-/* What a tag means now. The document is kept: whoever fetches the image needs it next. */
-static RESULT resolve_tag(struct registry *r, const struct image_ref *ref,
-                          struct registry_document *document, uint8_t digest[SHA256_SIZE],
-                          struct err *err) {
-    if (r->session == NULL) {
-        ENSURE(image_cache_get_tag(r->cache, ref, digest), err, NOT_FOUND,
-               "offline, and the cache has not seen this tag; run once with a network, or name "
-               "the digest");
-        return get_document(r, ref, REGISTRY_MANIFEST, digest, 0, document, err);
+struct registry_session *registry__take_session(struct registry *r) {
+    pthread_mutex_lock(&r->mutex);
+    while (r->idle_count == 0) {
+        pthread_cond_wait(&r->changed, &r->mutex);
     }
-    TRY(registry_session_document(r->session, ref, REGISTRY_MANIFEST, ref->tag, document, err));
-    sha256(buf_span(&document->body), digest);
-    return OK;
+    struct registry_session *s = r->sessions[--r->idle_count];
+    pthread_mutex_unlock(&r->mutex);
+    return s;
 }
 
-/* The reference's own document, and its digest. */
-static RESULT get_top(struct registry *r, const struct image_ref *ref,
-                      struct registry_document *document, uint8_t digest[SHA256_SIZE],
-                      struct err *err) {
-    if (ref->has_digest) {
-        memcpy(digest, ref->digest, SHA256_SIZE);
-        return get_document(r, ref, REGISTRY_MANIFEST, digest, 0, document, err);
-    }
-    return resolve_tag(r, ref, document, digest, err);
-}
-
-static const char *type_of(const struct registry_document *d) {
-    return d->content_type[0] != '\0' ? d->content_type : NULL;
-}
-
-static void remember_top(struct registry *r, const struct image_ref *ref, struct span text,
-                         const uint8_t digest[SHA256_SIZE]) {
-    if (r->cache != NULL && r->session != NULL && !ref->has_digest) {
-        image_cache_put_document(r->cache, text);
-        image_cache_put_tag(r->cache, ref, digest);
-    }
-}
-
-/* Down from the reference's document to the manifest of the platform. */
-static RESULT find_manifest(struct registry *r, const struct image_ref *ref,
-                            struct registry_image *image, struct oci_manifest *out,
-                            struct err *err) {
-    AUTO(registry_document_deinit)
-    struct registry_document d = {0};
-    struct oci_manifest m = {0};
-    TRY(get_top(r, ref, &d, image->digest, err));
-    TRY(oci_manifest_parse(buf_span(&d.body), type_of(&d), &m, err));
-    remember_top(r, ref, buf_span(&d.body), image->digest);
-    memcpy(image->manifest_digest, image->digest, SHA256_SIZE);
-    for (int depth = 1; m.is_index; depth++) {
-        struct oci_descriptor next = m.chosen;
-        ENSURE(depth <= LIMIT_REGISTRY_NESTING, err, MALFORMED, "indexes nest more than %d deep",
-               LIMIT_REGISTRY_NESTING);
-        registry_document_deinit(&d);
-        d = (struct registry_document){0};
-        TRY(get_document(r, ref, REGISTRY_MANIFEST, next.digest, next.size, &d, err));
-        TRY(oci_manifest_parse(buf_span(&d.body), type_of(&d), &m, err));
-        memcpy(image->manifest_digest, next.digest, SHA256_SIZE);
-    }
-    *out = m;
-    return OK;
+void registry__put_back(struct registry *r, struct registry_session *s) {
+    pthread_mutex_lock(&r->mutex);
+    r->sessions[r->idle_count++] = s;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->mutex);
 }
 
 /* ---- layers ---- */
 
+/* One layer on its way from the network into its hashes. */
 struct pour {
+    struct registry *registry;
     struct layer *layer;
-    struct fetch_progress *progress;
+    struct fetch_progress_line *line;
+    struct fetch_stake stake;
+    bool has_stake;
+    bool gave_way;
+    bool has_begun;
 };
 
+static bool is_pour_over(void *data) {
+    struct pour *p = data;
+    return p->has_stake && fetch_stake_must_leave(&p->stake);
+}
+
+/* Before each piece: memory for what the last ones made of the layer, and a step ahead. */
 static RESULT feed_layer(void *data, struct span bytes, struct err *err) {
     struct pour *p = data;
-    TRY(layer_feed(p->layer, bytes, err));
-    fetch_progress_add(p->progress, bytes.size);
-    return OK;
-}
-
-static RESULT check_layer(const struct registry_layer *l, const uint8_t diff_id[SHA256_SIZE],
-                          struct err *err) {
-    char want[IMAGE_REF_DIGEST_TEXT];
-    char have[IMAGE_REF_DIGEST_TEXT];
-    ENSURE(memcmp(l->result.blob_sha256, l->digest, SHA256_SIZE) == 0, err, DIFFERS,
-           "the registry serves other bytes: %s",
-           image_ref_digest_text(l->result.blob_sha256, have));
-    ENSURE(memcmp(l->result.diff_id, diff_id, SHA256_SIZE) == 0, err, DIFFERS,
-           "the image's config says that it unpacks to %s, and it unpacks to %s",
-           image_ref_digest_text(diff_id, want), image_ref_digest_text(l->result.diff_id, have));
-    return OK;
-}
-
-static RESULT stream_layer(struct registry *r, const struct image_ref *ref,
-                           struct fetch_progress *progress, struct registry_layer *l,
-                           struct err *err) {
-    struct pour pour = {.progress = progress};
-    TRY(layer_new(0, &pour.layer, err));
-    const struct registry_consumer consumer = {&pour, feed_layer};
-    struct result done = registry_session_blob(r->session, ref, l->digest, l->size, &consumer, err);
-    if (is_ok(done)) {
-        done = layer_finish(pour.layer, &l->result, err);
+    while (bytes.size > 0) {
+        size_t step = p->has_begun ? FEED_STEP : FEED_FIRST;
+        size_t n = bytes.size < step ? bytes.size : step;
+        p->has_begun = true;
+        size_t need = layer_memory(p->layer) + LIMIT_FETCH_STEP / 2;
+        if (p->has_stake && need > p->stake.held) {
+            need =
+                p->stake.held + LIMIT_FETCH_STEP > need ? p->stake.held + LIMIT_FETCH_STEP : need;
+            need = need < LIMIT_FETCH_MEMORY ? need : LIMIT_FETCH_MEMORY;
+            p->gave_way = !fetch_stake_grow(&p->stake, need);
+            ENSURE(!p->gave_way, err, CANCELED, "gives way");
+        }
+        TRY(layer_feed(p->layer, span_of(bytes.data, n), err));
+        fetch_progress_add(p->line, n);
+        bytes = span_of(bytes.data + n, bytes.size - n);
     }
-    layer_free(pour.layer);
+    return OK;
+}
+
+static RESULT check_layer(const struct registry_layer *l, const struct layer_result *have,
+                          const uint8_t diff_id[SHA256_SIZE], struct err *err) {
+    char a[IMAGE_REF_DIGEST_TEXT];
+    char b[IMAGE_REF_DIGEST_TEXT];
+    ENSURE(memcmp(have->blob_sha256, l->digest, SHA256_SIZE) == 0, err, DIFFERS,
+           "the registry serves other bytes: %s", image_ref_digest_text(have->blob_sha256, a));
+    ENSURE(memcmp(have->diff_id, diff_id, SHA256_SIZE) == 0, err, DIFFERS,
+           "the image's config says that it unpacks to %s, and it unpacks to %s",
+           image_ref_digest_text(diff_id, a), image_ref_digest_text(have->diff_id, b));
+    return OK;
+}
+
+static RESULT stream_layer(struct pour *p, const struct image_ref *ref,
+                           const struct registry_layer *l, struct layer_result *out,
+                           struct err *err) {
+    const struct registry_consumer consumer = {p, is_pour_over, feed_layer};
+    TRY(layer_new(0, &p->layer, err));
+    struct registry_session *s = registry__take_session(p->registry);
+    struct result done = registry_session_blob(s, ref, l->digest, l->size, &consumer, err);
+    registry__put_back(p->registry, s);
+    if (is_ok(done)) {
+        done = layer_finish(p->layer, out, err);
+    }
+    layer_free(p->layer);
     return done;
 }
 
-/* `l` has digest and size; its result is filled. */
+/* Again from the first byte for as long as others need the memory more. */
+static RESULT stream_in_turn(struct pour *p, const struct registry_watch *watch,
+                             const struct image_ref *ref, const struct registry_layer *l,
+                             struct layer_result *out, struct err *err) {
+    for (;;) {
+        p->has_stake = watch->budget != NULL;
+        p->gave_way = p->has_begun = false;
+        if (p->has_stake) {
+            fetch_budget_enter(watch->budget, &p->stake, watch->order, LIMIT_FETCH_SHARE);
+        }
+        struct result r = stream_layer(p, ref, l, out, err);
+        bool gave_way = r.code == ERR_CANCELED && (p->gave_way || is_pour_over(p));
+        if (p->has_stake) {
+            fetch_stake_leave(&p->stake);
+        }
+        if (!gave_way || is_canceled(p->registry)) {
+            return r;
+        }
+        fetch_progress_restart(p->line);
+    }
+}
+
 static RESULT get_layer(struct registry *r, const struct image_ref *ref,
-                        const uint8_t diff_id[SHA256_SIZE], struct fetch_progress *progress,
-                        struct registry_layer *l, struct err *err) {
+                        const uint8_t diff_id[SHA256_SIZE], const struct registry_watch *watch,
+                        struct fetch_progress_line *line, struct registry_layer *l,
+                        struct err *err) {
+    struct pour pour = {.registry = r, .line = line};
+    struct layer_result result = {0};
     l->is_cached = r->cache != NULL && image_cache_get_layer(r->cache, diff_id, &l->result);
     if (l->is_cached) {
-        fetch_progress_end(progress, "cached");
         return OK;
     }
-    struct result done =
-        r->session != NULL
-            ? stream_layer(r, ref, progress, l, err)
-            : err_set(err, ERR_NOT_FOUND,
-                      "offline, and the cache does not have it; run once with a network");
-    if (is_ok(done)) {
-        done = check_layer(l, diff_id, err);
+    ENSURE(registry__is_online(r), err, NOT_FOUND,
+           "offline, and the cache does not have it; run once with a network");
+    TRY(stream_in_turn(&pour, watch, ref, l, &result, err));
+    struct result done = check_layer(l, &result, diff_id, err);
+    if (!is_ok(done)) {
+        layer_result_deinit(&result);
+        return done;
     }
-    fetch_progress_end(progress, is_ok(done) ? "done" : "failed");
-    if (is_ok(done) && r->cache != NULL) {
+    l->result = result;
+    if (r->cache != NULL) {
         image_cache_put_layer(r->cache, &l->result);
     }
-    return done;
+    return OK;
 }
 
-static RESULT get_layers(struct registry *r, const struct image_ref *ref,
-                         const struct oci_manifest *m, struct fetch_progress *progress,
-                         struct registry_image *image, struct err *err) {
-    AUTO(buf_deinit)
-    struct buf name = {0};
-    image_ref_text(ref, &name);
-    image->layers = mem_calloc(m->layer_count, sizeof *image->layers);
-    image->layer_count = m->layer_count;
-    for (size_t i = 0; i < m->layer_count; i++) {
-        struct registry_layer *l = &image->layers[i];
-        char digest[IMAGE_REF_DIGEST_TEXT];
-        memcpy(l->digest, m->layers[i].digest, SHA256_SIZE);
-        l->size = m->layers[i].size;
-        fetch_progress_begin(progress, buf_cstr(&name), i + 1, m->layer_count,
-                             image_ref_digest_text(l->digest, digest), l->size);
-        struct result done = get_layer(r, ref, image->config.diff_ids[i], progress, l, err);
-        if (!is_ok(done)) {
-            return err_wrap(done, err, "layer %zu of %zu (%s)", i + 1, m->layer_count, digest);
-        }
+struct result registry_fetch_layer(struct registry *r, const struct image_ref *ref,
+                                   struct registry_image *image, size_t index,
+                                   const struct registry_watch *watch, struct err *err) {
+    struct registry_layer *l = &image->layers[index];
+    char digest[IMAGE_REF_DIGEST_TEXT];
+    struct fetch_progress_line line = {.image = watch->name != NULL ? watch->name : "",
+                                       .digest = image_ref_digest_text(l->digest, digest),
+                                       .layer = index + 1,
+                                       .layers = image->layer_count,
+                                       .total = l->size};
+    fetch_progress_begin(watch->progress, &line);
+    struct result done = get_layer(r, ref, image->config.diff_ids[index], watch, &line, l, err);
+    fetch_progress_end(&line, !is_ok(done) ? "failed" : l->is_cached ? "cached" : "done");
+    if (!is_ok(done)) {
+        done = err_wrap(done, err, "layer %zu of %zu (%s)", index + 1, image->layer_count, digest);
+        return registry__name_image(done, ref, err);
     }
     return OK;
 }
 
 /* ---- the whole ---- */
 
-static RESULT get_config(struct registry *r, const struct image_ref *ref,
-                         const struct oci_manifest *m, struct registry_image *image,
-                         struct err *err) {
-    struct oci_config *out = &image->config;
-    AUTO(registry_document_deinit)
-    struct registry_document d = {0};
-    TRY(get_document(r, ref, REGISTRY_BLOB, m->config.digest, m->config.size, &d, err));
-    TRY(oci_config_parse(buf_span(&d.body), out, err));
-    ENSURE(out->diff_id_count == m->layer_count, err, MALFORMED,
-           "the manifest has %zu layers, the image's config %zu", m->layer_count,
-           out->diff_id_count);
-    image->config_text = d.body;
-    d.body = (struct buf){0};
-    return OK;
-}
-
-static RESULT fetch(struct registry *r, const struct image_ref *ref,
-                    struct fetch_progress *progress, struct registry_image *image,
-                    struct err *err) {
-    AUTO(oci_manifest_deinit)
-    struct oci_manifest m = {0};
-    TRY(find_manifest(r, ref, image, &m, err));
-    TRY(get_config(r, ref, &m, image, err));
-    return get_layers(r, ref, &m, progress, image, err);
-}
-
-static RESULT name_image(struct result r, const struct image_ref *ref, struct err *err) {
+struct result registry__name_image(struct result r, const struct image_ref *ref, struct err *err) {
     AUTO(buf_deinit)
     struct buf name = {0};
     image_ref_text(ref, &name);
@@ -276,31 +290,19 @@ static RESULT name_image(struct result r, const struct image_ref *ref, struct er
 struct result registry_fetch_image(struct registry *r, const struct image_ref *ref,
                                    struct fetch_progress *progress, struct registry_image *out,
                                    struct err *err) {
+    AUTO(buf_deinit)
+    struct buf name = {0};
     struct registry_image image = {0};
-    struct result done = fetch(r, ref, progress, &image, err);
-    if (!is_ok(done)) {
-        registry_image_deinit(&image);
-        return name_image(done, ref, err);
+    image_ref_text(ref, &name);
+    const struct registry_watch watch = {.progress = progress, .name = buf_cstr(&name)};
+    TRY(registry_open_image(r, ref, &image, err));
+    for (size_t i = 0; i < image.layer_count; i++) {
+        struct result done = registry_fetch_layer(r, ref, &image, i, &watch, err);
+        if (!is_ok(done)) {
+            registry_image_deinit(&image);
+            return done;
+        }
     }
     *out = image;
-    return OK;
-}
-
-struct result registry_resolve(struct registry *r, const struct image_ref *ref,
-                               uint8_t digest[SHA256_SIZE], struct err *err) {
-    AUTO(registry_document_deinit)
-    struct registry_document d = {0};
-    AUTO(oci_manifest_deinit)
-    struct oci_manifest m = {0};
-    uint8_t found[SHA256_SIZE] = {0};
-    struct result done = get_top(r, ref, &d, found, err);
-    if (is_ok(done)) {
-        done = oci_manifest_parse(buf_span(&d.body), type_of(&d), &m, err);
-    }
-    if (!is_ok(done)) {
-        return name_image(done, ref, err);
-    }
-    remember_top(r, ref, buf_span(&d.body), found);
-    memcpy(digest, found, sizeof found);
     return OK;
 }

@@ -34,6 +34,7 @@ struct transfer {
     bool is_begun;    /* the head was read */
     bool is_streamed; /* the sink takes the body */
     bool is_cut;      /* ended by us: the rest of an error is not wanted */
+    bool is_elsewhere;
     struct result failure;
     struct err failure_text;
     char detail[CURL_ERROR_SIZE];
@@ -152,6 +153,7 @@ static RESULT read_head(struct transfer *t, struct err *err) {
     t->is_begun = true;
     CHECK(curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &a->status) == CURLE_OK);
     CHECK(curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK);
+    a->is_elsewhere = t->is_elsewhere;
     a->has_length = length >= 0;
     a->length = length >= 0 ? (uint64_t)length : 0;
     read_texts(t->easy, a);
@@ -199,6 +201,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *user) {
     return is_ok(t->failure) && !t->is_cut ? size * count : 0;
 }
 
+static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
+    const struct transfer *t = user;
+    const struct registry_http_request *q = t->request;
+    (void)a, (void)b, (void)c, (void)d;
+    return q->is_over != NULL && q->is_over(q->data) ? 1 : 0;
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *user) {
     (void)data;
     struct transfer *t = user;
@@ -234,6 +243,9 @@ static bool set_listeners(struct transfer *t) {
     CURL *e = t->easy;
     return curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEDATA, t) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_XFERINFODATA, t) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HEADERDATA, t) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK &&
@@ -281,6 +293,8 @@ static enum err_code code_of(CURLcode code) {
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
         return ERR_TLS;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return ERR_CANCELED;
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_URL_MALFORMAT:
         return ERR_CONFIG;
@@ -324,7 +338,8 @@ static RESULT judge(struct transfer *t, CURLcode code, const char *url, struct e
 static RESULT exchange(struct registry_http *h, const struct registry_http_request *q,
                        const char *url, bool is_home, struct registry_http_answer *a,
                        struct err *err) {
-    struct transfer t = {.easy = h->easy, .request = q, .answer = a, .failure = OK};
+    struct transfer t = {
+        .easy = h->easy, .request = q, .answer = a, .is_elsewhere = !is_home, .failure = OK};
     curl_easy_reset(h->easy);
     bool good = curl_easy_setopt(h->easy, CURLOPT_URL, url) == CURLE_OK && set_bounds(h, &t) &&
                 set_trust(h, h->easy) && set_listeners(&t);

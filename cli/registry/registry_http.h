@@ -5,7 +5,7 @@
  * A redirect never leads from https to http, and Authorization goes to the origin (scheme, host,
  * port: RFC 6454) of the first address alone. Proxies by libcurl's environment (https_proxy,
  * no_proxy); the system's authorities or one file's. No cookie, no netrc, no content coding. One
- * request at a time; connections are kept for the next one.
+ * request at a time; connections are kept for the next one. One thread at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_REGISTRY_HTTP_H
@@ -33,6 +33,7 @@ struct registry_http_answer {
     bool has_range; /* Content-Range: bytes FROM-TO/SIZE (RFC 9110 section 14.4) */
     uint64_t range_from;
     uint64_t range_size;             /* UINT64_MAX for "*" */
+    bool is_elsewhere;               /* a redirect led to another origin than the first address's */
     struct auth_challenge challenge; /* of a 401 */
     struct buf body;                 /* what was not streamed; of an error cut, never too large */
 };
@@ -53,6 +54,8 @@ struct registry_http_request {
     uint64_t from;             /* bytes that we have: asks for the rest (Range); 0 = all */
     size_t limit;              /* of a body that is kept */
     const struct registry_http_sink *sink; /* NULL = kept */
+    bool (*is_over)(void *data); /* asked about once a second, also in silence; NULL = never */
+    void *data;                  /* for it */
 };
 
 /* CONFIG when libcurl cannot start. */
@@ -61,8 +64,9 @@ RESULT registry_http_open(const struct registry_http_config *config, struct regi
 void registry_http_close(struct registry_http *h); /* accepts NULL */
 
 /* Any whole answer is OK, whatever its status. UNAVAILABLE: no connection, silence, torn; TLS;
- * MALFORMED: no HTTP, too many headers, a bad redirect; TOO_LARGE; CONFIG: the address; else as
- * the sink. Addresses stand in errors without their query, which may hold a signature. */
+ * MALFORMED: no HTTP, too many headers, a bad redirect; TOO_LARGE; CONFIG: the address; CANCELED:
+ * it is over; else as the sink. Addresses stand in errors without their query, which may hold a
+ * signature. */
 RESULT registry_http_do(struct registry_http *h, const struct registry_http_request *request,
                         struct registry_http_answer *out, struct err *err);
 

@@ -3,18 +3,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/registry/registry_session.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "attest/endorse/retry_after.h"
-#include "cli/registry/docker_config.h"
 #include "cli/registry/oci_json.h"
 #include "cli/registry/oci_manifest.h"
-#include "cli/registry/registry_auth.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -29,33 +25,24 @@ struct mirror {
     char *prefix; /* "" or "path/" */
 };
 
-/* One repository that was logged in to. */
-struct login {
-    char *key;
-    struct buf header; /* the value of Authorization */
-    struct login *next;
-};
-
 struct registry_session {
     struct registry_http *http;
-    struct docker_config *docker;
+    struct registry_login *login; /* borrowed */
     const struct host *host;
     char **insecure; /* owned, each too */
     size_t insecure_count;
     struct mirror *mirrors; /* owned */
     size_t mirror_count;
-    struct login *logins; /* owned */
     void *data;
     void (*wait)(void *data, uint64_t ms);
+    bool (*is_over)(void *data);
 };
 
 /* ---- life ---- */
 
-static void sleep_ms(void *data, uint64_t ms) {
+static bool is_never_over(void *data) {
     (void)data;
-    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
-    }
+    return false;
 }
 
 /* "https://host[:port][/path]" */
@@ -94,7 +81,6 @@ static RESULT fill(const struct registry_session_config *config, struct registry
     for (; s->mirror_count < config->mirror_count; s->mirror_count++) {
         TRY(read_mirror(&config->mirrors[s->mirror_count], &s->mirrors[s->mirror_count], err));
     }
-    TRY(docker_config_read(config->docker_folder, &s->docker, err));
     return registry_http_open(&config->http, &s->http, err);
 }
 
@@ -102,8 +88,10 @@ struct result registry_session_open(const struct registry_session_config *config
                                     struct registry_session **out, struct err *err) {
     struct registry_session *s = mem_zalloc(sizeof *s);
     s->host = config->host != NULL ? config->host : &host_system;
+    s->login = config->login;
     s->data = config->data;
-    s->wait = config->wait != NULL ? config->wait : sleep_ms;
+    s->wait = config->wait;
+    s->is_over = config->is_over != NULL ? config->is_over : is_never_over;
     struct result r = fill(config, s, err);
     if (!is_ok(r)) {
         registry_session_close(s);
@@ -131,15 +119,7 @@ void registry_session_close(struct registry_session *s) {
     if (s == NULL) {
         return;
     }
-    for (struct login *l = s->logins; l != NULL;) {
-        struct login *next = l->next;
-        buf_deinit(&l->header);
-        mem_free(l->key);
-        mem_free(l);
-        l = next;
-    }
     free_lists(s);
-    docker_config_free(s->docker);
     registry_http_close(s->http);
     mem_free(s);
 }
@@ -159,8 +139,9 @@ struct job {
     struct buf url;         /* owned */
     const char *accept;     /* NULL = anything */
     const struct registry_http_sink *sink;
-    const uint64_t *got; /* bytes of a stream so far; NULL for a document */
-    unsigned failures;   /* in a row */
+    const uint64_t *got;                      /* bytes of a stream so far; NULL for a document */
+    const struct registry_consumer *consumer; /* of a stream */
+    unsigned failures;                        /* in a row */
     unsigned resumes;
     uint64_t got_before; /* at the last failure that counted */
 };
@@ -196,67 +177,47 @@ static void locate(struct job *j, const struct image_ref *ref, enum registry_par
                 part == REGISTRY_MANIFEST ? "manifests" : "blobs", name);
 }
 
-/* ---- logging in ---- */
-
-static struct login *find_login(const struct job *j) {
-    AUTO(buf_deinit)
-    struct buf key = {0};
-    buf_appendf(&key, "%s %s", j->login_host, j->repository);
-    for (struct login *l = j->s->logins; l != NULL; l = l->next) {
-        if (strcmp(l->key, buf_cstr(&key)) == 0) {
-            return l;
-        }
-    }
-    struct login *l = mem_zalloc(sizeof *l);
-    l->key = mem_strdup(buf_cstr(&key));
-    l->next = j->s->logins;
-    j->s->logins = l;
-    return l;
-}
-
-static RESULT log_in(const struct job *j, struct login *l, struct registry_http_answer *a,
-                     struct err *err) {
-    AUTO(cred_deinit)
-    struct cred cred = {0};
-    struct auth_challenge challenge = a->challenge;
-    registry_http_answer_deinit(a);
-    *a = (struct registry_http_answer){0};
-    buf_clear(&l->header);
-    TRY(docker_config_cred(j->s->docker, j->login_host, &cred, err));
-    const struct registry_auth who = {j->login_host, j->repository, &cred, j->is_plain};
-    struct result r = registry_auth_make(j->s->http, &who, &challenge, &l->header, a, err);
-    if (!is_ok(r)) {
-        buf_clear(&l->header);
-    }
-    return r;
-}
-
 /* ---- one attempt ---- */
 
-static RESULT send_once(struct job *j, struct login *l, struct registry_http_answer *a,
+static bool is_job_over(void *data) {
+    const struct job *j = data;
+    const struct registry_consumer *c = j->consumer;
+    return j->s->is_over(j->s->data) || (c != NULL && c->is_over != NULL && c->is_over(c->data));
+}
+
+static RESULT send_once(struct job *j, struct buf *header, struct registry_http_answer *a,
                         struct err *err) {
-    const struct registry_http_request request = {
-        .url = buf_cstr(&j->url),
-        .accept = j->accept,
-        .authorization = l->header.size > 0 ? buf_cstr(&l->header) : NULL,
-        .from = j->got != NULL ? *j->got : 0,
-        .limit = LIMIT_REGISTRY_DOCUMENT,
-        .sink = j->sink};
+    const struct registry_http_request request = {.url = buf_cstr(&j->url),
+                                                  .accept = j->accept,
+                                                  .authorization =
+                                                      header->size > 0 ? buf_cstr(header) : NULL,
+                                                  .from = j->got != NULL ? *j->got : 0,
+                                                  .limit = LIMIT_REGISTRY_DOCUMENT,
+                                                  .sink = j->sink,
+                                                  .is_over = is_job_over,
+                                                  .data = j};
     return registry_http_do(j->s->http, &request, a, err);
 }
 
-/* A 401 is answered once: with a new token, for an old one may have run out. *header is where a
- * Retry-After stands when this fails. */
+/* A 401 is answered once: with a new token, for an old one may have run out. One of another origin
+ * is not: whoever stores the blobs must not send us for a token with the user's password. *a is
+ * where a Retry-After stands when this fails. */
 static RESULT attempt(struct job *j, struct registry_http_answer *a, struct err *err) {
-    struct login *l = find_login(j);
-    TRY(send_once(j, l, a, err));
-    if (a->status != 401) {
+    const struct registry_login_place at = {j->login_host, j->repository, j->is_plain};
+    AUTO(buf_deinit)
+    struct buf header = {0};
+    unsigned seen = registry_login_get(j->s->login, &at, &header);
+    TRY(send_once(j, &header, a, err));
+    if (a->status != 401 || a->is_elsewhere) {
         return OK;
     }
-    TRY(log_in(j, l, a, err));
+    struct auth_challenge challenge = a->challenge;
     registry_http_answer_deinit(a);
     *a = (struct registry_http_answer){0};
-    return send_once(j, l, a, err);
+    TRY(registry_login_renew(j->s->login, j->s->http, &at, &challenge, seen, &header, a, err));
+    registry_http_answer_deinit(a);
+    *a = (struct registry_http_answer){0};
+    return send_once(j, &header, a, err);
 }
 
 /* ": CODE: message" of a registry's refusal (distribution specification, "Error Codes"). */
@@ -279,6 +240,9 @@ static void read_reason(const struct registry_http_answer *a, char *out, size_t 
 static RESULT refuse(const struct job *j, const struct registry_http_answer *a, struct err *err) {
     char why[300];
     read_reason(a, why, sizeof why);
+    ENSURE(!a->is_elsewhere || (a->status != 401 && a->status != 403), err, UNAVAILABLE,
+           "the registry sends us to another server, which denies access (status %ld%s)", a->status,
+           why);
     ENSURE(a->status != 401 && a->status != 403, err, CONFIG,
            "the registry denies access (status %ld%s); the name may be wrong, or log in with "
            "`docker login %s`",
@@ -331,6 +295,7 @@ static RESULT run(struct job *j, bool (*is_whole)(const struct job *),
     struct err why = {0};
     for (;;) {
         struct registry_http_answer a = {0};
+        ENSURE(!is_job_over(j), err, CANCELED, "canceled");
         struct result r = attempt(j, &a, &why);
         bool good = a.status == 200 || a.status == 206;
         if (is_ok(r) && !good) {
@@ -432,7 +397,7 @@ struct result registry_session_blob(struct registry_session *s, const struct ima
     const struct registry_http_sink sink = {&b, begin_blob, take_blob};
     struct registry_http_answer a = {0};
     AUTO(deinit_job)
-    struct job j = {.s = s, .sink = &sink, .got = &b.got};
+    struct job j = {.s = s, .sink = &sink, .got = &b.got, .consumer = consumer};
     locate(&j, ref, REGISTRY_BLOB, image_ref_digest_text(digest, name));
     struct result r = run(&j, is_whole_blob, &a, err);
     registry_http_answer_deinit(&a);

@@ -15,6 +15,7 @@
 
 #include "cli/registry/image_ref.h"
 #include "cli/registry/registry_http.h"
+#include "cli/registry/registry_login.h"
 #include "lib/base/host.h"
 
 /* Where the images of `host` are asked for instead: "https://mirror.example/prefix" becomes
@@ -24,22 +25,23 @@ struct registry_mirror {
     const char *url;
 };
 
-/* Copied by registry_session_open, lists too. */
+/* Copied by registry_session_open, lists too; `login` is borrowed. */
 struct registry_session_config {
     struct registry_http_config http;
-    const char *docker_folder;   /* of config.json; NULL = docker_config.h says where */
-    const char *const *insecure; /* hosts that are spoken to over plain http */
+    struct registry_login *login; /* may be shared by sessions of several threads */
+    const char *const *insecure;  /* hosts that are spoken to over plain http */
     size_t insecure_count;
     const struct registry_mirror *mirrors;
     size_t mirror_count;
     const struct host *host;               /* time and jitter; NULL = host_system */
-    void *data;                            /* for wait */
-    void (*wait)(void *data, uint64_t ms); /* sleeps; NULL = really */
+    void *data;                            /* for the two below */
+    void (*wait)(void *data, uint64_t ms); /* returns then, or when it is over */
+    bool (*is_over)(void *data);           /* all sessions with it; NULL = never */
 };
 
 struct registry_session;
 
-/* CONFIG: config.json, a mirror's address. */
+/* CONFIG: a mirror's address. */
 RESULT registry_session_open(const struct registry_session_config *config,
                              struct registry_session **out, struct err *err);
 void registry_session_close(struct registry_session *s); /* accepts NULL */
@@ -49,18 +51,21 @@ enum registry_part { REGISTRY_MANIFEST, REGISTRY_BLOB };
 struct registry_document {
     struct buf body;        /* owned */
     char content_type[128]; /* "" when unknown */
+    bool is_cached;         /* never by a session: for callers that have it from elsewhere */
 };
 void registry_document_deinit(struct registry_document *d); /* accepts zeroed */
 
 /* A manifest or config of at most LIMIT_REGISTRY_DOCUMENT bytes; `name` is a digest's text or a
- * tag. NOT_FOUND, CONFIG (credentials), UNAVAILABLE, BUSY, TLS, MALFORMED, TOO_LARGE. */
+ * tag. NOT_FOUND, CONFIG (credentials), UNAVAILABLE, BUSY, TLS, MALFORMED, TOO_LARGE, CANCELED. */
 RESULT registry_session_document(struct registry_session *s, const struct image_ref *ref,
                                  enum registry_part part, const char *name,
                                  struct registry_document *out, struct err *err);
 
-/* Receives a blob from its first byte to its last, each byte once. */
+/* Receives a blob from its first byte to its last, each byte once. `is_over` (may be NULL): true
+ * ends it with CANCELED, at the latest after a second. */
 struct registry_consumer {
     void *data;
+    bool (*is_over)(void *data);
     RESULT (*feed)(void *data, struct span bytes, struct err *err);
 };
 

@@ -1,4 +1,4 @@
-/* The cache's file of a layer: a round trip, every prefix, what is refused; progress lines.
+/* The cache's file of a layer: a round trip, every prefix, what is refused.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
@@ -7,11 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "cli/registry/fetch_progress.h"
 #include "cli/registry/image_cache.h"
 #include "lib/base/mem.h"
 
@@ -134,81 +132,11 @@ static void test_bad(void **state) {
     }
 }
 
-/* ---- progress ---- */
-
-static uint64_t clock_ms;
-
-static uint64_t read_clock(void *data) {
-    (void)data;
-    return clock_ms;
-}
-
-/* What is shown of a layer of 2 MB that takes two seconds. */
-static void watch(enum fetch_progress_mode mode, struct buf *out) {
-    static const struct host host = {.monotonic_ms = read_clock};
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    struct fetch_progress p;
-    fetch_progress_init(&p, ends[1]);
-    assert_int_equal(p.mode, FETCH_PROGRESS_JSON); /* a pipe is no terminal */
-    p.mode = mode;
-    p.host = &host;
-    clock_ms = 1000;
-    fetch_progress_begin(&p, "a/b:1", 1, 2, "sha256:0123456789abcdef", 2000000);
-    for (int i = 0; i < 20; i++) {
-        clock_ms += 100;
-        fetch_progress_add(&p, 100000);
-    }
-    fetch_progress_end(&p, "done");
-    close(ends[1]);
-    ssize_t n = 0;
-    while ((n = read(ends[0], buf_extend(out, 4096), 4096)) > 0) {
-        out->size -= 4096 - (size_t)n;
-    }
-    out->size -= 4096;
-    close(ends[0]);
-}
-
-static void test_json_lines(void **state) {
-    (void)state;
-    AUTO(buf_deinit)
-    struct buf out = {0};
-    watch(FETCH_PROGRESS_JSON, &out);
-    const char *text = buf_cstr(&out);
-    size_t lines = 0;
-    for (const char *c = text; *c != '\0'; c++) {
-        lines += *c == '\n' ? 1 : 0;
-    }
-    assert_int_equal(lines, 4); /* begun, after one and two seconds, done */
-    assert_non_null(strstr(text, "\"bytes\":1000000,\"total\":2000000,\"bytes_per_second\":1000000,"
-                                 "\"state\":\"loading\"}\n"));
-    assert_non_null(strstr(text, "\"bytes\":2000000"));
-    assert_non_null(strstr(text, "\"state\":\"done\"}\n"));
-}
-
-static void test_terminal_line(void **state) {
-    (void)state;
-    AUTO(buf_deinit)
-    struct buf out = {0};
-    watch(FETCH_PROGRESS_TERMINAL, &out);
-    assert_non_null(strstr(buf_cstr(&out), "\r\033[Ka/b:1 layer 1/2 sha256:0123456789ab 1.0 of 2.0 "
-                                           "MB, 1.0 MB/s"));
-    assert_non_null(strstr(buf_cstr(&out), " done\n"));
-}
-
-static void test_quiet(void **state) {
-    (void)state;
-    AUTO(buf_deinit)
-    struct buf out = {0};
-    watch(FETCH_PROGRESS_QUIET, &out);
-    assert_int_equal(out.size, 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_bad),           cmocka_unit_test(test_json_lines),
-        cmocka_unit_test(test_terminal_line), cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

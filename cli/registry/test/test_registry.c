@@ -76,11 +76,11 @@ static struct registry *open_registry(const char *cache) {
     struct err err = {0};
     insecure[0] = server.host;
     struct registry_config config = {
-        .session = {.docker_folder = server.folder,
-                    .insecure = insecure,
+        .session = {.insecure = insecure,
                     .insecure_count = 1,
                     .http = {.stall_s = 1},
                     .wait = on_wait},
+        .docker_folder = server.folder,
         .cache_folder = cache,
         .no_cache = cache == NULL,
     };
@@ -390,9 +390,9 @@ static struct result fetch_by(struct registry_session_config session, const char
     struct registry *r = NULL;
     struct image_ref ref;
     struct registry_image image = {0};
-    session.docker_folder = server.folder;
     session.wait = on_wait;
-    const struct registry_config config = {.session = session, .no_cache = true};
+    const struct registry_config config = {
+        .session = session, .docker_folder = server.folder, .no_cache = true};
     assert_true(is_ok(image_ref_parse(span_str(name), &ref, err)));
     assert_true(is_ok(registry_open(&config, &r, err)));
     struct result done = registry_fetch_image(r, &ref, NULL, &image, err);
@@ -449,9 +449,9 @@ static void test_bad_mirrors(void **state) {
                                        "https://a@b", "http:///x", "https://m?x"};
     for (size_t i = 0; i < COUNT(urls); i++) {
         struct registry_mirror mirror = {"docker.io", urls[i]};
-        const struct registry_config config = {
-            .session = {.mirrors = &mirror, .mirror_count = 1, .docker_folder = server.folder},
-            .no_cache = true};
+        const struct registry_config config = {.session = {.mirrors = &mirror, .mirror_count = 1},
+                                               .docker_folder = server.folder,
+                                               .no_cache = true};
         struct registry *r = NULL;
         assert_int_equal(registry_open(&config, &r, NULL).code, ERR_CONFIG);
     }

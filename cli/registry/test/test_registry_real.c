@@ -73,9 +73,9 @@ static struct registry *open_registry(void) {
     struct err err = {0};
     char cache[128];
     snprintf(cache, sizeof cache, "%s/cache", folder);
-    const struct registry_config config = {
-        .session = {.docker_folder = folder, .insecure = insecure, .insecure_count = 1},
-        .cache_folder = cache};
+    const struct registry_config config = {.session = {.insecure = insecure, .insecure_count = 1},
+                                           .docker_folder = folder,
+                                           .cache_folder = cache};
     if (!is_ok(registry_open(&config, &r, &err))) {
         fail_msg("%s", err.text);
     }

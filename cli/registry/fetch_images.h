@@ -1,0 +1,31 @@
+/* Fetching images: many of them, with all their layers, in parallel.
+ *
+ *   workers:  open an image (manifest, config), as long as there is one to be opened; then
+ *             layers, each that the images have between them once
+ *
+ * All images are opened before most layers are fetched: what is misspelt or denied shows early. The
+ * first failure cancels the others. Memory: LIMIT_FETCH_MEMORY for all layers together
+ * (fetch_budget.h), LIMIT_FETCH_KEPT for what is kept of them, a few buffers for each worker.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONTRAST_FETCH_IMAGES_H
+#define CONTRAST_FETCH_IMAGES_H
+
+#include "cli/registry/registry.h"
+
+struct fetch_item {
+    struct image_ref ref;
+    const char *where;           /* begins errors; borrowed */
+    struct registry_image image; /* filled; the caller's. Items share layers: free them together */
+};
+
+/* Processors that this process may use, at most LIMIT_FETCH_WORKERS. */
+size_t fetch_images_workers(void);
+
+/* Fills all images, or none. `workers`: threads, at most the registry's session_count. Errors as
+ * registry_fetch_image's, of the first item that failed by itself; TOO_LARGE also when the images
+ * have too many layers, or too large configs, together. */
+RESULT fetch_images(struct registry *r, struct fetch_item *items, size_t count, size_t workers,
+                    struct fetch_progress *progress, struct err *err);
+
+#endif
