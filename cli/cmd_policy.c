@@ -1,14 +1,16 @@
-/* contrast policy rules, hash and show.
+/* contrast policy: rules, hash, show, diff and check.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "cli/policy/policy_diff.h"
 #include "cli/policy/policy_text.h"
+#include "cli/policy_check.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
-#include "lib/crypto/digest.h"
 
 RESULT cmd_policy_rules(struct cli *cli, int argc, char **argv, struct err *err) {
     TRY(cli_parse(cli, NULL, 0, argc, argv, NULL, err));
@@ -21,111 +23,215 @@ RESULT cmd_policy_rules(struct cli *cli, int argc, char **argv, struct err *err)
     return OK;
 }
 
-static RESULT parse_file_argument(struct cli *cli, int argc, char **argv, const char **path,
-                                  struct err *err) {
-    struct cli_list arguments = {0};
-    TRY(cli_parse(cli, NULL, 0, argc, argv, &arguments, err));
-    ENSURE(arguments.count == 1, err, USAGE, "name one file; see --help");
-    *path = arguments.items[0];
-    return OK;
-}
-
-static bool is_yaml(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot != NULL && (strcmp(dot, ".yml") == 0 || strcmp(dot, ".yaml") == 0);
-}
-
-/* One object {kind, name, hash, policy} per policy. */
-static void append_policy(json_t *list, const char *kind, const char *name, struct span policy) {
-    uint8_t digest[SHA256_SIZE];
-    char hash[2 * SHA256_SIZE + 1];
-    sha256(policy, digest);
-    hex_encode(SPAN(digest), hash);
-    json_t *text = json_stringn((const char *)policy.data, policy.size);
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s, s:s, s:o}", "kind", kind, "name", name, "hash",
-                                    hash, "policy", text != NULL ? text : json_null()));
-}
-
-static RESULT collect_yaml(const char *path, struct span text, json_t *list, struct err *err) {
-    AUTO(yaml_file_deinit)
-    struct yaml_file file = {0};
-    TRY(yaml_parse(path, text, &file, err));
-    AUTO(workload_list_deinit)
-    struct workload_list workloads = {0};
-    TRY(workload_find(&file, &workloads, err));
-    for (size_t i = 0; i < workloads.count; i++) {
-        const struct workload *w = &workloads.items[i];
-        if (w->policy == NULL) {
-            continue;
-        }
-        AUTO(buf_deinit)
-        struct buf policy = {0};
-        TRY(policy_text_decode(w, &policy, err));
-        append_policy(list, w->kind, w->name, buf_span(&policy));
-    }
-    ENSURE(json_array_size(list) > 0, err, NOT_FOUND,
-           "%s: no pod with a policy; run contrast generate", path);
-    return OK;
-}
-
-static RESULT collect(const char *path, bool takes_document, json_t *list, struct err *err) {
+static RESULT read_path(const char *path, struct policy_document_list *list, struct err *err) {
     AUTO(buf_deinit)
     struct buf text = {0};
     TRY(file_read(path, LIMIT_YAML_FILE, &text, err));
-    if (takes_document && !is_yaml(path)) {
-        append_policy(list, "document", path, buf_span(&text));
-        return OK;
-    }
-    return collect_yaml(path, buf_span(&text), list, err);
+    return policy_read(strcmp(path, "-") == 0 ? "standard input" : path, buf_span(&text), list,
+                       err);
 }
 
-static const char *get(const json_t *policy, const char *key) {
-    const char *text = json_string_value(json_object_get(policy, key));
-    return text != NULL ? text : "";
+/* --- hash and show */
+
+static const char *profile_of(const struct policy_document *d) {
+    return d->is_initdata ? "initdata" : "annotation";
 }
 
-/* Takes the reference of `list`. */
-static void print(struct cli *cli, json_t *list, bool with_text) {
-    if (cli->json) {
-        for (size_t i = 0; i < json_array_size(list) && !with_text; i++) {
-            json_object_del(json_array_get(list, i), "policy");
-        }
-        cli_print_json(cli, json_pack("{s:o}", "policies", list));
-        return;
+static json_t *describe(const struct policy_document *d, bool with_text) {
+    json_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "kind", d->kind, "name", d->name, "hash",
+                              d->host_data, "profile", profile_of(d));
+    CHECK(entry != NULL);
+    if (with_text) {
+        json_t *text = json_stringn((const char *)d->document.data, d->document.size);
+        json_object_set_new(entry, "policy", text != NULL ? text : json_null());
     }
+    return entry;
+}
+
+static void print_json(struct cli *cli, const struct policy_document_list *list, bool with_text) {
+    json_t *entries = json_array();
+    for (size_t i = 0; i < list->count; i++) {
+        json_array_append_new(entries, describe(&list->items[i], with_text));
+    }
+    cli_print_json(cli, json_pack("{s:o}", "policies", entries));
+}
+
+static void print_text(struct policy_document_list *list, bool with_text) {
     AUTO(buf_deinit)
     struct buf out = {0};
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *p = json_array_get(list, i);
-        if (with_text) {
-            buf_appendf(&out, "# %s/%s %s\n", get(p, "kind"), get(p, "name"), get(p, "hash"));
-            buf_append_str(&out, get(p, "policy"));
-        } else {
-            buf_appendf(&out, "%s  %s/%s\n", get(p, "hash"), get(p, "kind"), get(p, "name"));
+    for (size_t i = 0; i < list->count; i++) {
+        const struct policy_document *d = &list->items[i];
+        if (!with_text) {
+            buf_appendf(&out, "%s  %s/%s\n", d->host_data, d->kind, d->name);
+            continue;
         }
+        buf_appendf(&out, "# %s/%s %s, profile %s\n", d->kind, d->name, d->host_data,
+                    profile_of(d));
+        buf_append_span(&out, buf_span(&d->document));
     }
     cli_print_text(buf_span(&out));
-    json_decref(list);
 }
 
-static RESULT run(struct cli *cli, int argc, char **argv, bool is_show, struct err *err) {
-    const char *path = "";
-    TRY(parse_file_argument(cli, argc, argv, &path, err));
-    json_t *list = json_array();
-    struct result r = collect(path, !is_show, list, err);
-    if (!is_ok(r)) {
-        json_decref(list);
-        return r;
+static RESULT run_list(struct cli *cli, int argc, char **argv, bool with_text, struct err *err) {
+    struct cli_list paths = {0};
+    TRY(cli_parse(cli, NULL, 0, argc, argv, &paths, err));
+    ENSURE(paths.count > 0, err, USAGE, "name a file, or - for standard input; see --help");
+    AUTO(policy_document_list_deinit)
+    struct policy_document_list list = {0};
+    for (size_t i = 0; i < paths.count; i++) {
+        TRY(read_path(paths.items[i], &list, err));
     }
-    print(cli, list, is_show);
+    if (cli->json) {
+        print_json(cli, &list, with_text);
+    } else {
+        print_text(&list, with_text);
+    }
     return OK;
 }
 
 RESULT cmd_policy_hash(struct cli *cli, int argc, char **argv, struct err *err) {
-    return run(cli, argc, argv, false, err);
+    return run_list(cli, argc, argv, false, err);
 }
 
 RESULT cmd_policy_show(struct cli *cli, int argc, char **argv, struct err *err) {
-    return run(cli, argc, argv, true, err);
+    return run_list(cli, argc, argv, true, err);
+}
+
+/* --- diff */
+
+RESULT cmd_policy_print_changes(struct cli *cli, json_t *changes, struct err *err) {
+    size_t count = json_array_size(changes);
+    if (cli->json) {
+        cli_print_json(cli, json_pack("{s:b, s:o}", "same", count == 0, "changes", changes));
+    } else {
+        AUTO(buf_deinit)
+        struct buf out = {0};
+        for (size_t i = 0; i < count; i++) {
+            const json_t *text = json_object_get(json_array_get(changes, i), "text");
+            buf_appendf(&out, "%s\n", json_string_value(text));
+        }
+        buf_append_str(&out, count == 0 ? "no difference\n" : "");
+        cli_print_text(buf_span(&out));
+        json_decref(changes);
+    }
+    ENSURE(count == 0, err, DIFFERS, "%zu difference%s", count, count == 1 ? "" : "s");
+    return OK;
+}
+
+RESULT cmd_policy_diff(struct cli *cli, int argc, char **argv, struct err *err) {
+    struct cli_list paths = {0};
+    TRY(cli_parse(cli, NULL, 0, argc, argv, &paths, err));
+    ENSURE(paths.count == 2, err, USAGE, "name two files: before and after; see --help");
+    AUTO(policy_document_list_deinit)
+    struct policy_document_list before = {0};
+    AUTO(policy_document_list_deinit)
+    struct policy_document_list after = {0};
+    TRY(read_path(paths.items[0], &before, err));
+    TRY(read_path(paths.items[1], &after, err));
+    return cmd_policy_print_changes(cli, policy_diff(&before, &after), err);
+}
+
+/* --- check */
+
+static RESULT choose(struct policy_document_list *list, const char *path, const char *pod,
+                     struct policy_document **out, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf names = {0};
+    struct policy_document *found = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct policy_document *d = &list->items[i];
+        buf_appendf(&names, "%s%s/%s", i > 0 ? ", " : "", d->kind, d->name);
+        AUTO(buf_deinit)
+        struct buf full = {0};
+        buf_appendf(&full, "%s/%s", d->kind, d->name);
+        if (pod == NULL || strcmp(pod, d->name) == 0 || strcmp(pod, buf_cstr(&full)) == 0) {
+            found = d;
+            count++;
+        }
+    }
+    ENSURE(count > 0, err, USAGE, "--pod: %s has no %s; it has %s", path, pod, buf_cstr(&names));
+    ENSURE(count == 1, err, USAGE, "%s has several policies: choose one with --pod: %s", path,
+           buf_cstr(&names));
+    *out = found;
+    return OK;
+}
+
+static void print_report(struct cli *cli, json_t *report) {
+    if (cli->json) {
+        cli_print_json(cli, report);
+        return;
+    }
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    const json_t *cases = json_object_get(report, "cases");
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        const char *description = json_string_value(json_object_get(c, "description"));
+        const char *why = json_string_value(json_object_get(c, "why"));
+        bool is_allowed = json_is_true(json_object_get(c, "allowed"));
+        bool is_right = is_allowed == json_is_true(json_object_get(c, "expected"));
+        buf_appendf(&out, "%-5s %-7s %s%s%s\n", is_right ? "ok" : "WRONG",
+                    is_allowed ? "allowed" : "denied",
+                    json_string_value(json_object_get(c, "kind")), *description != '\0' ? ": " : "",
+                    description);
+        if (why != NULL) {
+            buf_appendf(&out, "      %s\n", why);
+        }
+    }
+    buf_appendf(&out, "%lld as expected, %lld not\n",
+                (long long)json_integer_value(json_object_get(report, "passed")),
+                (long long)json_integer_value(json_object_get(report, "failed")));
+    cli_print_text(buf_span(&out));
+    json_decref(report);
+}
+
+struct check {
+    const char *policy;
+    const char *requests;
+    const char *pod;
+    bool is_partial;
+};
+
+static RESULT judge(const struct check *options, json_t **report, struct err *err) {
+    AUTO(policy_document_list_deinit)
+    struct policy_document_list list = {0};
+    struct policy_document *document = NULL;
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    AUTO(buf_deinit)
+    struct buf partial = {0};
+    TRY(read_path(options->policy, &list, err));
+    TRY(choose(&list, options->policy, options->pod, &document, err));
+    struct span rego = buf_span(&document->rego);
+    if (options->is_partial) {
+        TRY(policy_check_partial(rego, &partial, err));
+        rego = buf_span(&partial);
+    }
+    TRY(file_read(options->requests, LIMIT_POLICY_CASES, &text, err));
+    json_t *cases = NULL;
+    TRY(policy_check_read(options->requests, buf_span(&text), &cases, err));
+    struct result r = policy_check_ask(rego, cases, report, err);
+    json_decref(cases);
+    return r;
+}
+
+RESULT cmd_policy_check(struct cli *cli, int argc, char **argv, struct err *err) {
+    struct check options = {0};
+    const struct cli_option table[] = {
+        {"policy", 0, CLI_STRING, (void *)&options.policy},
+        {"requests", 0, CLI_STRING, (void *)&options.requests},
+        {"pod", 0, CLI_STRING, (void *)&options.pod},
+        {"partial", 0, CLI_FLAG, &options.is_partial},
+    };
+    TRY(cli_parse(cli, table, sizeof table / sizeof table[0], argc, argv, NULL, err));
+    ENSURE(options.policy != NULL && options.requests != NULL, err, USAGE,
+           "--policy and --requests are needed; see --help");
+    json_t *report = NULL;
+    TRY(judge(&options, &report, err));
+    json_int_t failed = json_integer_value(json_object_get(report, "failed"));
+    print_report(cli, report);
+    ENSURE(failed == 0, err, DIFFERS, "%lld request%s judged otherwise than expected",
+           (long long)failed, failed == 1 ? "" : "s");
+    return OK;
 }

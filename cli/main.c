@@ -33,6 +33,8 @@ static const struct cli_command COMMANDS[] = {
     {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
     {"policy hash", cmd_policy_hash, "the hashes of the policies in a file", CMD_POLICY_HASH_HELP},
     {"policy show", cmd_policy_show, "the policies in a file", CMD_POLICY_SHOW_HELP},
+    {"policy diff", cmd_policy_diff, "what two policies allow differently", CMD_POLICY_DIFF_HELP},
+    {"policy check", cmd_policy_check, "why a request is denied", CMD_POLICY_CHECK_HELP},
     {"layer hash", cmd_layer_hash, "dm-verity root hash of a container image layer",
      CMD_LAYER_HASH_HELP},
     {"measure igvm", cmd_measure_igvm, "launch digest of an IGVM file", CMD_MEASURE_IGVM_HELP},
