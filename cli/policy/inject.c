@@ -1,226 +1,19 @@
-/* Injection: pieces are made once as JSON and written as block or flow YAML, whichever the file
- * uses at that place.
+/* Injection: what a pod has is held against what it should have, and the difference is edited.
+ *
+ * Failure: INVALID with the position; USAGE for a configuration that makes no sense.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/policy/inject.h"
 
-#include "cli/policy/policy_text.h"
-
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define VOLUME "contrast-secrets"
-#define INITIALIZER "contrast-initializer"
-#define RENEWER "contrast-renewer"
+#include "cli/policy/inject_containers.h"
+#include "cli/policy/inject_edit.h"
+#include "cli/policy/inject_volume.h"
+#include "cli/policy/pod_annotations.h"
+#include "cli/policy/policy_text.h"
+
 #define RUNTIME_CLASS "contrast-cc"
-#define COORDINATOR_HOST "coordinator-ready"
-
-/* --- JSON to YAML */
-
-static void append_scalar(struct buf *out, const json_t *value) {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    CHECK(text != NULL);
-    buf_append_str(out, text);
-    free(text);
-}
-
-/* Names, paths and images need no quotes; values of variables always get them. */
-static bool is_plain(const char *key, const json_t *value) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/";
-    const char *text = json_string_value(value);
-    if (text == NULL || strcmp(key, "value") == 0) {
-        return false;
-    }
-    const struct yaml_node node = {.layout = YAML_LAYOUT_PLAIN, .value = text};
-    return strspn(text, letters) > 0 && text[strcspn(text, " \t\n\r#'\"\\{}[],&*!|>%`")] == '\0' &&
-           text[strlen(text) - 1] != ':' && yaml_type_of(&node) == YAML_TYPE_STRING;
-}
-
-static void append_block(struct buf *out, json_t *value, int indent);
-
-static void append_list(struct buf *out, json_t *list, int indent) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (i > 0) {
-            buf_appendf(out, "\n%*s", indent, "");
-        }
-        buf_append_str(out, "- ");
-        append_block(out, json_array_get(list, i), indent + 2);
-    }
-}
-
-static bool is_block(const json_t *value) {
-    return (json_is_object(value) && json_object_size(value) > 0) ||
-           (json_is_array(value) && json_is_object(json_array_get(value, 0)));
-}
-
-static void append_value(struct buf *out, const char *key, const json_t *value) {
-    if (is_plain(key, value)) {
-        buf_append_str(out, json_string_value(value));
-    } else {
-        append_scalar(out, value);
-    }
-}
-
-static void append_pairs(struct buf *out, json_t *object, int indent) {
-    const char *separator = "";
-    for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
-        json_t *value = json_object_iter_value(it);
-        buf_appendf(out, "%s%*s%s:", separator, separator[0] != '\0' ? indent : 0, "",
-                    json_object_iter_key(it));
-        separator = "\n";
-        if (is_block(value)) {
-            int deeper = json_is_object(value) ? indent + 2 : indent;
-            buf_appendf(out, "\n%*s", deeper, "");
-            append_block(out, value, deeper);
-        } else {
-            buf_append_str(out, " ");
-            append_value(out, json_object_iter_key(it), value);
-        }
-    }
-}
-
-/* The first line starts where `out` stands; the others have `indent` spaces before them. */
-static void append_block(struct buf *out, json_t *value, int indent) {
-    if (!is_block(value)) {
-        append_scalar(out, value);
-    } else if (json_is_object(value)) {
-        append_pairs(out, value, indent);
-    } else {
-        append_list(out, value, indent);
-    }
-}
-
-/* Both forms of a piece; owns the texts. */
-struct piece {
-    struct buf block;
-    struct buf flow;
-};
-
-static void free_piece(struct piece *p) {
-    buf_deinit(&p->block);
-    buf_deinit(&p->flow);
-}
-
-static struct yaml_text text_of(struct piece *p) {
-    return (struct yaml_text){buf_cstr(&p->block), buf_cstr(&p->flow)};
-}
-
-/* --- Edits of pairs and named items; each takes the reference of `value` */
-
-static RESULT replace(struct yaml_edits *e, const struct yaml_node *node, json_t *value,
-                      struct err *err) {
-    AUTO(free_piece)
-    struct piece p = {0};
-    append_block(&p.block, value, 0);
-    append_scalar(&p.flow, value);
-    json_decref(value);
-    return yaml_edit_replace(e, node, text_of(&p), err);
-}
-
-static RESULT add_pair(struct yaml_edits *e, const struct yaml_node *mapping, const char *key,
-                       json_t *value, struct err *err) {
-    AUTO(free_piece)
-    struct piece p = {0};
-    json_t *object = json_object();
-    json_object_set(object, key, value);
-    append_block(&p.block, object, 0);
-    json_decref(object);
-    buf_appendf(&p.flow, "\"%s\": ", key);
-    append_scalar(&p.flow, value);
-    json_decref(value);
-    return yaml_edit_add_pair(e, mapping, text_of(&p), err);
-}
-
-/* Sets mapping.key, adding or replacing. */
-static RESULT set_pair(struct yaml_edits *e, const struct yaml_node *mapping, const char *key,
-                       json_t *value, struct err *err) {
-    const struct yaml_node *old = yaml_key(mapping, key);
-    return old != NULL ? replace(e, old, value, err) : add_pair(e, mapping, key, value, err);
-}
-
-static bool is_named(const struct yaml_node *item, const char *name) {
-    const struct yaml_node *n = yaml_key(item, "name");
-    return n != NULL && n->kind == YAML_KIND_SCALAR && strcmp(n->value, name) == 0;
-}
-
-static const struct yaml_node *find_named(const struct yaml_node *list, const char *name) {
-    for (size_t i = 0; i < list->count && list->kind == YAML_KIND_SEQUENCE; i++) {
-        if (is_named(list->items[i], name)) {
-            return list->items[i];
-        }
-    }
-    return NULL;
-}
-
-/* Sets the items of mapping.key (a list) that have the names of `items`, adding or replacing. */
-static RESULT set_items(struct yaml_edits *e, const struct yaml_node *mapping, const char *key,
-                        json_t *items, struct err *err) {
-    const struct yaml_node *list = yaml_key(mapping, key);
-    if (yaml_is_null(list)) {
-        return set_pair(e, mapping, key, items, err);
-    }
-    struct result r = OK;
-    for (size_t i = 0; i < json_array_size(items) && is_ok(r); i++) {
-        json_t *item = json_array_get(items, i);
-        const struct yaml_node *old =
-            find_named(list, json_string_value(json_object_get(item, "name")));
-        if (old != NULL) {
-            r = replace(e, old, json_incref(item), err);
-            continue;
-        }
-        AUTO(free_piece)
-        struct piece p = {0};
-        append_block(&p.block, item, 0);
-        append_scalar(&p.flow, item);
-        r = yaml_edit_add_item(e, list, text_of(&p), err);
-    }
-    json_decref(items);
-    return r;
-}
-
-/* --- Pieces */
-
-static json_t *make_variable(const char *name, const char *value) {
-    return json_pack("{s:s, s:s}", "name", name, "value", value);
-}
-
-static json_t *make_trust(const struct inject_config *config) {
-    return json_pack("[o, o]", make_variable("CONTRAST_OWNER_KEY_DIGESTS", config->owner_digests),
-                     make_variable("CONTRAST_PERMITTED_ROOTS", config->permitted_roots));
-}
-
-static json_t *make_mount(void) {
-    return json_pack("[{s:s, s:s}]", "name", VOLUME, "mountPath", "/contrast");
-}
-
-static json_t *make_volume(void) {
-    return json_pack("[{s:s, s:{s:s}}]", "name", VOLUME, "emptyDir", "medium", "Memory");
-}
-
-static json_t *make_container(const struct inject_config *config, const char *name) {
-    const char *host = config->coordinator_host;
-    json_t *env = make_trust(config);
-    json_array_insert_new(
-        env, 0, make_variable("COORDINATOR_HOST", host != NULL ? host : COORDINATOR_HOST));
-    return json_pack("{s:s, s:s, s:[s], s:o, s:o}", "name", name, "image",
-                     config->initializer_image, "command", "/usr/bin/contrast-initializer", "env",
-                     env, "volumeMounts", make_mount());
-}
-
-/* The init container, and after it the sidecar: Kubernetes 1.29 and later keep an init container
- * with restartPolicy Always running beside the others, and end it with them (also in a Job). */
-static json_t *make_init_containers(const struct workload *w, const struct inject_config *config) {
-    json_t *list = json_pack("[o]", make_container(config, INITIALIZER));
-    if (w->is_renewing) {
-        json_t *renewer = make_container(config, RENEWER);
-        json_array_append_new(json_object_get(renewer, "env"),
-                              make_variable("CONTRAST_RENEW", "true"));
-        json_object_set_new(renewer, "restartPolicy", json_string("Always"));
-        json_array_append_new(list, renewer);
-    }
-    return list;
-}
 
 /* --- Pods */
 
@@ -228,71 +21,50 @@ static RESULT set_runtime_class(const struct workload *w, const struct inject_co
                                 struct yaml_edits *e, struct err *err) {
     const char *class = config->runtime_class != NULL ? config->runtime_class : RUNTIME_CLASS;
     const struct yaml_node *old = yaml_key(w->spec, "runtimeClassName");
+    ENSURE(workload_is_runtime_class(class), err, USAGE,
+           "runtime class \"%.100s\": want contrast-cc or contrast-cc-...", class);
     if (old != NULL && old->kind != YAML_KIND_SCALAR) {
-        return yaml_fail(w->file, old, err, "spec.runtimeClassName: must be a string");
+        return yaml_fail(w->file, old, err, "%sspec.runtimeClassName: must be a string",
+                         w->pod_path);
     }
-    bool is_chosen = old != NULL && strncmp(old->value, "contrast-cc-", 12) == 0;
-    if (is_chosen || (old != NULL && strcmp(old->value, class) == 0)) {
-        return OK;
-    }
-    return set_pair(e, w->spec, "runtimeClassName", json_string(class), err);
+    /* One that names its platform is the user's choice. */
+    bool is_chosen = old != NULL && strncmp(old->value, RUNTIME_CLASS "-", 12) == 0;
+    return is_chosen ? OK
+                     : inject_edit_set(e, w->spec, "runtimeClassName", json_string(class), err);
 }
 
 static RESULT check_containers(const struct workload *w, struct err *err) {
     const struct yaml_node *list = yaml_key(w->spec, "containers");
-    if (list == NULL || list->kind != YAML_KIND_SEQUENCE || list->count == 0) {
-        return yaml_fail(w->file, w->spec, err, "spec.containers: %s/%s has none", w->kind,
-                         w->name);
+    if (!inject_edit_is_list(list) || list->count == 0) {
+        return yaml_fail(w->file, w->spec, err, "%sspec.containers: %s/%s has none", w->pod_path,
+                         w->kind, w->name);
     }
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i]->kind != YAML_KIND_MAPPING || list->items[i]->count == 0) {
-            return yaml_fail(w->file, list->items[i], err, "spec.containers[%zu]: not a container",
-                             i);
+            return yaml_fail(w->file, list->items[i], err,
+                             "%sspec.containers[%zu]: not a container", w->pod_path, i);
         }
     }
     return OK;
 }
 
-static RESULT mount_all(const struct workload *w, const char *key, struct yaml_edits *e,
-                        struct err *err) {
-    const struct yaml_node *list = yaml_key(w->spec, key);
-    if (list == NULL || list->kind != YAML_KIND_SEQUENCE) {
-        return OK;
+/* A variable of ours that comes from elsewhere would silently win or lose. */
+static RESULT set_variable(const struct workload *w, const struct yaml_node *container,
+                           json_t *variable, struct yaml_edits *e, struct err *err) {
+    const char *name = json_string_value(json_object_get(variable, "name"));
+    const struct yaml_node *old = inject_edit_find(yaml_key(container, "env"), "name", name);
+    if (old == NULL) {
+        return inject_edit_add(e, container, "env", variable, err);
     }
-    for (size_t i = 0; i < list->count; i++) {
-        const struct yaml_node *container = list->items[i];
-        if (container->kind == YAML_KIND_MAPPING && !is_named(container, INITIALIZER) &&
-            !is_named(container, RENEWER)) {
-            TRY(set_items(e, container, "volumeMounts", make_mount(), err));
-        }
+    if (!yaml_is_null(yaml_key(old, "valueFrom"))) {
+        struct result r = yaml_fail(w->file, old, err,
+                                    "%sspec.containers: env %s: generate sets this variable from "
+                                    "the owners' keys; remove it here",
+                                    w->pod_path, name);
+        json_decref(variable);
+        return r;
     }
-    return OK;
-}
-
-static RESULT check_first(const struct workload *w, struct err *err) {
-    const struct yaml_node *list = yaml_key(w->spec, "initContainers");
-    const struct yaml_node *ours = workload_container(w, "initContainers", INITIALIZER);
-    if (ours != NULL && list->items[0] != ours) {
-        return yaml_fail(w->file, ours, err,
-                         "spec.initContainers: " INITIALIZER
-                         " must be the first; remove it here and run again");
-    }
-    if (w->is_renewing && ours != NULL &&
-        workload_container(w, "initContainers", RENEWER) == NULL) {
-        return yaml_fail(w->file, ours, err,
-                         "spec.initContainers: " RENEWER " must come after " INITIALIZER
-                         "; remove that here and run again");
-    }
-    return OK;
-}
-
-static RESULT inject_workload(const struct workload *w, const struct inject_config *config,
-                              struct yaml_edits *e, struct err *err) {
-    TRY(check_first(w, err));
-    TRY(set_items(e, w->spec, "initContainers", make_init_containers(w, config), err));
-    TRY(set_items(e, w->spec, "volumes", make_volume(), err));
-    TRY(mount_all(w, "initContainers", e, err));
-    return mount_all(w, "containers", e, err);
+    return inject_edit_replace(e, old, variable, err);
 }
 
 static RESULT inject_coordinator(const struct workload *w, const struct inject_config *config,
@@ -301,46 +73,114 @@ static RESULT inject_coordinator(const struct workload *w, const struct inject_c
     if (container == NULL) {
         container = yaml_key(w->spec, "containers")->items[0];
     }
-    return set_items(e, container, "env", make_trust(config), err);
+    json_t *trust = inject_pieces_trust(config);
+    const struct yaml_node *env = yaml_key(container, "env");
+    if (yaml_is_null(env) || (inject_edit_is_list(env) && env->count == 0)) {
+        return inject_edit_set(e, container, "env", trust, err);
+    }
+    struct result r = OK;
+    for (size_t i = 0; i < json_array_size(trust) && is_ok(r); i++) {
+        r = set_variable(w, container, json_incref(json_array_get(trust, i)), e, err);
+    }
+    json_decref(trust);
+    return r;
+}
+
+/* A policy that another tool wrote is not ours to replace, unless the user says so. */
+static RESULT check_policy(const struct workload *w, bool is_initdata, struct err *err) {
+    struct workload copy = *w;
+    copy.is_initdata = is_initdata;
+    copy.policy_key = is_initdata ? WORKLOAD_INITDATA_ANNOTATION : WORKLOAD_POLICY_ANNOTATION;
+    copy.policy = yaml_key(yaml_get(w->pod, "metadata.annotations"), copy.policy_key);
+    AUTO(buf_deinit)
+    struct buf document = {0};
+    if (yaml_is_null(copy.policy) || inject_edit_has_text(copy.policy, "")) {
+        return OK;
+    }
+    if (is_ok(policy_text_decode(&copy, &document, NULL)) &&
+        policy_text_is_ours(buf_span(&document))) {
+        return OK;
+    }
+    return pod_annotations_fail(w, copy.policy, copy.policy_key, err,
+                                "a policy stands here that generate did not write; remove it, or "
+                                "replace it with --force");
+}
+
+/* The runtime class comes last, behind what may go again: then it stands in the same place for
+ * ever. */
+static RESULT inject_workload(const struct workload *w, const struct inject_config *config,
+                              struct yaml_edits *e, struct err *err) {
+    struct inject_containers ours;
+    inject_containers_find(w, &ours);
+    TRY(inject_containers_edit(w, config, e, err));
+    TRY(inject_volume_add(w, ours.count, e, err));
+    return set_runtime_class(w, config, e, err);
+}
+
+/* What generate wrote goes; an initializer that the user wrote stays, with all that it needs. */
+static RESULT remove_workload(const struct workload *w, const struct inject_config *config,
+                              struct yaml_edits *e, struct err *err) {
+    struct inject_containers ours;
+    TRY(set_runtime_class(w, config, e, err));
+    inject_containers_find(w, &ours);
+    if (!inject_containers_is_ours(&ours)) {
+        return OK;
+    }
+    const char *gone[2];
+    size_t count = 0;
+    bool is_gone = false;
+    TRY(inject_containers_remove(w, &ours, e, &is_gone, err));
+    if (is_gone) {
+        gone[count++] = "initContainers";
+    }
+    TRY(inject_volume_remove(w, ours.count, e, &is_gone, err));
+    if (is_gone) {
+        gone[count++] = "volumes";
+    }
+    return inject_edit_remove(e, w->spec, gone, count, err);
 }
 
 RESULT inject_pod(const struct workload *w, const struct inject_config *config,
                   struct yaml_edits *edits, struct err *err) {
-    TRY(check_containers(w, err));
-    TRY(set_runtime_class(w, config, edits, err));
-    if (w->is_coordinator) {
-        return inject_coordinator(w, config, edits, err);
-    }
     bool is_skipping = w->is_skipping_initializer || config->skip_initializer;
-    return is_skipping ? OK : inject_workload(w, config, edits, err);
+    TRY(check_containers(w, err));
+    TRY(pod_annotations_check(w, config->skip_initializer, err));
+    if (!config->force) {
+        TRY(check_policy(w, false, err));
+        TRY(check_policy(w, true, err));
+    }
+    if (w->is_coordinator) {
+        TRY(inject_coordinator(w, config, edits, err));
+        return set_runtime_class(w, config, edits, err);
+    }
+    return is_skipping ? remove_workload(w, config, edits, err)
+                       : inject_workload(w, config, edits, err);
 }
 
 /* --- Images */
 
-/* The text between the quotes that the file uses at this place; references need no escapes. */
-static RESULT replace_reference(struct yaml_edits *e, const struct yaml_node *node,
-                                const char *reference, struct err *err) {
-    char first = (char)e->file->text.data[node->start.offset];
+/* The text between the quotes that the file uses at this place; it must need no escapes. */
+static RESULT replace_text(struct yaml_edits *e, const struct yaml_node *node, const char *plain,
+                           struct err *err) {
+    char first = (char)e->file->text.data[node->content.offset];
     const char *quote = first == '\'' ? "'" : first == '"' ? "\"" : "";
     AUTO(buf_deinit)
     struct buf text = {0};
-    buf_appendf(&text, "%s%s%s", quote, reference, quote);
+    buf_appendf(&text, "%s%s%s", quote, plain, quote);
     return yaml_edit_replace(e, node, (struct yaml_text){buf_cstr(&text), buf_cstr(&text)}, err);
 }
 
 static RESULT pin_all(const struct workload *w, const char *key, inject_pin_cb *pin, void *data,
                       struct yaml_edits *e, struct err *err) {
     const struct yaml_node *list = yaml_key(w->spec, key);
-    if (list == NULL || list->kind != YAML_KIND_SEQUENCE) {
-        return OK;
-    }
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; inject_edit_is_list(list) && i < list->count; i++) {
         const struct yaml_node *image = yaml_key(list->items[i], "image");
-        if (!yaml_is_null(image) && image->kind == YAML_KIND_SCALAR) {
-            const char *pinned = pin(data, image->value);
-            if (pinned != NULL && strcmp(pinned, image->value) != 0) {
-                TRY(replace_reference(e, image, pinned, err));
-            }
+        if (yaml_is_null(image) || image->kind != YAML_KIND_SCALAR) {
+            continue;
+        }
+        const char *pinned = pin(data, image->value);
+        if (pinned != NULL && strcmp(pinned, image->value) != 0) {
+            TRY(replace_text(e, image, pinned, err));
         }
     }
     return OK;
@@ -352,25 +192,54 @@ RESULT inject_pins(const struct workload *w, inject_pin_cb *pin, void *data,
     return pin_all(w, "containers", pin, data, edits, err);
 }
 
-RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,
-                     struct err *err) {
-    AUTO(buf_deinit)
-    struct buf text = {0};
-    policy_text_encode(w, policy, &text);
-    const char *value = buf_cstr(&text);
-    if (w->policy != NULL && w->policy->kind == YAML_KIND_SCALAR &&
-        strcmp(w->policy->value, value) == 0) {
-        return OK;
-    }
-    json_t *json = json_string(value);
+/* --- The policy */
+
+static RESULT add_policy(const struct workload *w, json_t *value, struct yaml_edits *e,
+                         struct err *err) {
     const struct yaml_node *metadata = yaml_key(w->pod, "metadata");
     const struct yaml_node *annotations = yaml_key(metadata, "annotations");
     if (!yaml_is_null(annotations)) {
-        return set_pair(edits, annotations, w->policy_key, json, err);
+        return inject_edit_set(e, annotations, w->policy_key, value, err);
     }
-    json = json_pack("{s:o}", w->policy_key, json);
+    json_t *map = json_pack("{s:o}", w->policy_key, value);
     if (!yaml_is_null(metadata)) {
-        return set_pair(edits, metadata, "annotations", json, err);
+        return inject_edit_set(e, metadata, "annotations", map, err);
     }
-    return set_pair(edits, w->pod, "metadata", json_pack("{s:o}", "annotations", json), err);
+    return inject_edit_set(e, w->pod, "metadata", json_pack("{s:o}", "annotations", map), err);
+}
+
+/* Exchanges the other profile's policy, which the agent would look at, too. */
+static RESULT exchange_policy(const struct workload *w, const struct yaml_node *annotations,
+                              const char *other, json_t *value, struct yaml_edits *e,
+                              struct err *err) {
+    if (w->policy != NULL) {
+        TRY(inject_edit_replace(e, w->policy, value, err));
+        return inject_edit_remove(e, annotations, &other, 1, err);
+    }
+    for (size_t i = 0; i < annotations->count; i++) {
+        const struct yaml_pair *pair = &annotations->pairs[i];
+        if (strcmp(pair->key->value, other) == 0) {
+            struct result r = replace_text(e, pair->key, w->policy_key, err);
+            if (!is_ok(r)) {
+                json_decref(value);
+                return r;
+            }
+            return inject_edit_replace(e, pair->value, value, err);
+        }
+    }
+    json_decref(value);
+    return OK;
+}
+
+RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,
+                     struct err *err) {
+    const char *other = w->is_initdata ? WORKLOAD_POLICY_ANNOTATION : WORKLOAD_INITDATA_ANNOTATION;
+    const struct yaml_node *annotations = yaml_get(w->pod, "metadata.annotations");
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    policy_text_encode(w, policy, &text);
+    json_t *value = json_string(buf_cstr(&text));
+    return yaml_key(annotations, other) != NULL
+               ? exchange_policy(w, annotations, other, value, edits, err)
+               : add_policy(w, value, edits, err);
 }

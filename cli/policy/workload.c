@@ -3,24 +3,25 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/policy/workload.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/limits.h"
 
 struct kind {
     const char *name;
-    const char *pod; /* path below the resource, "" = the resource itself */
+    const char *pod; /* path below the resource with a dot behind, "" = the resource itself */
 };
 
 static const struct kind kinds[] = {
     {"Pod", ""},
-    {"Deployment", "spec.template"},
-    {"StatefulSet", "spec.template"},
-    {"DaemonSet", "spec.template"},
-    {"ReplicaSet", "spec.template"},
-    {"ReplicationController", "spec.template"},
-    {"Job", "spec.template"},
-    {"CronJob", "spec.jobTemplate.spec.template"},
+    {"Deployment", "spec.template."},
+    {"StatefulSet", "spec.template."},
+    {"DaemonSet", "spec.template."},
+    {"ReplicaSet", "spec.template."},
+    {"ReplicationController", "spec.template."},
+    {"Job", "spec.template."},
+    {"CronJob", "spec.jobTemplate.spec.template."},
 };
 
 static const char *text_of(const struct yaml_node *node) {
@@ -37,9 +38,9 @@ static const struct kind *find_kind(const char *name) {
     return NULL;
 }
 
-static bool is_ours(const char *runtime_class) {
-    return runtime_class == NULL || strncmp(runtime_class, "contrast-cc", 11) == 0 ||
-           strcmp(runtime_class, "kata-cc-isolation") == 0;
+bool workload_is_runtime_class(const char *name) {
+    return strcmp(name, "contrast-cc") == 0 || strncmp(name, "contrast-cc-", 12) == 0 ||
+           strcmp(name, "kata-cc-isolation") == 0;
 }
 
 static RESULT read_name(const struct yaml_node *resource, struct workload *w, struct err *err) {
@@ -64,35 +65,65 @@ static bool has_text(const struct yaml_node *node, const char *want) {
     return text != NULL && strcmp(text, want) == 0;
 }
 
-static RESULT read_annotations(struct workload *w, struct err *err) {
-    const struct yaml_node *a = yaml_get(w->pod, "metadata.annotations");
-    const struct yaml_node *role = yaml_key(a, "contrast.edgeless.systems/pod-role");
-    w->is_initdata = has_text(yaml_key(a, "contrast.edgeless.systems/policy-profile"), "initdata");
-    w->policy_key = w->is_initdata ? WORKLOAD_INITDATA_ANNOTATION : WORKLOAD_POLICY_ANNOTATION;
-    w->policy = yaml_key(a, w->policy_key);
-    w->secret_id = text_of(yaml_key(a, "contrast.edgeless.systems/workload-secret-id"));
+static const struct yaml_node *annotation(const struct workload *w, const char *name) {
+    const struct yaml_node *all = yaml_get(w->pod, "metadata.annotations");
+    char key[128];
+    (void)snprintf(key, sizeof key, WORKLOAD_ANNOTATION_PREFIX "%s", name);
+    return yaml_key(all, key);
+}
+
+/* A text without a character counts, too; null does not. */
+static void read_mesh(struct workload *w) {
+    w->mesh_ingress = text_of(annotation(w, "servicemesh-ingress"));
+    w->mesh_egress = text_of(annotation(w, "servicemesh-egress"));
+    w->mesh_admin = text_of(annotation(w, "servicemesh-admin-interface-port"));
+    w->is_meshed = w->mesh_ingress != NULL || w->mesh_egress != NULL || w->mesh_admin != NULL;
+}
+
+static RESULT read_role(struct workload *w, struct err *err) {
+    const struct yaml_node *role = annotation(w, "pod-role");
+    bool is_installer = has_text(role, "contrast-node-installer");
     w->is_coordinator = has_text(role, "coordinator");
-    w->is_skipping_initializer =
-        has_text(yaml_key(a, "contrast.edgeless.systems/skip-initializer"), "true");
-    w->is_renewing = has_text(yaml_key(a, "contrast.edgeless.systems/renew-certificates"), "true");
-    if (!yaml_is_null(role) && !w->is_coordinator) {
-        return yaml_fail(w->file, role, err, "pod-role: must be \"coordinator\" or absent");
+    const char *class = text_of(yaml_key(w->spec, "runtimeClassName"));
+    w->is_confidential = !is_installer && (class == NULL || workload_is_runtime_class(class));
+    if (!yaml_is_null(role) && !w->is_coordinator && !is_installer) {
+        return yaml_fail(
+            w->file, role, err,
+            "pod-role: must be \"coordinator\", \"contrast-node-installer\" or absent");
     }
     return OK;
 }
 
+static RESULT read_annotations(struct workload *w, struct err *err) {
+    w->is_initdata = has_text(annotation(w, "policy-profile"), "initdata");
+    w->policy_key = w->is_initdata ? WORKLOAD_INITDATA_ANNOTATION : WORKLOAD_POLICY_ANNOTATION;
+    w->policy = yaml_key(yaml_get(w->pod, "metadata.annotations"), w->policy_key);
+    w->secret_id = text_of(annotation(w, "workload-secret-id"));
+    w->is_skipping_initializer = has_text(annotation(w, "skip-initializer"), "true");
+    w->is_renewing = has_text(annotation(w, "renew-certificates"), "true");
+    read_mesh(w);
+    return read_role(w, err);
+}
+
+/* What "spec.template." names. */
+static const struct yaml_node *find_pod(const struct yaml_node *resource, const char *pod_path) {
+    char path[64];
+    (void)snprintf(path, sizeof path, "%.*s", (int)strlen(pod_path) - 1, pod_path);
+    return yaml_get(resource, path);
+}
+
 static RESULT add(const struct yaml_file *file, const struct yaml_node *resource,
                   const struct kind *kind, struct workload_list *list, struct err *err) {
-    struct workload w = {.file = file, .kind = kind->name, .resource = resource};
+    struct workload w = {
+        .file = file, .kind = kind->name, .resource = resource, .pod_path = kind->pod};
     TRY(read_name(resource, &w, err));
-    w.pod = kind->pod[0] == '\0' ? resource : yaml_get(resource, kind->pod);
+    w.pod = kind->pod[0] == '\0' ? resource : find_pod(resource, kind->pod);
     w.spec = yaml_key(w.pod, "spec");
     if (w.spec == NULL || w.spec->kind != YAML_KIND_MAPPING || w.spec->count == 0) {
-        return yaml_fail(file, resource, err, "%s%sspec: %s/%s has no pod spec", kind->pod,
-                         kind->pod[0] != '\0' ? "." : "", w.kind, w.name);
+        return yaml_fail(file, resource, err, "%sspec: %s/%s has no pod spec", kind->pod, w.kind,
+                         w.name);
     }
     TRY(read_annotations(&w, err));
-    w.is_confidential = is_ours(text_of(yaml_key(w.spec, "runtimeClassName")));
     list->items = mem_realloc(list->items, (list->count + 1) * sizeof *list->items);
     list->items[list->count++] = w;
     return OK;

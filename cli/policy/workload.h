@@ -14,6 +14,7 @@
 
 #include "lib/yaml/yaml.h"
 
+#define WORKLOAD_ANNOTATION_PREFIX "contrast.edgeless.systems/" /* docs/annotations.md */
 #define WORKLOAD_POLICY_ANNOTATION "io.katacontainers.config.agent.policy"
 #define WORKLOAD_INITDATA_ANNOTATION "io.katacontainers.config.hypervisor.cc_init_data"
 
@@ -22,19 +23,26 @@ struct workload {
     const char *kind;
     const char *name; /* of the resource; a Pod's generateName when it has no name */
     bool is_name_prefix;
-    const char *namespace;          /* "default" when the file names none */
-    bool has_namespace;             /* the file names one */
+    const char *namespace; /* "default" when the file names none */
+    bool has_namespace;    /* the file names one */
     const struct yaml_node *resource;
-    const struct yaml_node *pod;    /* what holds metadata and spec of the pod */
-    const struct yaml_node *spec;   /* of the pod; a mapping */
-    bool is_initdata;               /* annotation policy-profile: initdata (docs/policy.md) */
-    const char *policy_key;         /* the annotation that holds the policy, by the profile */
+    const char *pod_path;         /* of `pod` below the resource, with a dot behind; "" = itself */
+    const struct yaml_node *pod;  /* what holds metadata and spec of the pod */
+    const struct yaml_node *spec; /* of the pod; a mapping */
+    bool is_initdata;             /* annotation policy-profile: initdata (docs/policy.md) */
+    const char *policy_key;       /* the annotation that holds the policy, by the profile */
     const struct yaml_node *policy; /* its value; NULL = none */
     const char *secret_id;          /* annotation; NULL = none */
     bool is_coordinator;            /* annotation pod-role: coordinator */
     bool is_skipping_initializer;
-    bool is_renewing;     /* annotation renew-certificates: a sidecar renews (docs/renewal.md) */
-    bool is_confidential; /* runtimeClassName absent, contrast-cc* or kata-cc-isolation */
+    bool is_renewing; /* annotation renew-certificates: a sidecar renews (docs/renewal.md) */
+    bool is_meshed;   /* one of the annotations servicemesh-... (mesh_spec.h); their texts: */
+    const char *mesh_ingress; /* NULL = none, also below */
+    const char *mesh_egress;
+    const char *mesh_admin;
+    bool is_confidential; /* runtimeClassName absent, contrast-cc, contrast-cc-* or
+                             kata-cc-isolation, and no annotation pod-role:
+                             contrast-node-installer */
 };
 
 struct workload_list {
@@ -45,8 +53,12 @@ struct workload_list {
 void workload_list_deinit(struct workload_list *list);
 
 /* Appends the workloads of all documents. INVALID with the position for a workload kind without
- * name or pod spec. */
+ * name or pod spec, or with a pod-role that is none. Other annotations are read as far as they make
+ * sense; pod_annotations_check is strict. */
 RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err);
+
+/* True for the runtime classes above. */
+bool workload_is_runtime_class(const char *name);
 
 /* A container of the pod: list is "initContainers" or "containers"; NULL = none with this name. */
 const struct yaml_node *workload_container(const struct workload *w, const char *list,

@@ -1,8 +1,8 @@
 /* YAML entries: see the header.
  *
- *   - a            remove [start of "- a", start of "- b")
- *   - b            insert behind the line on which the item before ends
- *   [a, b]         remove "a, ", or ", b" when it is the last
+ *   - a            removed: the lines of "- a"
+ *   - b            inserted: behind the line on which the item before ends
+ *   [a, b]         removed: [start of a, start of b), or [end of a, end of b)
  *
  * Pure. Failure: INVALID for a place that cannot be edited safely.
  *
@@ -11,81 +11,62 @@
 
 #include <string.h>
 
-static RESULT fail(const struct yaml_edits *e, const struct yaml_node *node, struct err *err) {
-    return yaml_fail(e->file, node, err,
-                     "cannot edit the entries here; start each on a line of its own");
-}
-
-RESULT yaml_entry_check_single(const struct yaml_file *file, const struct yaml_node *node,
-                               struct err *err) {
-    if (node->is_anchored) {
+static RESULT check_unshared(const struct yaml_file *file, const struct yaml_node *node,
+                             bool is_deep, struct err *err) {
+    if (is_deep ? node->is_anchored || node->is_shared : node->is_shared) {
         return yaml_fail(file, node, err,
-                         "cannot edit a node with an anchor, it may stand in several places; "
+                         "cannot exchange what has an anchor, it may stand in several places; "
                          "write it out in each");
     }
     bool is_mapping = node->kind == YAML_KIND_MAPPING;
-    for (size_t i = 0; i < node->count; i++) {
-        if (is_mapping) {
-            TRY(yaml_entry_check_single(file, node->pairs[i].key, err));
-        }
-        TRY(yaml_entry_check_single(file, is_mapping ? node->pairs[i].value : node->items[i], err));
-    }
-    return OK;
-}
-
-static RESULT check_collection(const struct yaml_edits *e, const struct yaml_node *node,
-                               struct err *err) {
-    if (node->is_anchored || node->tag != NULL) {
-        return yaml_fail(e->file, node, err,
-                         "cannot edit a node with an anchor or a tag; write it out here");
+    for (size_t i = 0; is_deep && i < node->count; i++) {
+        TRY(check_unshared(file, is_mapping ? node->pairs[i].value : node->items[i], true, err));
     }
     return OK;
 }
 
 /* --- Lines */
 
-static const char *line_end(const struct yaml_file *file) {
-    const uint8_t *lf = file->text.size > 0 ? memchr(file->text.data, '\n', file->text.size) : NULL;
-    return lf != NULL && lf > file->text.data && lf[-1] == '\r' ? "\r\n" : "\n";
+static bool is_break(uint8_t byte) {
+    return byte == '\n' || byte == '\r';
 }
 
-/* Behind the line on which the node ends; a block scalar's range ends behind its line already. */
-static size_t behind_line(const struct yaml_file *file, const struct yaml_node *node) {
-    size_t at = node->end.offset;
-    if (at > node->start.offset && file->text.data[at - 1] == '\n') {
-        return at;
+static const char *line_end(const struct yaml_file *file) {
+    struct span text = file->text;
+    const uint8_t *lf = text.size > 0 ? memchr(text.data, '\n', text.size) : NULL;
+    return lf != NULL && lf > text.data && lf[-1] == '\r' ? "\r\n" : "\n";
+}
+
+/* Behind the line on which the range ends; that of a block scalar holds its line end already. */
+static size_t behind_line(struct span text, struct yaml_range range) {
+    size_t at = range.end;
+    while (at > range.start && is_break(text.data[at - 1])) {
+        at--;
     }
-    while (at < file->text.size && file->text.data[at] != '\n') {
+    while (at < text.size && !is_break(text.data[at])) {
         at++;
     }
-    return at < file->text.size ? at + 1 : at;
-}
-
-static size_t count_spaces(const struct yaml_file *file, size_t at) {
-    size_t count = 0;
-    while (at + count < file->text.size && file->text.data[at + count] == ' ') {
-        count++;
-    }
-    return count;
+    at += at < text.size && text.data[at] == '\r' ? 1 : 0;
+    at += at < text.size && text.data[at] == '\n' ? 1 : 0;
+    return at;
 }
 
 /* Where the line of `at` begins, if only spaces stand before. */
-static bool find_line(const struct yaml_file *file, size_t at, size_t *out) {
-    while (at > 0 && file->text.data[at - 1] == ' ') {
+static bool find_line(struct span text, size_t at, size_t *out) {
+    while (at > 0 && text.data[at - 1] == ' ') {
         at--;
     }
     *out = at;
-    return at == 0 || file->text.data[at - 1] == '\n';
+    return at == 0 || is_break(text.data[at - 1]);
 }
 
-/* The dash of an item; only white space may stand between. */
-static bool find_dash(const struct yaml_file *file, const struct yaml_node *item, size_t *out) {
-    size_t at = item->start.offset;
-    while (at > 0 && strchr(" \t\r\n", file->text.data[at - 1]) != NULL) {
-        at--;
+/* The line of an item's dash; only white space may stand between dash and item, and spaces before
+ * the dash. */
+static bool find_dash_line(struct span text, size_t start, size_t *out) {
+    while (start > 0 && strchr(" \t\r\n", text.data[start - 1]) != NULL) {
+        start--;
     }
-    *out = at - 1;
-    return at > 0 && file->text.data[at - 1] == '-';
+    return start > 0 && text.data[start - 1] == '-' && find_line(text, start - 1, out);
 }
 
 static void append_item(const struct yaml_edits *e, const char *block, size_t indent,
@@ -104,98 +85,81 @@ static void append_item(const struct yaml_edits *e, const char *block, size_t in
 /* The last line of a file may have no end: then the end goes before the new lines. */
 static void fit_to_end(const struct yaml_edits *e, size_t start, struct buf *text) {
     struct span all = e->file->text;
-    if (text->size == 0 || start < all.size || start == 0 || all.data[start - 1] == '\n') {
+    if (text->size == 0 || start < all.size || start == 0 || is_break(all.data[start - 1])) {
         return;
     }
     AUTO(buf_deinit)
     struct buf moved = {0};
-    size_t size = strlen(line_end(e->file));
     buf_append_str(&moved, line_end(e->file));
-    buf_append(&moved, text->data, text->size - size);
+    buf_append(&moved, text->data, text->size - strlen(line_end(e->file)));
     buf_clear(text);
     buf_append_span(text, buf_span(&moved));
 }
 
 static RESULT splice_block(struct yaml_edits *e, const struct yaml_node *sequence,
                            const struct yaml_entry_splice *s, struct err *err) {
-    const struct yaml_node *at = sequence->items[s->removed > 0 || s->first == 0 ? s->first : 0];
+    struct span all = e->file->text;
+    size_t at = s->removed > 0 ? s->first : 0;
     size_t start = 0;
-    size_t dash = 0;
-    if (!find_dash(e->file, at, &dash) || !find_line(e->file, dash, &start)) {
-        return fail(e, at, err);
+    if (!find_dash_line(all, sequence->ranges[at].start, &start)) {
+        return yaml_fail(e->file, sequence->items[at], err,
+                         "cannot edit the items here; start each on a line of its own");
     }
     if (s->removed == 0 && s->first > 0) {
-        start = behind_line(e->file, sequence->items[s->first - 1]);
+        start = behind_line(all, sequence->ranges[s->first - 1]);
     }
-    size_t end = start;
-    if (s->removed > 0) {
-        end = behind_line(e->file, sequence->items[s->first + s->removed - 1]);
-    }
+    size_t end =
+        s->removed > 0 ? behind_line(all, sequence->ranges[s->first + s->removed - 1]) : start;
     AUTO(buf_deinit)
     struct buf text = {0};
+    size_t line = 0;
+    CHECK(find_line(all, sequence->content.offset, &line) || s->removed > 0);
     for (size_t i = 0; i < s->inserted; i++) {
-        append_item(e, s->items[i].block, sequence->start.column - 1, &text);
+        append_item(e, s->items[i].block, sequence->content.offset - line, &text);
     }
     fit_to_end(e, start, &text);
     yaml_edit_range(e, start, end, buf_span(&text));
     return OK;
 }
 
-/* --- Braces */
+/* --- Brackets */
 
-/* Behind the comma that follows `at`, and one space. */
-static bool find_comma(const struct yaml_file *file, size_t at, size_t *out) {
-    while (at < file->text.size && strchr(" \t\r\n", file->text.data[at]) != NULL) {
-        at++;
-    }
-    if (at == file->text.size || file->text.data[at] != ',') {
-        return false;
-    }
-    *out = at + 1 + (count_spaces(file, at + 1) > 0 ? 1 : 0);
-    return true;
-}
-
-/* What goes with entries that nothing replaces: the comma behind them, or that before the last. */
-static RESULT widen(const struct yaml_edits *e, const struct yaml_node *at, bool is_last,
-                    size_t before, size_t *start, size_t *end, struct err *err) {
-    size_t comma = 0;
-    if (!is_last) {
-        return find_comma(e->file, *end, end) ? OK : fail(e, at, err);
-    }
-    if (!find_comma(e->file, before, &comma) || comma > *start) {
-        return fail(e, at, err);
-    }
-    *start = before;
-    return OK;
-}
-
-static void append_flow(const struct yaml_entry_splice *s, struct buf *out) {
-    for (size_t i = 0; i < s->inserted; i++) {
-        buf_appendf(out, "%s%s", i > 0 ? ", " : "", s->items[i].flow);
+/* Between items: a new line when the first item has one of its own. */
+static void append_separator(const struct yaml_edits *e, const struct yaml_node *sequence,
+                             struct buf *out) {
+    size_t first = sequence->ranges[0].start;
+    size_t line = 0;
+    if (find_line(e->file->text, first, &line) && line > 0) {
+        buf_appendf(out, ",%s%*s", line_end(e->file), (int)(first - line), "");
+    } else {
+        buf_append_str(out, ", ");
     }
 }
 
-static RESULT splice_flow(struct yaml_edits *e, const struct yaml_node *sequence,
-                          const struct yaml_entry_splice *s, struct err *err) {
-    struct yaml_node *const *items = sequence->items;
-    bool is_last = s->first + s->removed == sequence->count;
-    size_t before = s->first > 0 ? items[s->first - 1]->end.offset : sequence->start.offset + 1;
-    size_t start = s->removed > 0 ? items[s->first]->start.offset : before;
-    size_t end = s->removed > 0 ? items[s->first + s->removed - 1]->end.offset : start;
+/* An item goes with the comma that joins it to the next one, or to the one before. */
+static void splice_flow(struct yaml_edits *e, const struct yaml_node *sequence,
+                        const struct yaml_entry_splice *s) {
+    const struct yaml_range *ranges = sequence->ranges;
+    bool is_first = s->first == 0;
+    bool is_exchange = s->removed > 0 && s->inserted > 0;
+    size_t start = is_first || is_exchange ? ranges[s->first].start : ranges[s->first - 1].end;
+    size_t end = start;
+    if (s->removed > 0) {
+        end = is_first && !is_exchange ? ranges[s->removed].start
+                                       : ranges[s->first + s->removed - 1].end;
+    }
     AUTO(buf_deinit)
     struct buf text = {0};
-    if (s->inserted == 0) {
-        TRY(widen(e, items[s->first], is_last, before, &start, &end, err));
+    for (size_t i = 0; i < s->inserted; i++) {
+        if (i > 0 || (!is_first && !is_exchange)) {
+            append_separator(e, sequence, &text);
+        }
+        buf_append_str(&text, s->items[i].flow);
     }
-    if (s->removed == 0 && s->first > 0) {
-        buf_append_str(&text, ", ");
-    }
-    append_flow(s, &text);
-    if (s->removed == 0 && s->first == 0) {
-        buf_append_str(&text, ", ");
+    if (is_first && s->removed == 0) {
+        append_separator(e, sequence, &text);
     }
     yaml_edit_range(e, start, end, buf_span(&text));
-    return OK;
 }
 
 RESULT yaml_entry_splice(struct yaml_edits *e, const struct yaml_node *sequence,
@@ -203,68 +167,16 @@ RESULT yaml_entry_splice(struct yaml_edits *e, const struct yaml_node *sequence,
     CHECK(sequence->kind == YAML_KIND_SEQUENCE && sequence->count > 0);
     CHECK(splice->first + splice->removed <= sequence->count);
     CHECK(sequence->count - splice->removed + splice->inserted > 0);
-    TRY(check_collection(e, sequence, err));
-    size_t from = splice->first > 0 ? splice->first - 1 : 0;
-    for (size_t i = from; i < splice->first + splice->removed; i++) {
-        TRY(yaml_entry_check_single(e->file, sequence->items[i], err));
+    TRY(check_unshared(e->file, sequence, false, err));
+    for (size_t i = splice->first; i < splice->first + splice->removed; i++) {
+        TRY(check_unshared(e->file, sequence->items[i], true, err));
     }
     if (splice->removed == 0 && splice->inserted == 0) {
         return OK;
     }
-    return sequence->layout == YAML_LAYOUT_FLOW ? splice_flow(e, sequence, splice, err)
-                                                : splice_block(e, sequence, splice, err);
-}
-
-/* --- Pairs */
-
-/* From the key to the text of the next line when that stands in the key's column, else the lines.
- * A key behind "- " needs the next pair in its place. */
-static RESULT remove_lines(struct yaml_edits *e, const struct yaml_pair *pair, struct err *err) {
-    const struct yaml_node *key = pair->key;
-    size_t start = key->start.offset;
-    size_t line = 0;
-    size_t end =
-        behind_line(e->file, pair->value->end.offset > key->end.offset ? pair->value : key);
-    size_t column = key->start.column - 1;
-    bool is_alone = find_line(e->file, start, &line);
-    if (count_spaces(e->file, end) == column && end + column < e->file->text.size) {
-        end += column;
-    } else if (is_alone) {
-        start = line;
-    } else {
-        return fail(e, key, err);
+    if (sequence->layout == YAML_LAYOUT_FLOW) {
+        splice_flow(e, sequence, splice);
+        return OK;
     }
-    yaml_edit_range(e, start, end, span_of("", 0));
-    return OK;
-}
-
-static RESULT remove_flow(struct yaml_edits *e, const struct yaml_node *mapping, size_t index,
-                          struct err *err) {
-    const struct yaml_pair *pair = &mapping->pairs[index];
-    size_t start = pair->key->start.offset;
-    size_t end = pair->value->end.offset;
-    size_t before = index > 0 ? mapping->pairs[index - 1].value->end.offset : 0;
-    TRY(widen(e, pair->key, index + 1 == mapping->count, before, &start, &end, err));
-    yaml_edit_range(e, start, end, span_of("", 0));
-    return OK;
-}
-
-RESULT yaml_entry_remove_pair(struct yaml_edits *e, const struct yaml_node *mapping,
-                              const char *key, struct err *err) {
-    CHECK(mapping->kind == YAML_KIND_MAPPING);
-    TRY(check_collection(e, mapping, err));
-    size_t index = 0;
-    while (index < mapping->count && strcmp(mapping->pairs[index].key->value, key) != 0) {
-        index++;
-    }
-    CHECK(index < mapping->count);
-    if (mapping->count == 1) {
-        return yaml_fail(e->file, mapping, err, "cannot remove the only key \"%.100s\"", key);
-    }
-    for (size_t i = index > 0 ? index - 1 : 0; i <= index; i++) {
-        TRY(yaml_entry_check_single(e->file, mapping->pairs[i].key, err));
-        TRY(yaml_entry_check_single(e->file, mapping->pairs[i].value, err));
-    }
-    return mapping->layout == YAML_LAYOUT_FLOW ? remove_flow(e, mapping, index, err)
-                                               : remove_lines(e, &mapping->pairs[index], err);
+    return splice_block(e, sequence, splice, err);
 }
