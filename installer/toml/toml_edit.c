@@ -352,7 +352,7 @@ static void append_last(const struct toml_edits *e, const struct toml_edit *edit
     }
 }
 
-static RESULT apply(const struct toml_edits *e, struct buf *out, struct err *err) {
+static RESULT copy_edited(const struct toml_edits *e, struct buf *out, struct err *err) {
     struct span text = e->file->text;
     size_t at = 0;
     size_t i = 0;
@@ -380,13 +380,19 @@ static RESULT apply(const struct toml_edits *e, struct buf *out, struct err *err
     return OK;
 }
 
-RESULT toml_edits_apply(struct toml_edits *e, struct buf *out, struct err *err) {
+RESULT toml_edits_join(struct toml_edits *e, struct buf *out, struct err *err) {
     if (e->count > 1) {
         qsort(e->items, e->count, sizeof *e->items, compare_edits);
     }
-    AUTO(buf_deinit)
-    struct buf edited = {0};
-    TRY(apply(e, &edited, err));
+    AUTO(buf_deinit) struct buf edited = {0};
+    TRY(copy_edited(e, &edited, err));
+    buf_append_span(out, buf_span(&edited));
+    return OK;
+}
+
+RESULT toml_edits_apply(struct toml_edits *e, struct buf *out, struct err *err) {
+    AUTO(buf_deinit) struct buf edited = {0};
+    TRY(toml_edits_join(e, &edited, err));
     struct toml_file check = {0};
     struct err why;
     if (!is_ok(toml_parse(e->file->name, buf_span(&edited), &check, &why))) {

@@ -59,6 +59,8 @@ void toml_edit_cut(struct toml_edits *e, struct toml_range range);
 
 /* Appends the edited text to `out`. */
 RESULT toml_edits_apply(struct toml_edits *e, struct buf *out, struct err *err);
+/* The same for text that is no TOML (a template): nothing is parsed. */
+RESULT toml_edits_join(struct toml_edits *e, struct buf *out, struct err *err);
 
 /* "\r\n" when the first line of the text ends so, else "\n". */
 const char *toml_line_end(struct span text);
