@@ -280,6 +280,26 @@ static void set_hostname(const struct derive *d, json_t *out) {
     }
 }
 
+/* What the pod tells Kata's shim; containerd may hand it on to the guest. */
+static void set_annotations(const struct derive *d, json_t *out) {
+    static const char prefix[] = "io.katacontainers.";
+    json_t *all = json_object_get(json_object_get(d->pod, "metadata"), "annotations");
+    json_t *map = json_object();
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(all, key, value) {
+        bool is_policy = strcmp(key, WORKLOAD_POLICY_ANNOTATION) == 0 ||
+                         strcmp(key, WORKLOAD_INITDATA_ANNOTATION) == 0;
+        if (strncmp(key, prefix, sizeof prefix - 1) == 0 && !is_policy) {
+            json_object_set(map, key, value);
+        }
+    }
+    if (json_object_size(map) > 0) {
+        json_object_set(out, "annotations", map);
+    }
+    json_decref(map);
+}
+
 static void set_pod(const struct derive *d, json_t *out) {
     const json_t *context = json_object_get(d->spec, "securityContext");
     const json_t *group = json_object_get(context, "fsGroup");
@@ -292,6 +312,7 @@ static void set_pod(const struct derive *d, json_t *out) {
                             json_integer(strcmp(change, "OnRootMismatch") == 0 ? 1 : 0));
     }
     set_hostname(d, out);
+    set_annotations(d, out);
     if (d->inputs->is_partial) {
         json_object_set_new(out, "partial", json_true());
     }

@@ -141,7 +141,7 @@ static RESULT add_env_from(struct env *e, const json_t *entry, struct err *err) 
     return OK;
 }
 
-/* {"open": form}: rules.rego, env_forms. */
+/* {"open": form}: rules_process.rego, env_forms. */
 static json_t *open_value(const char *form) {
     return json_pack("{s:s}", "open", form);
 }
@@ -170,10 +170,10 @@ static json_t *value_of_field(const struct derive *d, const char *path) {
         {"metadata.name", POLICY_MARK "name" POLICY_MARK, NULL},
         {"metadata.namespace", POLICY_MARK "namespace" POLICY_MARK, NULL},
         {"metadata.uid", POLICY_MARK "uid" POLICY_MARK, NULL},
-        {"status.podIP", NULL, "ip"},
-        {"status.hostIP", NULL, "ip"},
-        {"status.podIPs", NULL, "ips"},
-        {"status.hostIPs", NULL, "ips"},
+        {"status.podIP", NULL, "pod-ip"},
+        {"status.hostIP", NULL, "host-ip"},
+        {"status.podIPs", NULL, "pod-ips"},
+        {"status.hostIPs", NULL, "host-ips"},
         {"spec.nodeName", NULL, "node"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

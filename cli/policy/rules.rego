@@ -48,7 +48,7 @@ default SetGuestDateTimeRequest := false
 default SetIPTablesRequest := false
 default SetPolicyRequest := false
 default SignalProcessRequest := true
-default StartContainerRequest := true
+default StartContainerRequest := false
 default StartTracingRequest := false
 default StatsContainerRequest := true
 default StopTracingRequest := false
@@ -63,30 +63,70 @@ default WriteStreamRequest := false
 
 # --- The sandbox
 
-CreateSandboxRequest if {
+CreateSandboxRequest := true if {
+    not has_state
+    sandbox_ok
+}
+
+# Once: the machine has one pod.
+CreateSandboxRequest := {"allowed": true, "ops": ops} if {
+    has_state
+    sandbox_ok
+    first_time("p:sandbox")
+    ops := [{"op": "add", "path": "/pstate/p:sandbox", "value": input.hostname}]
+}
+
+sandbox_ok if {
     input.guest_hook_path == ""
     input.kernel_modules == []
     input.sandbox_pidns == false
     regex.match("^([0-9a-f]{64})?$", input.sandbox_id)
     sandbox_hostname_ok(input.hostname)
-    count(input.dns) <= 32
+    count(input.dns) <= 64
     count([d | d := input.dns[_]; not regex.match(dns_line, d)]) == 0
     count(input.storages) <= 1
     count([s | s := input.storages[_]; not sandbox_storage_ok(s)]) == 0
 }
 
-dns_line := "^(nameserver|search|options|domain)( [-A-Za-z0-9.:_%]{1,255}){1,32}$"
+# Lines of resolv.conf as they stand there, the empty one behind the last, too.
+dns_line := "^([#;][\\x20-\\x7e\t]{0,255}|(nameserver|search|options|domain|sortlist)([ \t]+[-A-Za-z0-9.:_%/]{1,255}){0,32}[ \t]*)?$"
 
 sandbox_hostname_ok("") := true
 
 sandbox_hostname_ok(name) if {
     name == policy_data.hostname
+    absent(policy_data, "fqdn")
+}
+
+sandbox_hostname_ok(name) if {
+    start := concat("", [policy_data.hostname, ".", policy_data.fqdn, "."])
+    startswith(name, start)
+    regex.match("^[-0-9a-z.]{1,64}$", name)
 }
 
 sandbox_hostname_ok(name) if {
     absent(policy_data, "hostname")
     regex.match(policy_data.namePattern, name)
 }
+
+# A long name of a pod, cut.
+sandbox_hostname_ok(name) if {
+    absent(policy_data, "hostname")
+    regex.match("^[-0-9a-z.]{60,63}$", name)
+    known := substring(policy_data.name, 0, 63)
+    startswith(name, trim_right(known, "-."))
+}
+
+# A pod of an indexed job has no random end in its host name.
+sandbox_hostname_ok(name) if {
+    absent(policy_data, "hostname")
+    jobs[policy_data.kind]
+    start := concat("", [policy_data.name, "-"])
+    startswith(name, start)
+    regex.match("^([0-9]+-)?[0-9]+$", substring(name, count(start), -1))
+}
+
+jobs := {"CronJob", "Job"}
 
 sandbox_storage_ok(s) if {
     s.driver == "ephemeral"
@@ -101,8 +141,21 @@ sandbox_storage_ok(s) if {
     regex.match("^size=[0-9]{1,12}$", s.options[4])
 }
 
-UpdateInterfaceRequest if {
-    i := input.interface
+UpdateInterfaceRequest := true if {
+    not has_state
+    interface_ok(input.interface)
+}
+
+# Its addresses are those that a container may be told as the pod's.
+UpdateInterfaceRequest := {"allowed": true, "ops": ops} if {
+    has_state
+    interface_ok(input.interface)
+    addresses := [a.address | a := input.interface.IPAddresses[_]]
+    path := concat("", ["/pstate/n:", input.interface.name])
+    ops := [{"op": "add", "path": path, "value": addresses}]
+}
+
+interface_ok(i) if {
     regex.match(device, i.device)
     regex.match(device, i.name)
     i.device != "lo"
@@ -110,14 +163,12 @@ UpdateInterfaceRequest if {
     mac_ok(i.hwAddr)
     bit_flags[128][i.raw_flags]
     in_range(i.mtu, 68, 65535)
-    regex.match("^(0x)?[0-9a-f:./]{0,64}$", i.devicePath)
-    interface_types[i.type_]
+    regex.match("^(0x)?[0-9a-f:./]{0,64}$", object_or(i, "devicePath", ""))
+    regex.match("^[a-z_-]{0,32}$", i.type_)
     distinct(i.IPAddresses)
     count(i.IPAddresses) <= 64
     count([a | a := i.IPAddresses[_]; not network_ok(a)]) == 0
 }
-
-interface_types := {"", "bridge_endpoint", "ipvlan", "macvlan", "macvtap", "physical", "tap", "veth"}
 
 bit_flags := {128: {0, 128}, 136: {0, 8, 128, 136}}
 
@@ -136,6 +187,7 @@ route_ok(r) if {
     families[r.family]
     route_scopes[r.scope]
     route_flags[object_or(r, "flags", 0)]
+    in_range(object_or(r, "mtu", 0), 0, 65535)
 }
 
 families := {0, 1}
@@ -165,7 +217,7 @@ neighbor_ok(n) if {
 # NUD_REACHABLE, NUD_PERMANENT
 neighbor_states := {2, 128}
 
-device := "^[a-z][-a-z0-9_.]{0,14}$"
+device := "^[a-zA-Z][-a-zA-Z0-9_.]{0,14}$"
 
 mac_ok(mac) if {
     regex.match("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$", mac)
@@ -213,8 +265,9 @@ CopyFileRequest if {
     in_range(input.gid, 0, 4294967295)
     in_range(input.file_size, 0, 1099511627776)
     in_range(input.offset, 0, 1099511627776)
-    mode_ok(input.file_mode)
-    mode_ok(input.dir_mode)
+    in_range(input.file_mode, 0, 65535)
+    in_range(input.dir_mode, 0, 65535)
+    rights_ok(file_kind, input.file_mode)
     copied_ok(file_kind)
 }
 
@@ -231,10 +284,14 @@ shared_path := "^/run/kata-containers/shared/containers/[0-9a-z]{1,64}-[0-9a-z]{
 
 dots := {".", ".."}
 
-# No set-user-ID, set-group-ID or sticky bit.
-mode_ok(mode) if {
-    in_range(mode, 0, 65535)
+# No file with set-user-ID or set-group-ID. A folder has set-group-ID where the pod has an fsGroup.
+rights_ok(kind, mode) if {
+    kind != "Directory"
     mode % 4096 < 512
+}
+
+rights_ok("Directory", mode) if {
+    mode % 4096 < 2048
 }
 
 # Kata 3.30 and later names the kind. Before, it is in the type bits of the mode.
@@ -261,6 +318,14 @@ copied_ok("Symlink") if {
     target_ok(link_target)
 }
 
+# Agents that get the target as bytes of the file.
+copied_ok("Symlink") if {
+    count(split(input.path, "/")) > 6
+    absent(input, "file_type")
+    absent(input, "symlink_src")
+    target_bytes_ok(input.data)
+}
+
 no_target if {
     absent(input, "file_type")
     object_or(input, "symlink_src", "") == ""
@@ -284,4 +349,29 @@ link_target := t if {
 target_ok(t) if {
     regex.match("^[^/\\x00-\\x1f][^\\x00-\\x1f]{0,4094}$", t)
     count([p | p := split(t, "/")[_]; p == ".."]) == 0
+}
+
+# The same for bytes: 46 is ".", 47 is "/".
+target_bytes_ok(t) if {
+    is_array(t)
+    in_range(count(t), 1, 4095)
+    t[0] != 47
+    count([b | b := t[_]; not in_range(b, 32, 255)]) == 0
+    count([i | t[i] == 46; t[i + 1] == 46; part_starts(t, i); part_ends(t, i + 2)]) == 0
+}
+
+part_starts(t, i) if {
+    i == 0
+}
+
+part_starts(t, i) if {
+    t[i - 1] == 47
+}
+
+part_ends(t, i) if {
+    i == count(t)
+}
+
+part_ends(t, i) if {
+    t[i] == 47
 }

@@ -1,4 +1,4 @@
-# Third part of the rules: mounts, storages, images and devices.
+# Fifth part of the rules: mounts, storages, images and devices.
 #
 # SPDX-License-Identifier: Apache-2.0
 
@@ -81,11 +81,13 @@ source_ok(w, m) if {
 }
 
 source_ok(w, m) if {
-    w.from == "memory"
+    memory_kinds[w.from]
     s := input.storages[_]
     s.mount_point == m.source
     memory_volume_ok(w, s)
 }
+
+memory_kinds := {"hugepages", "memory"}
 
 # --- Storages: what the guest mounts before
 
@@ -142,7 +144,7 @@ local_ok(w, s) if {
     s.driver_options == []
     s.fstype == "local"
     s.source == "local"
-    is_boolean(s.shared)
+    is_boolean(object_or(s, "shared", false))
     local_options(s.options)
     s.mount_point == concat("", [local_folders[_],
         annotations["io.kubernetes.cri.sandbox-id"], "/rootfs/local/", w.volume])
@@ -150,15 +152,27 @@ local_ok(w, s) if {
 }
 
 memory_volume_ok(w, s) if {
-    w.from == "memory"
+    memory_fs_ok(w, s)
     s.driver == "ephemeral"
     s.driver_options == []
-    s.fstype == "tmpfs"
-    s.source == "tmpfs"
-    is_boolean(s.shared)
-    memory_options(s.options)
+    is_boolean(object_or(s, "shared", false))
     s.mount_point == concat("", ["/run/kata-containers/sandbox/ephemeral/", w.volume])
     guest_group_ok(s.fs_group)
+}
+
+memory_fs_ok(w, s) if {
+    w.from == "memory"
+    s.fstype == "tmpfs"
+    s.source == "tmpfs"
+    memory_options(s.options)
+}
+
+memory_fs_ok(w, s) if {
+    w.from == "hugepages"
+    s.fstype == "hugetlbfs"
+    s.source == "nodev"
+    count(s.options) == 1
+    regex.match("^pagesize=[0-9]{1,12},size=[0-9]{0,15}$", s.options[0])
 }
 
 # Shared folders, and images that the guest pulls
@@ -176,13 +190,16 @@ local_options(["mode=0777", option]) if {
     option == policy_data.fsGroupOption
 }
 
-memory_options([]) := true
+memory_options(list) if {
+    distinct(list)
+    count([o | o := list[_]; not memory_option(o)]) == 0
+}
 
-memory_options([option]) if {
+memory_option(option) if {
     regex.match("^size=[0-9]{1,15}$", option)
 }
 
-memory_options([option]) if {
+memory_option(option) if {
     option == policy_data.fsGroupOption
 }
 
@@ -214,10 +231,11 @@ image_ok(c, s) if {
 # Pulled in the guest: by a name that the pod gives, with the very annotations of this request.
 pull_ok(c, s) if {
     s.driver == "image_guest_pull"
-    s.driver_options == [pull_option]
+    count(s.driver_options) == 1
+    pull_option_ok(s.driver_options[0])
     s.fstype == "overlay"
     s.options == []
-    s.shared == false
+    object_or(s, "shared", false) == false
     s.fs_group == null
     s.mount_point == input.OCI.Root.Path
     pulled_name_ok(c, s.source)
@@ -234,8 +252,26 @@ pulled_name_ok(c, name) if {
     pulled_by_ok(name)
 }
 
-pull_option := concat("", ["image_guest_pull={\"metadata\":{", concat(",", pairs), "}}"]) if {
-    pairs := [concat("", ["\"", k, "\":\"", annotations[k], "\""]) | annotations[k]]
+pull_start := "image_guest_pull={\"metadata\":{\""
+
+# A list of pairs in any order. The policy itself and devices are with one side or both.
+pull_option_ok(option) if {
+    startswith(option, pull_start)
+    endswith(option, "\"}}")
+    start := count(pull_start)
+    given := split(substring(option, start, count(option) - start - 3), "\",\"")
+    told := [p | p := given[_]; not pull_extra(p)]
+    wanted := {concat("", [k, "\":\"", annotations[k]]) | annotations[k]}
+    count(told) == count({t | t := told[_]})
+    {t | t := told[_]} == {w | wanted[w]; not pull_extra(w)}
+}
+
+pull_extra(pair) if {
+    regex.match("^(io[.]katacontainers[.]config[.]agent[.]policy|io[.]katacontainers[.]config[.]hypervisor[.]cc_init_data)\":\"[A-Za-z0-9+/=]*$", pair)
+}
+
+pull_extra(pair) if {
+    regex.match("^cdi[.]k8s[.]io/vfio[0-9]{1,4}\":\"nvidia[.]com/gpu=[0-9]{1,4}$", pair)
 }
 
 layer_folder := "/run/kata-containers/sandbox/layers/"
@@ -249,7 +285,7 @@ layer_form(s) if {
 layer_ok(c, s) if {
     layer_form(s)
     s.driver_options == []
-    s.shared == false
+    object_or(s, "shared", false) == false
     s.fs_group == null
     regex.match("^[0-9a-f]{64}$", substring(s.mount_point, count(layer_folder), -1))
     array.slice(s.options, 0, 3) == ["ro", "io.katacontainers.fs-opt.block_device=file",
@@ -277,14 +313,22 @@ overlay_ok(c, s) if {
     s.driver == "overlayfs"
     s.fstype == "fuse3.kata-overlay"
     s.driver_options == []
-    s.shared == false
+    object_or(s, "shared", false) == false
     s.fs_group == null
-    s.mount_point == input.OCI.Root.Path
+    overlay_place_ok(s.mount_point)
     startswith(s.options[0], "io.katacontainers.fs-opt.layer-src-prefix=/var/lib/containerd/")
     lower_ok(c, s.options[count(s.options) - 1])
     middle := array.slice(s.options, 1, count(s.options) - 2)
     s.options[count(s.options) - 2] == "io.katacontainers.fs-opt.overlay-rw"
     count([o | o := middle[_]; not layer_option_ok(c, o)]) == 0
+}
+
+overlay_place_ok(place) if {
+    place == input.OCI.Root.Path
+}
+
+overlay_place_ok(place) if {
+    input.OCI.Root.Path == concat("", [place, "/rootfs"])
 }
 
 layer_option_ok(c, option) if {
@@ -318,24 +362,26 @@ lower_ok(c, option) if {
     regex.match("^lowerdir=[0-9a-f]{64}(:[0-9a-f]{64})*$", option)
 }
 
-# --- Devices: GPUs, each with its annotation
+# --- Devices: GPUs, each with its annotation, and disks of the pod's block volumes
 
 devices_ok(c) if {
     is_array(input.devices)
     marked := {substring(k, 11, -1) | annotations[k]; startswith(k, "cdi.k8s.io/")}
     count(marked) == c.gpus
     count({v | v := annotations[k]; startswith(k, "cdi.k8s.io/")}) == c.gpus
-    plugged_ok(marked)
+    gpus := [d | d := input.devices[_]; gpu_ok(d)]
+    disks := [d.container_path | d := input.devices[_]; block_ok(d)]
+    count(gpus) + count(disks) == count(input.devices)
+    plugged_ok(marked, gpus)
+    same_set(object_or(c, "blocks", []), disks)
 }
 
-plugged_ok(marked) if {
-    input.devices == []
-}
+# Cold-plugged ones are with the machine from the start.
+plugged_ok(marked, []) := true
 
-plugged_ok(marked) if {
-    count(input.devices) == count(marked)
-    {d.id | d := input.devices[_]} == marked
-    count([d | d := input.devices[_]; not gpu_ok(d)]) == 0
+plugged_ok(marked, gpus) if {
+    count(gpus) == count(marked)
+    {d.id | d := gpus[_]} == marked
 }
 
 gpu_ok(d) if {
@@ -345,4 +391,31 @@ gpu_ok(d) if {
     count(d.options) == 1
     regex.match("^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}[.][0-9a-f]=[0-9a-f]{2}/[0-9a-f]{2}$",
         d.options[0])
+}
+
+block_ok(d) if {
+    block_types[d.type_]
+    d.vm_path == ""
+    d.options == []
+    regex.match("^[0-9a-f][0-9a-f:./]{0,31}$", d.id)
+}
+
+block_types := {"blk", "scsi"}
+
+nodes_ok(c, []) if {
+    absent(c, "blocks")
+}
+
+nodes_ok(c, nodes) if {
+    same_set(c.blocks, [n.Path | n := nodes[_]])
+    count([n | n := nodes[_]; not node_ok(n)]) == 0
+}
+
+node_ok(n) if {
+    n.Type == "b"
+    in_range(n.Major, 0, 4095)
+    in_range(n.Minor, 0, 1048575)
+    in_range(n.FileMode, 0, 65535)
+    in_range(n.UID, 0, 4294967295)
+    in_range(n.GID, 0, 4294967295)
 }

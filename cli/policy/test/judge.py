@@ -1,19 +1,26 @@
 #!/usr/bin/env -S python3 -B
-"""Judges the policies of testdata/genpolicy with the Kata agent's engine.
+"""Judges policies with the Kata agent's engine.
 
     judge.py [--table] [--quick] MAKER CRATE TARGET
 
-MAKER: the policy-maker; CRATE: cli/policy/judge; TARGET: where cargo builds. Per folder of cases:
+MAKER: the policy-maker; CRATE: cli/policy/judge; TARGET: where cargo builds. Cases are those of
+$CONTRAST_TESTDATA: any tree of folders with testcases.json and a pod (it, or its folder genpolicy, may have
+images.json). Per folder:
 
 1. cases: each verdict must be the expected one, with a policy for requests that leave things out
    (--partial), the form of these cases: in both profiles, and in an agent that keeps no state.
    What must be denied is denied by the strict policy, too.
-2. mutants: each leaf of each allowed request changed, dropped or, in a list, doubled. A mutant that
-   is admitted and is not in mutants.json, with a reason, fails; so do over 25 of one request.
+2. mutants: each leaf of each allowed request changed, dropped or, in a list, doubled, asked of the strict
+   policy. A mutant that is admitted and is not in mutants.json, with a reason, fails; so do over 25 of
+   one request. --table also prints what the policy for partial requests admits.
 3. attacks: requests of our own that must be denied (or, with "allowed", be allowed): attacks.json.
+4. our own cases: cases/*.json (shim.py makes the requests), strict, in both profiles, in order.
 
---table prints the admitted mutants; --quick leaves the mutants out. Exit 77 without cargo or data, 1 under
-CI=true. SPDX-License-Identifier: Apache-2.0
+The strict policy keeps an order, so requests that a kubelet would send before (the sandbox, init
+containers, starts) are put in front of a case: shim.py.
+
+--table prints the admitted mutants; --quick leaves the mutants out. Exit 77 without cargo or data, 1
+under CI=true. SPDX-License-Identifier: Apache-2.0
 """
 import copy
 import fnmatch
@@ -24,10 +31,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+
+import shim
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.environ.get("CONTRAST_TESTDATA") or os.path.join(HERE, "../../../../shared/testdata")
-CASES = os.path.join(DATA, "genpolicy")
+CASES = os.path.join(DATA, "genpolicy") if os.path.isdir(os.path.join(DATA, "genpolicy")) else DATA
 
 
 def skip(why):
@@ -38,6 +48,7 @@ def skip(why):
 class Judge:
     def __init__(self, maker, crate, target):
         self.maker = maker
+        self.no_images = os.path.join(target, "no-images.json")
         self.program = os.path.join(target, "release", "contrast-policy-judge")
         cargo = shutil.which("cargo")
         if cargo is None:
@@ -46,16 +57,24 @@ class Judge:
             skip("no folder " + CASES + "; set CONTRAST_TESTDATA")
         subprocess.run([cargo, "build", "--quiet", "--release", "--locked", "--manifest-path",
                         os.path.join(crate, "Cargo.toml"), "--target-dir", target], check=True)
+        with open(self.no_images, "w", encoding="utf-8") as f:
+            f.write("{}\n")
 
     def policy(self, folder, partial=True, initdata=False):
-        objects = [os.path.join(folder, f) for f in sorted(os.listdir(folder))
-                   if f.endswith(".yaml") and f != "pod.yaml"]
-        command = [self.maker] + ["--partial"] * partial + ["--initdata"] * initdata
-        command += [os.path.join(folder, "pod.yaml"), os.path.join(CASES, "images.json")]
-        made = subprocess.run(command + objects, capture_output=True, text=True)
-        if made.returncode != 0:
-            raise RuntimeError(made.stderr.strip())
-        return made.stdout.split("'''\n")[1] if initdata else made.stdout
+        """Of the folder's pod.yaml, or else of its first file with a workload."""
+        files = [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.endswith((".yaml", ".yml"))]
+        files.sort(key=lambda f: not os.path.basename(f).startswith("pod."))
+        tables = [os.path.join(folder, "images.json"), os.path.join(CASES, "images.json"), self.no_images]
+        table = next(t for t in tables if os.path.exists(t))
+        why = "no YAML"
+        for pod in files:
+            objects = [f for f in files if f != pod]
+            command = [self.maker] + ["--partial"] * partial + ["--initdata"] * initdata
+            made = subprocess.run(command + [pod, table] + objects, capture_output=True, text=True)
+            if made.returncode == 0:
+                return made.stdout.split("'''\n")[1] if initdata else made.stdout
+            why = why if why != "no YAML" else made.stderr.strip()
+        raise RuntimeError("no policy: " + why)
 
     def ask(self, policy, cases):
         """One verdict per case: {"allowed": bool, "error": text}."""
@@ -156,7 +175,82 @@ def mutation_cases(case, setup):
     return cases, names
 
 
-# --- The three tests
+# --- What a kubelet sends before
+
+def data_of(policy):
+    """policy_data as JSON; texts in pieces stay lists."""
+    return json.loads(policy[policy.index("\npolicy_data := ") + 16:])
+
+
+def create_of(kind, request):
+    oci = request.get("OCI") if kind == "CreateContainerRequest" else None
+    return oci.get("Annotations") if isinstance(oci, dict) else None
+
+
+def start_of(container_id):
+    return {"kind": "StartContainerRequest", "request": {"container_id": container_id}}
+
+
+def made(entry, pod, kept):
+    """Create and start; a container that is not kept ends, too."""
+    request = shim.create(pod, shim.of_policy(entry, pod))
+    steps = [{"kind": "CreateContainerRequest", "request": request}, start_of(request["container_id"])]
+    if not kept:
+        steps.append({"kind": "RemoveContainerRequest",
+                      "request": {"container_id": request["container_id"], "timeout": 0}})
+    return steps
+
+
+def prelude(data, annotations):
+    """The sandbox and the init containers that run before a container of these annotations."""
+    name = annotations.get("io.kubernetes.cri.sandbox-name", data["name"])
+    pod = {"name": name, "namespace": annotations.get("io.kubernetes.cri.sandbox-namespace", "default")}
+    for key, fact in (("id", "sandbox-id"), ("uid", "sandbox-uid")):
+        if "io.kubernetes.cri." + fact in annotations:
+            pod[key] = annotations["io.kubernetes.cri." + fact]
+    if "hostname" in data:
+        pod["hostname"] = data["hostname"]
+    entries = data["containers"]
+    steps = made(entries[0], pod, True)
+    for entry in entries[1:]:
+        if entry["name"] == annotations.get("io.kubernetes.cri.container-name"):
+            break
+        if entry.get("init"):
+            steps += made(entry, pod, False)
+    return steps
+
+
+def in_order(policy, cases):
+    """(steps, index of each case among them): the cases with what must come before them."""
+    data = data_of(policy)
+    steps, places, has_sandbox = [], [], False
+    for case in cases:
+        annotations = create_of(case["kind"], case["request"])
+        is_container = annotations is not None and "io.kubernetes.cri.container-name" in annotations
+        if is_container and not has_sandbox:
+            steps += prelude(data, annotations)
+            has_sandbox = True
+        places.append(len(steps))
+        steps.append(case)
+        if annotations is not None:
+            has_sandbox = has_sandbox or not is_container
+            if case.get("start", True):
+                steps.append(start_of(case["request"].get("container_id", "")))
+    return steps, places
+
+
+def ask_in_order(judge, policy, cases):
+    steps, places = in_order(policy, cases)
+    verdicts = judge.ask(policy, steps)
+    return [verdicts[p] for p in places]
+
+
+def before(cases, i):
+    """Those of a folder's cases that a case needs: a container is made, others act on it."""
+    return [] if cases[i]["kind"] == "CreateContainerRequest" else [c for c in cases[:i] if c["allowed"]]
+
+
+# --- The tests
 
 class Report:
     def __init__(self):
@@ -180,31 +274,54 @@ def load(path):
         return json.load(f)
 
 
+def load_cases(folder):
+    """Older files call the kind "type", without "Request"."""
+    cases = load(os.path.join(folder, "testcases.json"))
+    for case in cases:
+        if "kind" not in case:
+            case["kind"] = case["type"] + ("" if case["type"].endswith("Request") else "Request")
+    return cases
+
+
+def judge_folder(judge, report, name, folder):
+    cases = load_cases(folder)
+    loose = judge.ask(judge.policy(folder), cases)
+    initdata = judge.ask(judge.policy(folder, initdata=True), cases)
+    stateless = judge.ask(judge.policy(folder), [dict(c, stateless=True) for c in cases])
+    policy = judge.policy(folder, partial=False)
+    strict = [ask_in_order(judge, policy, before(cases, i) + [c])[-1] for i, c in enumerate(cases)]
+    table = {(allowed, good): 0 for allowed in (True, False) for good in (True, False)}
+    for case, verdict, sharp in zip(cases, loose, strict):
+        good = verdict["allowed"] == case["allowed"]
+        table[case["allowed"], good] += 1
+        report.check(good, "%s: %s: allowed is %s%s" % (
+            name, case["description"], verdict["allowed"],
+            ", " + verdict["error"] if "error" in verdict else ""))
+        report.check(case["allowed"] or not sharp["allowed"],
+                     "%s: %s: the strict policy allows it" % (name, case["description"]))
+    for word, others in (("initdata", initdata), ("no state", stateless)):
+        for case, other in zip(cases, others):
+            report.check(other["allowed"] == case["allowed"], "%s: %s: %s: allowed is %s" % (
+                name, case["description"], word, other["allowed"]))
+    whole = sum(s["allowed"] for s, c in zip(strict, cases) if c["allowed"])
+    print("  %-52s %7d %5d   %7d %5d   %4d of %d" % (
+        name[:52], table[True, True], table[True, False], table[False, True], table[False, False], whole,
+        sum(c["allowed"] for c in cases)))
+    return table
+
+
 def judge_cases(judge, report):
+    print("  %-52s %13s   %13s   %s\n  %-52s %7s %5s   %7s %5s   %s" % (
+        "", "allow", "deny", "whole", "folder", "right", "wrong", "right", "wrong", "requests"))
+    total = {}
     for name, folder in folders():
-        cases = load(os.path.join(folder, "testcases.json"))
-        loose = judge.ask(judge.policy(folder), cases)
-        initdata = judge.ask(judge.policy(folder, initdata=True), cases)
-        stateless = judge.ask(judge.policy(folder), [dict(c, stateless=True) for c in cases])
-        strict = judge.ask(judge.policy(folder, partial=False), cases)
-        right = 0
-        for case, verdict, sharp in zip(cases, loose, strict):
-            good = verdict["allowed"] == case["allowed"]
-            right += good
-            report.check(good, "%s: %s: allowed is %s%s" % (
-                name, case["description"], verdict["allowed"],
-                ", " + verdict["error"] if "error" in verdict else ""))
-            report.check(case["allowed"] or not sharp["allowed"],
-                         "%s: %s: the strict policy allows it" % (name, case["description"]))
-        for case, other in zip(cases, initdata):
-            report.check(other["allowed"] == case["allowed"], "%s: %s: initdata: allowed is %s" % (
-                name, case["description"], other["allowed"]))
-        for case, other in zip(cases, stateless):
-            report.check(other["allowed"] == case["allowed"], "%s: %s: no state: allowed is %s" % (
-                name, case["description"], other["allowed"]))
-        whole = sum(s["allowed"] for s, c in zip(strict, cases) if c["allowed"])
-        print("  %-48s %2d of %2d right; strict: %d of %d allowed" % (
-            name, right, len(cases), whole, sum(c["allowed"] for c in cases)))
+        try:
+            for key, count in judge_folder(judge, report, name, folder).items():
+                total[key] = total.get(key, 0) + count
+        except (RuntimeError, ValueError, KeyError, TypeError) as e:
+            report.check(False, "%s: %s" % (name, e))
+    print("  %-52s %7d %5d   %7d %5d" % (("all",) + tuple(
+        total.get(k, 0) for k in ((True, True), (True, False), (False, True), (False, False)))))
 
 
 def reason_of(reasons, kind, path, how):
@@ -215,39 +332,56 @@ def reason_of(reasons, kind, path, how):
     return None
 
 
+def mutate(judge, policy, case, setup):
+    """(mutants, those that are admitted), or None when the request itself is denied."""
+    steps, places = in_order(policy, setup + [case])
+    steps = steps[:places[-1]]
+    asked, names = mutation_cases(case, steps + [dict(case, probe=True)])
+    verdicts = judge.ask(policy, asked)[len(steps):]
+    if not verdicts[0]["allowed"]:
+        return None
+    return len(names), [n for n, v in zip(names, verdicts[1:]) if v["allowed"]]
+
+
+def judge_admitted(report, reasons, used, where, case, bad, table):
+    report.check(len(bad) <= 25, "%s: %d mutants admitted" % (where, len(bad)))
+    for path, how in bad:
+        entry = reason_of(reasons, case["kind"], path, how)
+        report.check(entry is not None, "%s: %s %s: admitted, no reason listed" % (where, path, how))
+        if entry is not None:
+            used[id(entry)] += 1
+        if table:
+            print("      %-60s %-8s %s" % (path, how, entry["why"] if entry else "?"))
+
+
 def judge_mutants(judge, report, table):
     reasons = load(os.path.join(HERE, "mutants.json"))
     used = {id(r): 0 for r in reasons}
-    total = admitted = 0
+    total = [0, 0]
+    print("  %-42s %-24s %7s  %s" % ("folder", "request", "mutants", "admitted"))
     for name, folder in folders():
-        cases = load(os.path.join(folder, "testcases.json"))
-        policy = judge.policy(folder, partial=False)
-        first = judge.ask(policy, cases)
+        try:
+            cases = load_cases(folder)
+            policies = {partial: judge.policy(folder, partial=partial) for partial in (False, True)}
+        except (RuntimeError, ValueError) as e:
+            report.check(False, "%s: %s" % (name, e))
+            continue
         for i, case in enumerate(cases):
-            if not case["allowed"] or not first[i]["allowed"]:
+            found = mutate(judge, policies[False], case, before(cases, i)) if case["allowed"] else None
+            if found is None:
                 continue
-            setup = [c for c, v in zip(cases[:i], first) if v["allowed"]]
-            asked, names = mutation_cases(case, setup)
-            verdicts = judge.ask(policy, asked)[len(setup):]
-            bad = [n for n, v in zip(names, verdicts) if v["allowed"]]
-            total += len(names)
-            admitted += len(bad)
-            print("  %-40s %-24s %4d mutants, %2d admitted" % (name, case["kind"], len(names),
-                                                            len(bad)))
-            report.check(len(bad) <= 25, "%s: %s: %d mutants admitted" % (
-                name, case["description"], len(bad)))
-            for path, how in bad:
-                entry = reason_of(reasons, case["kind"], path, how)
-                report.check(entry is not None, "%s: %s: %s %s: admitted, no reason listed" % (
-                    name, case["kind"], path, how))
-                if entry is not None:
-                    used[id(entry)] += 1
-                if table:
-                    print("      %-60s %-8s %s" % (path, how, entry["why"] if entry else "?"))
+            count, bad = found
+            total = [total[0] + count, total[1] + len(bad)]
+            print("  %-42s %-24s %7d  %d" % (name[:42], case["kind"], count, len(bad)))
+            judge_admitted(report, reasons, used, "%s: %s" % (name, case["description"]), case, bad, table)
+        for i, case in enumerate(cases if table else []):
+            found = mutate(judge, policies[True], case, before(cases, i)) if case["allowed"] else None
+            if found is not None:
+                print("      for partial requests: %s: %d of %d" % (case["description"], len(found[1]), found[0]))
     for entry in reasons:
         if used[id(entry)] == 0:
             print("  note: mutants.json: %s %s admits none" % (entry["kind"], entry["path"]))
-    print("  %d mutants, %d admitted" % (total, admitted))
+    print("  %-42s %-24s %7d  %d" % ("all", "", total[0], total[1]))
 
 
 def set_at(request, path, value):
@@ -262,23 +396,93 @@ def set_at(request, path, value):
 def judge_attacks(judge, report):
     for attack in load(os.path.join(HERE, "attacks.json")):
         folder = os.path.join(CASES, attack["folder"])
-        cases = load(os.path.join(folder, "testcases.json"))
-        for partial in (True, False):
-            asked = []
-            for step in attack["steps"]:
-                case = copy.deepcopy(cases[step["case"]])
-                case["kind"] = step.get("kind", case["kind"])
-                case["request"] = step.get("request", case["request"])
-                for path, value in step.get("set", {}).items():
-                    set_at(case["request"], path, value)
-                asked.append(case)
-            verdicts = judge.ask(judge.policy(folder, partial), asked)
+        if not os.path.isdir(folder):
+            print("  attacks: no folder %s: %s" % (attack["folder"], attack["name"]))
+            continue
+        cases = load_cases(folder)
+        asked = []
+        for step in attack["steps"]:
+            case = copy.deepcopy(cases[step["case"]])
+            case["kind"] = step.get("kind", case["kind"])
+            case["request"] = step.get("request", case["request"])
+            for path, value in step.get("set", {}).items():
+                set_at(case["request"], path, value)
+            asked.append(dict(case, start=step.get("start", True)))
+        for partial in (False, True):
+            if partial and attack.get("strict"):
+                continue
+            verdicts = ask_in_order(judge, judge.policy(folder, partial), asked)
+            word = " (partial)" if partial else ""
             report.check(verdicts[-1]["allowed"] == attack.get("allowed", False),
-                         "attack: %s" % attack["name"])
+                         "attack: %s%s" % (attack["name"], word))
             for verdict, step in zip(verdicts[:-1], attack["steps"]):
                 report.check(verdict["allowed"] == step.get("allowed", True),
-                             "attack: %s: a step before it" % attack["name"])
+                             "attack: %s%s: a step before it" % (attack["name"], word))
     print("  attacks: done")
+
+
+# --- Our own cases: cases/*.json
+
+def own_case(book, case):
+    """A case with its request: as written, or made by shim.py of "create" or "exec", then changed by "set"."""
+    pod = dict(book.get("of", {}), **case.get("of", {}))
+    parts = book.get("containers", {})
+    done = dict(case)
+    if "create" in case or "exec" in case:
+        container = dict(parts[case.get("create", case.get("exec"))], **case.get("with", {}))
+        if "exec" in case:
+            done.update(kind="ExecProcessRequest", request=shim.execute(pod, container, case["args"]))
+        else:
+            done.update(kind="CreateContainerRequest", request=shim.create(pod, container))
+    done["request"] = copy.deepcopy(done["request"])
+    for path, value in case.get("set", {}).items():
+        set_at(done["request"], path, value)
+    return done
+
+
+def own_steps(book):
+    """All requests in order; after each container that may be made it starts, but for "start": false."""
+    steps, wanted = [], []
+    for case in book["cases"]:
+        done = own_case(book, case)
+        steps.append(done)
+        wanted.append((case["description"], case["allowed"]))
+        if done["kind"] == "CreateContainerRequest" and case["allowed"] and case.get("start", True):
+            steps.append(start_of(done["request"]["container_id"]))
+            wanted.append((case["description"] + ": it starts", True))
+    return steps, wanted
+
+
+def judge_book(judge, report, name, book):
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "pod.yaml"), "w", encoding="utf-8") as f:
+            f.write("\n".join(book["pod"]) + "\n")
+        with open(os.path.join(folder, "images.json"), "w", encoding="utf-8") as f:
+            json.dump(book.get("images", {}), f)
+        policies = {p: judge.policy(folder, partial=False, initdata=p == "initdata")
+                    for p in book.get("profiles", ["annotation", "initdata"])}
+    steps, wanted = own_steps(book)
+    right = slowest = 0
+    for profile, policy in policies.items():
+        start = time.monotonic()
+        verdicts = judge.ask(policy, steps)
+        slowest = max(slowest, (time.monotonic() - start) / len(steps))
+        for (text, allowed), verdict in zip(wanted, verdicts):
+            right += verdict["allowed"] == allowed
+            report.check(verdict["allowed"] == allowed, "%s: %s (%s): allowed is %s%s" % (
+                name, text, profile, verdict["allowed"], ", " + verdict["error"] if "error" in verdict else ""))
+    print("  own cases: %-28s %3d of %3d right, %5.1f ms each" % (
+        name, right, len(wanted) * len(policies), slowest * 1000))
+
+
+def judge_own(judge, report):
+    folder = os.path.join(HERE, "cases")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        book = load(os.path.join(folder, name))
+        try:
+            judge_book(judge, report, name, book)
+        except RuntimeError as e:
+            report.check(False, "%s: %s" % (name, e))
 
 
 def main(arguments):
@@ -291,6 +495,7 @@ def main(arguments):
     report = Report()
     judge_cases(judge, report)
     judge_attacks(judge, report)
+    judge_own(judge, report)
     if not quick:
         judge_mutants(judge, report, table)
     for failure in report.failures:
