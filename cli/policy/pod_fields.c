@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "cli/policy/policy_derive.h"
-#include "lib/base/mem.h"
 
 #define PATH_SIZE 512
 #define NAME_SIZE 64 /* of a field that is worth a guess */
@@ -18,13 +17,15 @@ struct walk {
     const struct yaml_file *file;
     const struct policy_exceptions *allowed;
     char path[PATH_SIZE];
+    char pod[64]; /* what paths of the pod begin with: "spec.template." */
 };
 
 /* --- Paths */
 
 static size_t enter(struct walk *w, const char *name) {
     size_t old = strlen(w->path);
-    (void)snprintf(w->path + old, PATH_SIZE - old, ".%.80s", name);
+    const char *dot = old > 0 && w->path[old - 1] != '.' ? "." : "";
+    (void)snprintf(w->path + old, PATH_SIZE - old, "%s%.80s", dot, name);
     return old;
 }
 
@@ -48,8 +49,10 @@ static bool is_path(const char *pattern, const char *path) {
 }
 
 static bool is_allowed(const struct walk *w) {
+    size_t size = strlen(w->pod);
+    const char *in_pod = strncmp(w->path, w->pod, size) == 0 ? w->path + size : w->path;
     for (size_t i = 0; i < w->allowed->count; i++) {
-        if (is_path(w->allowed->paths[i], w->path)) {
+        if (is_path(w->allowed->paths[i], w->path) || is_path(w->allowed->paths[i], in_pod)) {
             return true;
         }
     }
@@ -312,12 +315,13 @@ static RESULT check_value(const struct walk *w, const struct yaml_node *node,
     if (field->values == NULL || is_one_of(field->values, shown(value))) {
         return OK;
     }
+    const char *quote = json_is_string(value) ? "\"" : "";
     if (field->class == POD_FIELD_REFUSED) {
-        return yaml_fail(w->file, node, err, "%s: \"%.100s\" is refused: %s", w->path, shown(value),
-                         field->why);
+        return yaml_fail(w->file, node, err, "%s: %s%.100s%s is refused: %s", w->path, quote,
+                         shown(value), quote, field->why);
     }
-    return yaml_fail(w->file, node, err, "%s: \"%.100s\" is none of %s", w->path, shown(value),
-                     field->values);
+    return yaml_fail(w->file, node, err, "%s: %s%.100s%s is none of %s", w->path, quote,
+                     shown(value), quote, field->values);
 }
 
 /* Fields that say nothing: an empty list or mapping of something refused. */
@@ -367,17 +371,8 @@ static RESULT convert_object(struct walk *w, const struct yaml_node *node,
     if (node->kind != YAML_KIND_MAPPING) {
         return fail(w, node, "must be a mapping", err);
     }
-    char *outer = NULL;
-    if (table->root != NULL) {
-        outer = mem_strdup(w->path);
-        (void)snprintf(w->path, PATH_SIZE, "%s", table->root);
-    }
     json_t *object = json_object();
     struct result r = convert_pairs(w, node, table, object, err);
-    if (outer != NULL) {
-        (void)snprintf(w->path, PATH_SIZE, "%s", outer);
-        mem_free(outer);
-    }
     if (!is_ok(r)) {
         json_decref(object);
         return r;
@@ -397,6 +392,27 @@ const struct pod_field *pod_fields_find(const struct pod_table *table, const cha
     return NULL;
 }
 
+static const char *pod_path(const char *kind) {
+    if (strcmp(kind, "Pod") == 0) {
+        return "";
+    }
+    return strcmp(kind, "CronJob") == 0 ? "spec.jobTemplate.spec.template." : "spec.template.";
+}
+
+struct pod_fields_place pod_fields_place_of(const struct workload *w) {
+    struct pod_fields_place place = {.pod = pod_path(w->kind)};
+    for (size_t i = 0; i < w->file->count; i++) {
+        const struct yaml_node *items = yaml_key(w->file->documents[i].root, "items");
+        for (size_t k = 0; items != NULL && items->kind == YAML_KIND_SEQUENCE && k < items->count;
+             k++) {
+            if (items->items[k] == w->resource) {
+                (void)snprintf(place.item, sizeof place.item, "items[%zu].", k);
+            }
+        }
+    }
+    return place;
+}
+
 static const json_t *pod_of(const json_t *resource, const char *kind) {
     if (strcmp(kind, "Pod") == 0) {
         return resource;
@@ -412,7 +428,10 @@ RESULT pod_fields_read(const struct workload *w, const struct policy_exceptions 
                        json_t **out, const json_t **pod, struct err *err) {
     const struct pod_table *table = pod_fields_table(w->kind);
     CHECK(table != NULL);
+    const struct pod_fields_place place = pod_fields_place_of(w);
     struct walk walk = {.file = w->file, .allowed = allowed};
+    (void)snprintf(walk.path, sizeof walk.path, "%s", place.item);
+    (void)snprintf(walk.pod, sizeof walk.pod, "%s%s", place.item, place.pod);
     TRY(convert_object(&walk, w->resource, table, out, err));
     *pod = pod_of(*out, w->kind);
     CHECK(*pod != NULL && json_object_get(*pod, "spec") != NULL);

@@ -10,9 +10,8 @@
  *
  *     web.yaml:12:9: spec.containers[0].imagee: no such field; did you mean "image"? ...
  *
- * Paths begin at the pod: "spec.containers[0]" in a Deployment, too. Those of a controller begin
- * with its kind: "StatefulSet.spec.serviceName". Source of names and types: Kubernetes API v1.33.
- * Pure.
+ * Paths are those of the document: "spec.template.spec.containers[0]". Source of names and types:
+ * Kubernetes API v1.33. Pure.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_POD_FIELDS_H
@@ -51,11 +50,11 @@ struct pod_field {
 struct pod_table {
     const struct pod_field *fields;
     size_t count;
-    const char *root; /* paths begin here with this name; NULL = they go on */
+    const char *root; /* docs/fields.md: paths begin here with this name; NULL = they go on */
 };
 
-/* Paths of fields to leave out although they are unknown: "spec.containers[0].envFrom", or with
- * "[]" for any index. */
+/* Paths of fields to leave out although they are unknown, from the document's or the pod's
+ * beginning: "spec.containers[0].envFrom", or with "[]" for any index. */
 struct policy_exceptions {
     const char *const *paths;
     size_t count;
@@ -78,6 +77,13 @@ const struct pod_field *pod_fields_find(const struct pod_table *table, const cha
  * or refused field and for a wrong type. */
 RESULT pod_fields_read(const struct workload *w, const struct policy_exceptions *allowed,
                        json_t **out, const json_t **pod, struct err *err);
+
+/* Where the pod stands: "" or "items[2]." in the document, "" or "spec.template." in there. */
+struct pod_fields_place {
+    char item[32];
+    const char *pod;
+};
+struct pod_fields_place pod_fields_place_of(const struct workload *w);
 
 /* Hands a warning to the warner, with the position before it. */
 void pod_fields_warn(const struct policy_warner *warner, const struct yaml_file *file,

@@ -17,10 +17,11 @@
     static const struct pod_field name##_fields[] = {__VA_ARGS__};                                 \
     const struct pod_table name = {name##_fields, sizeof name##_fields / sizeof(struct pod_field), \
                                    root}
-#define LOCAL_TABLE(name, ...)                                                                     \
+#define LOCAL_TABLE_AT(name, root, ...)                                                            \
     static const struct pod_field name##_fields[] = {__VA_ARGS__};                                 \
     static const struct pod_table name = {name##_fields,                                           \
-                                          sizeof name##_fields / sizeof(struct pod_field), NULL}
+                                          sizeof name##_fields / sizeof(struct pod_field), root}
+#define LOCAL_TABLE(name, ...) LOCAL_TABLE_AT(name, NULL, __VA_ARGS__)
 
 #define MORE NULL
 #define ROW(n, class, type, table, values, why)                                                    \

@@ -11,8 +11,8 @@
 
 POD_TABLE(pod_tables_field_ref, NULL, IGNORED("apiVersion", STRING, "v1"),
           USED("fieldPath", STRING, "the pod's own value, or any of its form: docs/policy.md"));
-POD_TABLE(pod_tables_resource_ref, NULL, USED("resource", STRING, "any number"),
-          USED("containerName", STRING, "any number"), IGNORED("divisor", SCALAR, "any number"));
+POD_TABLE(pod_tables_resource_ref, NULL, USED("resource", STRING, "any number; docs/policy.md"),
+          USED("containerName", STRING, MORE), IGNORED("divisor", SCALAR, MORE));
 LOCAL_TABLE(key_ref, USED("name", STRING, "searched in the files that are given"),
             USED("key", STRING, MORE), USED("optional", BOOL, MORE));
 LOCAL_TABLE(value_from, USED_OBJECT("fieldRef", pod_tables_field_ref, MORE),

@@ -76,18 +76,19 @@ LOCAL_TABLE(daemon_set, TEMPLATE, SELECTOR, IGNORED("minReadySeconds", INT, CONT
 LOCAL_TABLE(replica_set, TEMPLATE, SELECTOR, COUNTS);
 LOCAL_TABLE(replication_controller, TEMPLATE, COUNTS,
             IGNORED("selector", TEXTS, "which pods the controller counts as its own"));
-LOCAL_TABLE(job, TEMPLATE, SELECTOR,
-            USED("completionMode", STRING, "Indexed: JOB_COMPLETION_INDEX, and the host name"),
-            IGNORED("activeDeadlineSeconds", INT, CONTROLLER),
-            IGNORED("backoffLimit", INT, CONTROLLER),
-            IGNORED("backoffLimitPerIndex", INT, CONTROLLER),
-            IGNORED("completions", INT, CONTROLLER), IGNORED("managedBy", STRING, CONTROLLER),
-            IGNORED("manualSelector", BOOL, CONTROLLER),
-            IGNORED("maxFailedIndexes", INT, CONTROLLER), IGNORED("parallelism", INT, CONTROLLER),
-            IGNORED("podFailurePolicy", OBJECT, CONTROLLER),
-            IGNORED("podReplacementPolicy", STRING, CONTROLLER),
-            IGNORED("successPolicy", OBJECT, CONTROLLER), IGNORED("suspend", BOOL, CONTROLLER),
-            IGNORED("ttlSecondsAfterFinished", INT, CONTROLLER));
+LOCAL_TABLE_AT(job, "Job.spec", TEMPLATE, SELECTOR,
+               USED("completionMode", STRING, "Indexed: JOB_COMPLETION_INDEX, and the host name"),
+               IGNORED("activeDeadlineSeconds", INT, CONTROLLER),
+               IGNORED("backoffLimit", INT, CONTROLLER),
+               IGNORED("backoffLimitPerIndex", INT, CONTROLLER),
+               IGNORED("completions", INT, CONTROLLER), IGNORED("managedBy", STRING, CONTROLLER),
+               IGNORED("manualSelector", BOOL, CONTROLLER),
+               IGNORED("maxFailedIndexes", INT, CONTROLLER),
+               IGNORED("parallelism", INT, CONTROLLER),
+               IGNORED("podFailurePolicy", OBJECT, CONTROLLER),
+               IGNORED("podReplacementPolicy", STRING, CONTROLLER),
+               IGNORED("successPolicy", OBJECT, CONTROLLER), IGNORED("suspend", BOOL, CONTROLLER),
+               IGNORED("ttlSecondsAfterFinished", INT, CONTROLLER));
 LOCAL_TABLE(job_template,
             IGNORED_OBJECT("metadata", pod_tables_plain_metadata, "of the Job, not of the pod"),
             USED_OBJECT("spec", job, "as Job.spec"));
@@ -102,13 +103,12 @@ LOCAL_TABLE(cron_job, USED_OBJECT("jobTemplate", job_template, "the Job"),
 /* --- Resources */
 
 #define AROUND(metadata)                                                                           \
-    USED("apiVersion", STRING, "any version of the kind"), USED("kind", STRING, "the controller"), \
-        USED_OBJECT("metadata", metadata, MORE), IGNORED("status", OBJECT, SERVER)
+    USED("apiVersion", STRING, "any version of the kind"),                                         \
+        USED("kind", STRING, "where the pod stands"), USED_OBJECT("metadata", metadata, MORE),     \
+        IGNORED("status", OBJECT, SERVER)
 #define OWNER(name, kind, spec)                                                                    \
-    static const struct pod_field name##_resource_fields[] = {AROUND(pod_tables_plain_metadata),   \
-                                                              USED_OBJECT("spec", spec, MORE)};    \
-    static const struct pod_table name##_resource = {                                              \
-        name##_resource_fields, sizeof name##_resource_fields / sizeof(struct pod_field), kind}
+    LOCAL_TABLE_AT(name##_resource, kind, AROUND(pod_tables_plain_metadata),                       \
+                   USED_OBJECT("spec", spec, MORE))
 
 OWNER(deployment, "Deployment", deployment);
 OWNER(stateful_set, "StatefulSet", stateful_set);
@@ -117,11 +117,8 @@ OWNER(replica_set, "ReplicaSet", replica_set);
 OWNER(replication_controller, "ReplicationController", replication_controller);
 OWNER(job, "Job", job);
 OWNER(cron_job, "CronJob", cron_job);
-
-static const struct pod_field pod_resource_fields[] = {AROUND(pod_tables_metadata),
-                                                       USED_OBJECT("spec", pod_tables_spec, MORE)};
-static const struct pod_table pod_resource = {
-    pod_resource_fields, sizeof pod_resource_fields / sizeof(struct pod_field), "Pod"};
+LOCAL_TABLE_AT(pod_resource, "Pod", AROUND(pod_tables_metadata),
+               USED_OBJECT("spec", pod_tables_spec, MORE));
 
 const struct pod_table *pod_fields_table(const char *kind) {
     static const struct pod_table *const tables[] = {

@@ -82,7 +82,7 @@ LOCAL_TABLE(pod_resources, IGNORED("limits", SCALARS, MORE), IGNORED("requests",
             REFUSED("claims", LIST, "devices of a driver on the node; ask for GPUs in limits"));
 
 #define CONTAINERS                                                                                 \
-    USED_LIST("containers", pod_tables_container, "the first lists of what may be started"),       \
+    USED_LIST("containers", pod_tables_container, "what may be started"),                          \
         USED_LIST("initContainers", pod_tables_container, "as containers, sidecars among them"),   \
         REFUSED("ephemeralContainers", LIST,                                                       \
                 "they join a running pod, whose policy knows nothing of them; remove the field")

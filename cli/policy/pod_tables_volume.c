@@ -13,36 +13,36 @@
     "a file system of others, of which the node would copy the files once: nobody sees "           \
     "changes; " way
 #define IN_POD "connect to the server from a program in the pod"
-#define READ_ONLY USED("readOnly", BOOL, "an option of its mounts")
+#define READ_ONLY USED("readOnly", BOOL, MORE)
 
 /* --- Files that the kubelet writes */
 
 LOCAL_TABLE(key_to_path, IGNORED("key", STRING, MORE), IGNORED("mode", INT, MORE),
             IGNORED("path", STRING, MORE));
-LOCAL_TABLE(downward_file, IGNORED_OBJECT("fieldRef", pod_tables_field_ref, CONTENTS),
-            IGNORED_OBJECT("resourceFieldRef", pod_tables_resource_ref, CONTENTS),
-            IGNORED("mode", INT, CONTENTS), IGNORED("path", STRING, CONTENTS));
-LOCAL_TABLE(config_map, IGNORED("name", STRING, CONTENTS), IGNORED("defaultMode", INT, CONTENTS),
-            IGNORED_LIST("items", key_to_path, CONTENTS), IGNORED("optional", BOOL, CONTENTS));
-LOCAL_TABLE(secret, IGNORED("secretName", STRING, CONTENTS), IGNORED("defaultMode", INT, CONTENTS),
-            IGNORED_LIST("items", key_to_path, CONTENTS), IGNORED("optional", BOOL, CONTENTS));
-LOCAL_TABLE(downward, IGNORED("defaultMode", INT, CONTENTS),
-            IGNORED_LIST("items", downward_file, CONTENTS));
-LOCAL_TABLE(config_map_projection, IGNORED("name", STRING, CONTENTS),
-            IGNORED_LIST("items", key_to_path, CONTENTS), IGNORED("optional", BOOL, CONTENTS));
-LOCAL_TABLE(downward_projection, IGNORED_LIST("items", downward_file, CONTENTS));
-LOCAL_TABLE(token, IGNORED("path", STRING, CONTENTS), IGNORED("audience", STRING, CONTENTS),
-            IGNORED("expirationSeconds", INT, CONTENTS));
-LOCAL_TABLE(trust_bundle, IGNORED_OBJECT("labelSelector", pod_tables_label_selector, CONTENTS),
-            IGNORED("name", STRING, CONTENTS), IGNORED("optional", BOOL, CONTENTS),
-            IGNORED("path", STRING, CONTENTS), IGNORED("signerName", STRING, CONTENTS));
-LOCAL_TABLE(projection, IGNORED_OBJECT("clusterTrustBundle", trust_bundle, CONTENTS),
-            IGNORED_OBJECT("configMap", config_map_projection, CONTENTS),
-            IGNORED_OBJECT("downwardAPI", downward_projection, CONTENTS),
-            IGNORED_OBJECT("secret", config_map_projection, CONTENTS),
-            IGNORED_OBJECT("serviceAccountToken", token, CONTENTS));
-LOCAL_TABLE(projected, IGNORED("defaultMode", INT, CONTENTS),
-            IGNORED_LIST("sources", projection, CONTENTS));
+LOCAL_TABLE(downward_file, IGNORED_OBJECT("fieldRef", pod_tables_field_ref, MORE),
+            IGNORED_OBJECT("resourceFieldRef", pod_tables_resource_ref, MORE),
+            IGNORED("mode", INT, MORE), IGNORED("path", STRING, MORE));
+LOCAL_TABLE(config_map, IGNORED("name", STRING, MORE), IGNORED("defaultMode", INT, MORE),
+            IGNORED_LIST("items", key_to_path, MORE), IGNORED("optional", BOOL, MORE));
+LOCAL_TABLE(secret, IGNORED("secretName", STRING, MORE), IGNORED("defaultMode", INT, MORE),
+            IGNORED_LIST("items", key_to_path, MORE), IGNORED("optional", BOOL, MORE));
+LOCAL_TABLE(downward, IGNORED("defaultMode", INT, MORE),
+            IGNORED_LIST("items", downward_file, MORE));
+LOCAL_TABLE(config_map_projection, IGNORED("name", STRING, MORE),
+            IGNORED_LIST("items", key_to_path, MORE), IGNORED("optional", BOOL, MORE));
+LOCAL_TABLE(downward_projection, IGNORED_LIST("items", downward_file, MORE));
+LOCAL_TABLE(token, IGNORED("path", STRING, MORE), IGNORED("audience", STRING, MORE),
+            IGNORED("expirationSeconds", INT, MORE));
+LOCAL_TABLE(trust_bundle, IGNORED_OBJECT("labelSelector", pod_tables_label_selector, MORE),
+            IGNORED("name", STRING, MORE), IGNORED("optional", BOOL, MORE),
+            IGNORED("path", STRING, MORE), IGNORED("signerName", STRING, MORE));
+LOCAL_TABLE(projection, IGNORED_OBJECT("clusterTrustBundle", trust_bundle, MORE),
+            IGNORED_OBJECT("configMap", config_map_projection, MORE),
+            IGNORED_OBJECT("downwardAPI", downward_projection, MORE),
+            IGNORED_OBJECT("secret", config_map_projection, MORE),
+            IGNORED_OBJECT("serviceAccountToken", token, MORE));
+LOCAL_TABLE(projected, IGNORED("defaultMode", INT, MORE),
+            IGNORED_LIST("sources", projection, MORE));
 
 /* --- Memory and disk of the guest */
 
@@ -51,56 +51,57 @@ LOCAL_TABLE(empty_dir, USED("medium", STRING, "Memory and HugePages-*: of the gu
 
 /* --- Claims */
 
+LOCAL_TABLE(local_object_ref, IGNORED("apiGroup", STRING, MORE), IGNORED("kind", STRING, MORE),
+            IGNORED("name", STRING, MORE));
 LOCAL_TABLE(object_ref, IGNORED("apiGroup", STRING, MORE), IGNORED("kind", STRING, MORE),
             IGNORED("name", STRING, MORE), IGNORED("namespace", STRING, MORE));
 LOCAL_TABLE(claim_resources, IGNORED("limits", SCALARS, MORE), IGNORED("requests", SCALARS, MORE));
-#define CLAIM "which disk it is, is the host's"
 LOCAL_TABLE(claim_spec, USED("volumeMode", STRING, "Block is for volumeDevices"),
-            IGNORED("accessModes", STRINGS, CLAIM), IGNORED_OBJECT("dataSource", object_ref, CLAIM),
-            IGNORED_OBJECT("dataSourceRef", object_ref, CLAIM),
-            IGNORED_OBJECT("resources", claim_resources, CLAIM),
-            IGNORED_OBJECT("selector", pod_tables_label_selector, CLAIM),
-            IGNORED("storageClassName", STRING, CLAIM),
-            IGNORED("volumeAttributesClassName", STRING, CLAIM),
-            IGNORED("volumeName", STRING, CLAIM));
+            IGNORED("accessModes", STRINGS, MORE),
+            IGNORED_OBJECT("dataSource", local_object_ref, MORE),
+            IGNORED_OBJECT("dataSourceRef", object_ref, MORE),
+            IGNORED_OBJECT("resources", claim_resources, MORE),
+            IGNORED_OBJECT("selector", pod_tables_label_selector, MORE),
+            IGNORED("storageClassName", STRING, MORE),
+            IGNORED("volumeAttributesClassName", STRING, MORE),
+            IGNORED("volumeName", STRING, MORE));
 POD_TABLE(pod_tables_claim, NULL, IGNORED("apiVersion", STRING, MORE),
           IGNORED("kind", STRING, MORE),
           USED_OBJECT("metadata", pod_tables_plain_metadata, "its name is the volume's"),
-          USED_OBJECT("spec", claim_spec, MORE),
+          USED_OBJECT("spec", claim_spec, "which disk it is, is the host's"),
           IGNORED("status", OBJECT, "the API server writes it"));
 LOCAL_TABLE(claim_template,
             IGNORED_OBJECT("metadata", pod_tables_plain_metadata, "of the claim, not of the pod"),
             USED_OBJECT("spec", claim_spec, "as of volumeClaimTemplates"));
 LOCAL_TABLE(ephemeral, USED_OBJECT("volumeClaimTemplate", claim_template, MORE));
-LOCAL_TABLE(claim, IGNORED("claimName", STRING, CLAIM), READ_ONLY);
+LOCAL_TABLE(claim, IGNORED("claimName", STRING, MORE), READ_ONLY);
 
 /* --- Disks that the kubelet mounts */
 
-#define DISK "which disk it is, is the host's"
-#define TEXT(name) IGNORED(name, STRING, DISK)
-#define SECRET_REF(name) IGNORED_OBJECT(name, pod_tables_local_ref, DISK)
-LOCAL_TABLE(aws, TEXT("fsType"), IGNORED("partition", INT, DISK), READ_ONLY, TEXT("volumeID"));
+#define TEXT(name) IGNORED(name, STRING, MORE)
+#define SECRET_REF(name) IGNORED_OBJECT(name, pod_tables_local_ref, MORE)
+LOCAL_TABLE(aws, TEXT("fsType"), IGNORED("partition", INT, MORE), READ_ONLY, TEXT("volumeID"));
 LOCAL_TABLE(azure_disk, TEXT("cachingMode"), TEXT("diskName"), TEXT("diskURI"), TEXT("fsType"),
             TEXT("kind"), READ_ONLY);
 LOCAL_TABLE(cinder, TEXT("fsType"), READ_ONLY, SECRET_REF("secretRef"), TEXT("volumeID"));
 LOCAL_TABLE(csi, TEXT("driver"), TEXT("fsType"), SECRET_REF("nodePublishSecretRef"), READ_ONLY,
-            IGNORED("volumeAttributes", TEXTS, DISK));
-LOCAL_TABLE(fc, TEXT("fsType"), IGNORED("lun", INT, DISK), READ_ONLY,
-            IGNORED("targetWWNs", STRINGS, DISK), IGNORED("wwids", STRINGS, DISK));
-LOCAL_TABLE(flex, TEXT("driver"), TEXT("fsType"), IGNORED("options", TEXTS, DISK), READ_ONLY,
+            IGNORED("volumeAttributes", TEXTS, MORE));
+LOCAL_TABLE(fc, TEXT("fsType"), IGNORED("lun", INT, MORE), READ_ONLY,
+            IGNORED("targetWWNs", STRINGS, MORE), IGNORED("wwids", STRINGS, MORE));
+LOCAL_TABLE(flex, TEXT("driver"), TEXT("fsType"), IGNORED("options", TEXTS, MORE), READ_ONLY,
             SECRET_REF("secretRef"));
 LOCAL_TABLE(flocker, TEXT("datasetName"), TEXT("datasetUUID"));
-LOCAL_TABLE(gce, TEXT("fsType"), IGNORED("partition", INT, DISK), TEXT("pdName"), READ_ONLY);
-LOCAL_TABLE(iscsi, IGNORED("chapAuthDiscovery", BOOL, DISK), IGNORED("chapAuthSession", BOOL, DISK),
+LOCAL_TABLE(gce, TEXT("fsType"), IGNORED("partition", INT, MORE), TEXT("pdName"), READ_ONLY);
+LOCAL_TABLE(iscsi, IGNORED("chapAuthDiscovery", BOOL, MORE), IGNORED("chapAuthSession", BOOL, MORE),
             TEXT("fsType"), TEXT("initiatorName"), TEXT("iqn"), TEXT("iscsiInterface"),
-            IGNORED("lun", INT, DISK), IGNORED("portals", STRINGS, DISK), READ_ONLY,
+            IGNORED("lun", INT, MORE), IGNORED("portals", STRINGS, MORE), READ_ONLY,
             SECRET_REF("secretRef"), TEXT("targetPortal"));
 LOCAL_TABLE(photon, TEXT("fsType"), TEXT("pdID"));
 LOCAL_TABLE(portworx, TEXT("fsType"), READ_ONLY, TEXT("volumeID"));
-LOCAL_TABLE(rbd, TEXT("fsType"), TEXT("image"), TEXT("keyring"), IGNORED("monitors", STRINGS, DISK),
+LOCAL_TABLE(rbd, TEXT("fsType"), TEXT("image"), TEXT("keyring"), IGNORED("monitors", STRINGS, MORE),
             TEXT("pool"), READ_ONLY, SECRET_REF("secretRef"), TEXT("user"));
 LOCAL_TABLE(scale_io, TEXT("fsType"), TEXT("gateway"), TEXT("protectionDomain"), READ_ONLY,
-            SECRET_REF("secretRef"), IGNORED("sslEnabled", BOOL, DISK), TEXT("storageMode"),
+            SECRET_REF("secretRef"), IGNORED("sslEnabled", BOOL, MORE), TEXT("storageMode"),
             TEXT("storagePool"), TEXT("system"), TEXT("volumeName"));
 LOCAL_TABLE(storage_os, TEXT("fsType"), TEXT("pool"), READ_ONLY, SECRET_REF("secretRef"),
             TEXT("volumeName"), TEXT("volumeNamespace"));

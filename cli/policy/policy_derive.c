@@ -26,7 +26,8 @@ RESULT policy_derive_fail(const struct derive *d, const char *field, struct err 
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return yaml_fail(d->w->file, find_node(d, field), err, "%s%s: %s", d->path, field, text);
+    return yaml_fail(d->w->file, find_node(d, field), err, "%s%s%s%s: %s", d->place.item,
+                     d->place.pod, d->path, field, text);
 }
 
 const char *policy_text_of(const json_t *object, const char *key, const char *fallback) {
@@ -124,10 +125,11 @@ static json_t *sysctls(const struct derive *d) {
 /* A resource of another plugin: whether it brings devices, only its node knows. */
 static void warn_resource(const struct derive *d, const char *key) {
     if (strchr(key, '/') != NULL && strncmp(key, "kubernetes.io/", 14) != 0) {
-        pod_fields_warn(&d->inputs->warner, d->w->file, d->at,
-                        "%s.resources.limits: %.100s: if a device plugin adds devices or variables "
-                        "for it, the policy denies the container",
-                        d->path, key);
+        pod_fields_warn(
+            &d->inputs->warner, d->w->file, d->at,
+            "%s%s%s.resources.limits: %.100s: if a device plugin adds devices or variables "
+            "for it, the policy denies the container",
+            d->place.item, d->place.pod, d->path, key);
     }
 }
 
@@ -358,7 +360,8 @@ RESULT policy_derive(const struct workload *w, const struct policy_inputs *input
                        .pod = pod,
                        .spec = json_object_get(pod, "spec"),
                        .at = w->spec,
-                       .path = "spec"};
+                       .path = "spec",
+                       .place = pod_fields_place_of(w)};
     json_t *data = json_object();
     json_t *containers = json_array();
     json_object_set_new(data, "containers", containers);

@@ -24,8 +24,9 @@ struct derive {
     const json_t *spec;         /* of the pod */
     const json_t *container;    /* the one that is derived */
     const struct yaml_node *at; /* for errors */
-    char path[64];              /* spec.containers[0] */
-    const struct image *image;  /* NULL: not known */
+    char path[64];              /* spec.containers[0], from the pod's beginning */
+    struct pod_fields_place place;
+    const struct image *image; /* NULL: not known */
 };
 
 /* The policy's data, from the checked fields of the resource and of its pod. A new reference in
@@ -33,8 +34,8 @@ struct derive {
 RESULT policy_derive(const struct workload *w, const struct policy_inputs *inputs,
                      const json_t *resource, const json_t *pod, json_t **out, struct err *err);
 
-/* INVALID: "file:line:column: spec.containers[0]<field>: text", with the field's own position where
- * it stands in the file. */
+/* INVALID: "file:line:column: [spec.template.]spec.containers[0]<field>: text", with the field's
+ * own position where it stands in the file. */
 RESULT policy_derive_fail(const struct derive *d, const char *field, struct err *err,
                           const char *format, ...) PRINTF_LIKE(4, 5);
 
@@ -59,7 +60,7 @@ struct policy_volume {
     const char *kind;     /* "emptyDir", "configMap", ...: the field that is set */
     const json_t *source; /* its value; NULL for a claim template */
     const json_t *claim;  /* spec of its claim template; NULL = none */
-    char path[64];        /* "spec.volumes[2]" */
+    char path[96];        /* "spec.template.spec.volumes[2]" */
 };
 /* Checks all volumes of the pod. INVALID for two of a name, or two kinds in one. */
 RESULT policy_volume_check(const struct derive *d, struct err *err);

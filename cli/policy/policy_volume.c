@@ -48,13 +48,14 @@ static size_t count_kinds(const json_t *volume, const char **kind) {
     return count;
 }
 
-static void read_volume(const json_t *volume, size_t index, struct policy_volume *out) {
+static void read_volume(const struct derive *d, const json_t *volume, size_t index,
+                        struct policy_volume *out) {
     *out = (struct policy_volume){.kind = "emptyDir"};
     if (count_kinds(volume, &out->kind) > 0) {
         out->source = json_object_get(volume, out->kind);
     }
     out->claim = json_object_get(json_object_get(out->source, "volumeClaimTemplate"), "spec");
-    (void)snprintf(out->path, sizeof out->path, "spec.volumes[%zu]", index);
+    (void)snprintf(out->path, sizeof out->path, "%sspec.volumes[%zu]", d->place.pod, index);
 }
 
 bool policy_volume_find(const struct derive *d, const char *name, struct policy_volume *out) {
@@ -65,7 +66,7 @@ bool policy_volume_find(const struct derive *d, const char *name, struct policy_
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *volume = json_array_get(list, i);
         if (strcmp(policy_text_of(volume, "name", ""), name) == 0) {
-            read_volume(volume, i, out);
+            read_volume(d, volume, i, out);
             return true;
         }
     }
@@ -102,8 +103,8 @@ RESULT policy_volume_check(const struct derive *d, struct err *err) {
     for (size_t i = 0; i < json_array_size(templates(d)); i++) {
         if (name_of_template(json_array_get(templates(d), i))[0] == '\0') {
             return yaml_fail(d->w->file, d->w->resource, err,
-                             "StatefulSet.spec.volumeClaimTemplates[%zu].metadata.name: has none",
-                             i);
+                             "%sspec.volumeClaimTemplates[%zu].metadata.name: has none",
+                             d->place.item, i);
         }
     }
     return OK;
@@ -122,13 +123,6 @@ static bool is_expected(const char *kind) {
     return is_one;
 }
 
-static const struct yaml_node *node_of(const struct derive *d, const char *path) {
-    const char *start = strstr(path, "spec.");
-    const struct yaml_node *root = start == path ? d->w->pod : d->w->resource;
-    const struct yaml_node *node = start != NULL ? yaml_get(root, start) : NULL;
-    return node != NULL ? node : d->w->spec;
-}
-
 static void warn_mounts(const struct derive *d, const json_t *container, json_t *told) {
     const json_t *mounts = json_object_get(container, "volumeMounts");
     for (size_t i = 0; i < json_array_size(mounts); i++) {
@@ -139,8 +133,9 @@ static void warn_mounts(const struct derive *d, const json_t *container, json_t 
             continue;
         }
         json_object_set_new(told, name, json_true());
-        pod_fields_warn(&d->inputs->warner, d->w->file, node_of(d, volume.path), "%s: %s: %s",
-                        volume.path, volume.kind,
+        const struct yaml_node *node = yaml_get(d->w->resource, volume.path);
+        pod_fields_warn(&d->inputs->warner, d->w->file, node != NULL ? node : d->w->spec,
+                        "%s%s.%s: %s", d->place.item, volume.path, volume.kind,
                         pod_fields_find(&pod_tables_volume, volume.kind)->why);
     }
 }
