@@ -38,6 +38,14 @@ static const struct kind *find_kind(const char *name) {
     return NULL;
 }
 
+bool workload_is_foreign(const char *api_version) {
+    size_t size = strcspn(api_version, "/");
+    if (api_version[size] == '\0' || memchr(api_version, '.', size) == NULL) {
+        return false;
+    }
+    return size <= 7 || strncmp(api_version + size - 7, ".k8s.io", 7) != 0;
+}
+
 bool workload_is_runtime_class(const char *name) {
     return strcmp(name, "contrast-cc") == 0 || strncmp(name, "contrast-cc-", 12) == 0 ||
            strcmp(name, "kata-cc-isolation") == 0;
@@ -135,7 +143,9 @@ static RESULT find_in(const struct yaml_file *file, const struct yaml_node *reso
     if (name == NULL) {
         return OK;
     }
-    const struct kind *kind = find_kind(name);
+    const char *version = text_of(yaml_key(resource, "apiVersion"));
+    const struct kind *kind =
+        version != NULL && workload_is_foreign(version) ? NULL : find_kind(name);
     return kind != NULL ? add(file, resource, kind, list, err) : OK;
 }
 

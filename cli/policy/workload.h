@@ -57,6 +57,10 @@ void workload_list_deinit(struct workload_list *list);
  * sense; pod_annotations_check is strict. */
 RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err);
 
+/* True for a version of somebody else's API ("batch.volcano.sh/v1alpha1"): a Job of that group is
+ * no workload. "v1", "apps/v1" and "x.k8s.io/v1" are Kubernetes' own. */
+bool workload_is_foreign(const char *api_version);
+
 /* True for the runtime classes above. */
 bool workload_is_runtime_class(const char *name);
 

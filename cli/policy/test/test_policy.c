@@ -228,7 +228,8 @@ static void test_list_and_other_kinds(void **state) {
     assert_true(is_ok(yaml_parse("f",
                                  span_str("kind: List\nitems:\n- kind: Service\n- kind: Pod\n"
                                           "  metadata: {name: p}\n  spec: {containers: []}\n"
-                                          "---\nkind: Secret\n---\n"),
+                                          "---\nkind: Secret\n---\nkind: Job\n"
+                                          "apiVersion: batch.volcano.sh/v1alpha1\n"),
                                  &file, NULL)));
     assert_true(is_ok(workload_find(&file, &list, NULL)));
     assert_int_equal(list.count, 1);
