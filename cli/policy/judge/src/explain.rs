@@ -360,8 +360,9 @@ impl Explainer<'_> {
     /// and for what asks which fields there are.
     fn reads_request(&self, frame: &Frame, condition: &str) -> bool {
         let text = condition.strip_prefix("not ").unwrap_or(condition);
-        !text.starts_with("absent(")
-            && rules::references(text).iter().any(|r| self.is_of_request(frame, r))
+        reads_state(text)
+            || (!text.starts_with("absent(")
+                && rules::references(text).iter().any(|r| self.is_of_request(frame, r)))
     }
 
     fn is_of_request(&self, frame: &Frame, reference: &str) -> bool {
@@ -381,7 +382,7 @@ impl Explainer<'_> {
                 for c in d.conditions.iter().chain([&d.value]) {
                     for r in rules::references(c) {
                         let name = rules::head_of(&r).to_string();
-                        if name == "input" {
+                        if name == "input" || r.starts_with("data.pstate[") {
                             return true;
                         }
                         if !names.contains(&name) {
@@ -406,12 +407,16 @@ impl Explainer<'_> {
     /// What to say of a condition that does not hold while `given` ones do.
     fn failing(&mut self, f: &Frame, given: &[String], text: &str, depth: usize) -> Option<String> {
         if let Some((name, arguments)) = rules::call(text) {
-            if self.rules.by_name.contains_key(&name) {
+            if self.rules.by_name.contains_key(&name) && !reads_state(text) {
                 return self.called(f, given, &name, &arguments, depth);
             }
         }
         if self.rules.by_name.contains_key(text) {
             return self.name(text, &[], f, depth + 1).map(|t| t.text);
+        }
+        if reads_state(text) {
+            let what = "what earlier requests left does not allow it";
+            return Some(at_place(f, &format!("{what} (rule {}: {})", f.rule, shorten(one_line(text)))));
         }
         if let Some(told) = self.counted(f, given, text, depth) {
             return Some(told);
@@ -713,6 +718,11 @@ fn shown_element(element: &Value) -> String {
         Ok(place) => format!("mount {place}"),
         Err(_) => show(element),
     }
+}
+
+/// A condition on what was asked before. Comparisons with it are told like others.
+fn reads_state(condition: &str) -> bool {
+    condition.contains("(data.pstate") && !condition.contains(" == ")
 }
 
 fn regex_parts(condition: &str) -> Option<(String, String)> {

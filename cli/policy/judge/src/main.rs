@@ -61,7 +61,9 @@ fn ask(engine: &mut Engine, case: &serde_json::Value) -> Verdict {
     if let Err(e) = engine.set_input_json(&request.to_string()) {
         return Verdict::denied(format!("input: {e}"));
     }
-    let results = match engine.eval_query(format!("data.agent_policy.{kind}"), false) {
+    let results = engine.eval_query(format!("data.agent_policy.{kind}"), false);
+    let _ = engine.take_prints();
+    let results = match results {
         Ok(r) => r,
         Err(e) => return Verdict::denied(format!("{e}")),
     };
@@ -102,6 +104,7 @@ fn answer(verdict: &Verdict, why: Option<String>) -> serde_json::Value {
 fn judge(policy: &str, cases: &[serde_json::Value], explains: bool) {
     let mut engine = Engine::new();
     engine.set_rego_v0(true);
+    engine.set_gather_prints(true); // some policies print every request
     if let Err(e) = engine.add_policy("agent_policy".to_string(), policy.to_string()) {
         fail(1, format!("{e}"));
     }
