@@ -254,6 +254,9 @@ static RESULT derive_list(struct derive *d, const char *key, json_t *containers,
         (void)snprintf(d->path, sizeof d->path, "spec.%s[%zu]", key, i);
         json_t *out = json_object();
         json_array_append_new(containers, out);
+        if (strcmp(key, "initContainers") == 0) {
+            json_object_set_new(out, "init", json_true());
+        }
         TRY(derive_container(d, out, err));
     }
     return OK;

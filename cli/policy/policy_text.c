@@ -58,6 +58,8 @@ static void split_texts(json_t *data) {
         json_t *commands = json_object_get(c, "commands");
         split_list(json_object_get(c, "args"));
         split_list(json_object_get(c, "env"));
+        split_list(json_object_get(c, "mayEnv"));
+        split_list(json_object_get(c, "oldEnv"));
         for (size_t k = 0; k < json_array_size(commands); k++) {
             json_t *command = json_copy(json_array_get(commands, k));
             split_list(command);

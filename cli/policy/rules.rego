@@ -120,13 +120,11 @@ sandbox_hostname_ok(name) if {
 # A pod of an indexed job has no random end in its host name.
 sandbox_hostname_ok(name) if {
     absent(policy_data, "hostname")
-    jobs[policy_data.kind]
+    policy_data.indexed
     start := concat("", [policy_data.name, "-"])
     startswith(name, start)
     regex.match("^([0-9]+-)?[0-9]+$", substring(name, count(start), -1))
 }
-
-jobs := {"CronJob", "Job"}
 
 sandbox_storage_ok(s) if {
     s.driver == "ephemeral"
@@ -217,7 +215,7 @@ neighbor_ok(n) if {
 # NUD_REACHABLE, NUD_PERMANENT
 neighbor_states := {2, 128}
 
-device := "^[a-zA-Z][-a-zA-Z0-9_.]{0,14}$"
+device := "^[a-z][-a-z0-9_.]{0,14}$"
 
 mac_ok(mac) if {
     regex.match("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$", mac)

@@ -276,7 +276,7 @@ host_form_ok(name) if {
 # A pod of an indexed job has the job's name and its index.
 host_form_ok(name) if {
     absent(policy_data, "hostname")
-    jobs[policy_data.kind]
+    policy_data.indexed
     startswith(name, policy_data.name)
     regex.match("-[0-9]+$", name)
     start := concat("", [name, "-"])

@@ -56,6 +56,11 @@ gids_ok(c, given) if {
     same_set(c.gids, given)
 }
 
+# What some versions of containerd make of runAsUser.
+gids_ok(c, given) if {
+    same_set(c.gidsAlso, given)
+}
+
 caps_ok(c, given) if {
     same_caps(c.caps, given.Bounding)
     same_caps(c.caps, given.Effective)
@@ -130,13 +135,31 @@ oom_ok(c, score) if {
 
 env_ok(c, given) if {
     is_array(given)
-    names := {split(g, "=")[0] | g := given[_]}
-    count(names) == count(given)
+    kept := kept_env(c, given)
+    names := {split(g, "=")[0] | g := kept[_]}
+    count(names) == count(kept)
     wanted := {fill(e) | e := c.env[_]}
     own := {split(text(e), "=")[0] | e := c.env[_]}
-    count([g | g := given[_]; not wanted[g]; not open_env_ok(c, own, g)]) == 0
+    count([g | g := kept[_]; not wanted[g]; not open_env_ok(c, own, g)]) == 0
     services_ok({n | names[n]; startswith(n, "KUBERNETES_"); not own[n]; absent(c.openEnv, n)})
-    all_there(c, wanted, own, given)
+    all_there(c, wanted, own, kept)
+}
+
+# containerd leaves an image's variable where the pod sets it again; the last one counts.
+kept_env(c, given) := given if {
+    absent(c, "oldEnv")
+}
+
+kept_env(c, given) := kept if {
+    old := {text(o) | o := c.oldEnv[_]}
+    kept := [g | g := given[i]; not replaced(old, given, i)]
+    count(given) - count(kept) <= count(old)
+}
+
+replaced(old, given, i) if {
+    old[given[i]]
+    start := concat("", [split(given[i], "=")[0], "="])
+    count([j | startswith(given[j], start); j > i]) > 0
 }
 
 # The kubelet tells the API server's address in eight variables or not at all.
@@ -173,6 +196,11 @@ open_env_ok(c, own, g) if {
     value := substring(g, count(n) + 1, -1)
     regex.match(env_forms[form], value)
     fact_ok(form, value)
+}
+
+# Of objects: keys that older kubelets leave out, as they are no names.
+open_env_ok(c, own, g) if {
+    g == text(c.mayEnv[_])
 }
 
 open_env_ok(c, own, "HOSTNAME=$(host-name)") if {

@@ -435,6 +435,9 @@ def own_case(book, case):
         else:
             done.update(kind="CreateContainerRequest", request=shim.create(pod, container))
     done["request"] = copy.deepcopy(done["request"])
+    given = done["request"].get("container_id", "")
+    if given.startswith("@"):
+        done["request"]["container_id"] = shim.create(pod, parts[given[1:]])["container_id"]
     for path, value in case.get("set", {}).items():
         set_at(done["request"], path, value)
     return done
