@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/gen_objects.h"
+#include "cli/policy/kind_note.h"
 #include "cli/policy/policy_text.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
@@ -93,12 +94,18 @@ static void each_container(const struct workload *w,
     }
 }
 
+static void on_warning(void *context, const char *text) {
+    (void)context;
+    log_warn("%s", text);
+}
+
 /* Over the file as the user wrote it, so that errors and warnings show its own lines. */
 static RESULT inspect_one(struct gen_run *run, const struct workload *w, struct yaml_edits *edits,
                           bool is_check, struct err *err) {
     (void)edits;
     (void)is_check;
-    const struct policy_inputs inputs = inputs_of(run, false);
+    struct policy_inputs inputs = inputs_of(run, false);
+    inputs.warner = (struct policy_warner){on_warning, NULL};
     AUTO(buf_deinit)
     struct buf policy = {0};
     TRY(policy_text_make(w, &inputs, &policy, err));
@@ -128,8 +135,8 @@ static void say_where(const struct workload *w, const char *list, size_t index, 
         (void)snprintf(out, size, "%s: %s/%s: the added container %s", w->file->name, w->kind,
                        w->name, name != NULL ? name : "?");
     } else {
-        (void)snprintf(out, size, "%s:%zu:%zu: spec.%s[%zu].image", w->file->name,
-                       image->start.line, image->start.column, list, index);
+        (void)snprintf(out, size, "%s:%zu:%zu: %sspec.%s[%zu].image", w->file->name,
+                       image->start.line, image->start.column, w->pod_path, list, index);
     }
 }
 
@@ -279,6 +286,7 @@ static RESULT parse_inputs(struct gen_run *run, struct err *err) {
         const struct gen_file *file = &run->inputs.items[i];
         TRY(yaml_parse(file->name, buf_span(&file->before), &run->parsed[i], err));
         run->parsed_count = i + 1;
+        kind_note_each(&run->parsed[i], on_warning, NULL);
     }
     return gen_objects_check_unique(run->parsed, run->parsed_count, err);
 }
