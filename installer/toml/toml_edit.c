@@ -384,14 +384,16 @@ RESULT toml_edits_join(struct toml_edits *e, struct buf *out, struct err *err) {
     if (e->count > 1) {
         qsort(e->items, e->count, sizeof *e->items, compare_edits);
     }
-    AUTO(buf_deinit) struct buf edited = {0};
+    AUTO(buf_deinit)
+    struct buf edited = {0};
     TRY(copy_edited(e, &edited, err));
     buf_append_span(out, buf_span(&edited));
     return OK;
 }
 
 RESULT toml_edits_apply(struct toml_edits *e, struct buf *out, struct err *err) {
-    AUTO(buf_deinit) struct buf edited = {0};
+    AUTO(buf_deinit)
+    struct buf edited = {0};
     TRY(toml_edits_join(e, &edited, err));
     struct toml_file check = {0};
     struct err why;
