@@ -113,7 +113,11 @@ static RESULT edit_items(struct yaml_edits *e, const struct inject_containers *o
 static RESULT edit_list(const struct workload *w, struct yaml_edits *e,
                         const struct inject_containers *ours, json_t *const *wanted,
                         struct err *err) {
-    if (!inject_edit_is_list(ours->list) || ours->list->count == 0) {
+    if (!yaml_is_null(ours->list) && !inject_edit_is_list(ours->list)) {
+        return yaml_fail(w->file, ours->list, err, "%sspec.initContainers: must be a list",
+                         w->pod_path);
+    }
+    if (yaml_is_null(ours->list) || ours->list->count == 0) {
         return inject_edit_set(e, w->spec, "initContainers",
                                collect(wanted, 0, INJECT_PIECES_KINDS), err);
     }

@@ -170,6 +170,20 @@ bool inject_edit_is_same(const struct yaml_node *node, const json_t *value) {
 
 /* --- Edits */
 
+/* A string goes without quotes, or between single ones, where the one before did. */
+static void keep_style(const struct yaml_file *file, const struct yaml_node *node,
+                       const json_t *value, struct buf *out) {
+    size_t at = node->content.offset;
+    bool is_single = at < file->text.size && file->text.data[at] == '\'';
+    bool is_plain_now = node->layout == YAML_LAYOUT_PLAIN && node->size > 0;
+    if (!is_plain("", value) || (!is_plain_now && !is_single)) {
+        return;
+    }
+    const char *quote = is_single ? "'" : "";
+    buf_clear(out);
+    buf_appendf(out, "%s%s%s", quote, json_string_value(value), quote);
+}
+
 static RESULT replace(struct yaml_edits *e, const struct yaml_node *node, json_t *value,
                       struct err *err) {
     if (inject_edit_is_same(node, value)) {
@@ -178,6 +192,9 @@ static RESULT replace(struct yaml_edits *e, const struct yaml_node *node, json_t
     AUTO(free_piece)
     struct piece p = {0};
     make_piece(&p, value);
+    if (node->kind == YAML_KIND_SCALAR) {
+        keep_style(e->file, node, value, &p.flow);
+    }
     return yaml_edit_replace(e, node, text_of(&p), err);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -50,7 +51,7 @@ static void inject_ok(const char *text, const struct inject_config *c, struct bu
     }
 }
 
-__attribute__((unused)) static void annotate(const char *text, struct buf *out) {
+static void annotate(const char *text, struct buf *out) {
     static const struct policy_inputs none = {0};
     AUTO(yaml_file_deinit)
     struct yaml_file file = {0};
@@ -73,7 +74,7 @@ __attribute__((unused)) static void annotate(const char *text, struct buf *out) 
     assert_true(is_ok(yaml_edits_apply(&edits, out, &err)));
 }
 
-__attribute__((unused)) static void assert_refused(const char *text, const char *want) {
+static void assert_refused(const char *text, const char *want) {
     AUTO(buf_deinit)
     struct buf out = {0};
     struct err err = {0};
@@ -320,6 +321,20 @@ static void check_spec(const struct yaml_node *spec, const struct row *row, bool
     }
 }
 
+/* Both pods have the initializer, once. */
+static void check_text_of_list(const char *text) {
+    static const struct row none = {.keys = {NULL}};
+    AUTO(yaml_file_deinit)
+    struct yaml_file file = {0};
+    AUTO(workload_list_deinit)
+    struct workload_list list = {0};
+    assert_true(is_ok(yaml_parse("f.yaml", span_str(text), &file, NULL)));
+    assert_true(is_ok(workload_find(&file, &list, NULL)));
+    assert_int_equal(list.count, 2);
+    check_spec(list.items[0].spec, &none, false);
+    check_spec(list.items[1].spec, &none, false);
+}
+
 static void check_text(const char *text, const struct row *row, bool is_rich) {
     AUTO(yaml_file_deinit)
     struct yaml_file file = {0};
@@ -374,10 +389,436 @@ static void test_every_kind_layout_and_annotation(void **state) {
     }
 }
 
+/* --- What is refused, and where */
+
+#define POD(annotations, spec)                                                                     \
+    "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    x: z\n" annotations "spec:\n" spec
+#define WEB "  containers:\n  - name: web\n    image: i\n    command: [c]\n"
+#define NOTE(text) "    " P text "\n"
+
+struct bad {
+    const char *text;
+    const char *want;
+};
+
+static void test_refused_annotations(void **state) {
+    (void)state;
+    static const struct bad bad[] = {
+        {POD(NOTE("servicemesh-ingres: ''"), WEB),
+         "f.yaml:6:5: metadata.annotations[\"" P
+         "servicemesh-ingres\"]: unknown annotation; did you "
+         "mean \"" P "servicemesh-ingress\"?"},
+        {POD(NOTE("Skip-Initializer: 'true'"), WEB), "did you mean \"" P "skip-initializer\"?"},
+        {POD(NOTE("colour: 'red'"), WEB), "unknown annotation; `contrast generate` knows those of"},
+        {POD(NOTE("skip-initializer: true"), WEB),
+         "f.yaml:6:49: metadata.annotations[\"" P "skip-initializer\"]: must be a string; put"},
+        {POD(NOTE("skip-initializer: 'yes'"), WEB), "must be \"true\" or \"false\""},
+        {POD(NOTE("renew-certificates: 'on'"), WEB), "must be \"true\" or \"false\""},
+        {POD(NOTE("servicemesh-ingress:"), WEB), "has no value; give it one in quotes"},
+        {POD(NOTE("servicemesh-ingress: a#70000#true"), WEB),
+         "servicemesh-ingress\"]: entry 1 \"a#70000#true\": the port must be a number"},
+        {POD(NOTE("servicemesh-egress: ''"), WEB), "servicemesh-egress\"]: is empty"},
+        {POD(NOTE("servicemesh-admin-interface-port: 9901"), WEB), "must be a string"},
+        {POD(NOTE("servicemesh-admin-interface-port: '0'"), WEB), "want a port from 1 to 65535"},
+        {POD(NOTE("servicemesh-egress: a#127.0.0.1:80#b:80")
+                 NOTE("servicemesh-admin-interface-port: '80'"),
+             WEB),
+         "listens on port 80 already"},
+        {POD(NOTE("secure-pv: 'data:state'"), WEB), "this version cannot encrypt a volume"},
+        {POD(NOTE("image-store-size: big"), WEB), "must be a quantity such as \"10Gi\""},
+        {POD(NOTE("image-store-size: 10Gi") NOTE("policy-profile: initdata"), WEB),
+         "this version has no store for images"},
+        {POD(NOTE("policy-profile: rego"), WEB), "must be \"annotation\" or \"initdata\""},
+        {POD(NOTE("pod-role: boss"), WEB), "pod-role: must be \"coordinator\""},
+        {POD(NOTE("workload-secret-id: \"a\\nb\""), WEB), "has a control character"},
+        {POD(NOTE("skip-initializer: 'true'") NOTE("servicemesh-ingress: ''"), WEB),
+         "servicemesh-... needs the initializer; remove it, or remove skip-initializer"},
+        {POD(NOTE("skip-initializer: 'true'") NOTE("renew-certificates: 'true'"), WEB),
+         "renew-certificates needs the initializer"},
+        {POD(NOTE("pod-role: coordinator") NOTE("servicemesh-ingress: ''"), WEB),
+         "a Coordinator makes its own certificates; remove servicemesh-..."},
+        {"kind: Pod\nmetadata:\n  name: p\n  labels:\n    " P
+         "skip-initializer: 'true'\nspec:\n" WEB,
+         "f.yaml:5:5: metadata.labels[\"" P "skip-initializer\"]: has no effect here; move it to "
+         "metadata.annotations"},
+        {"kind: Job\nmetadata:\n  name: p\n  annotations:\n    " P
+         "servicemesh-ingress: ''\nspec: {template: {spec: {containers: [{name: a}]}}}\n",
+         "has no effect here; move it to spec.template.metadata.annotations"},
+        {"kind: CronJob\nmetadata: {name: p}\nspec: {jobTemplate: {metadata: {annotations: {" P
+         "pod-role: coordinator}}, spec: {template: {spec: {containers: [{name: a}]}}}}}\n",
+         "spec.jobTemplate.metadata.annotations[\"" P "pod-role\"]: has no effect here; move it to "
+         "spec.jobTemplate.spec.template.metadata.annotations"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_refused(bad[i].text, bad[i].want);
+    }
+}
+
+static void test_refused_pods(void **state) {
+    (void)state;
+    static const struct bad bad[] = {
+        {POD("", WEB "  volumes: [{name: contrast-secrets, configMap: {name: c}}]\n"),
+         "f.yaml:11:13: spec.volumes: contrast-secrets is where the pod's keys lie"},
+        {POD("", WEB "  volumes: [{name: contrast-secrets, emptyDir: {}}]\n"),
+         "must be emptyDir with medium: Memory; rename"},
+        {POD("", WEB "    volumeMounts: [{name: x, mountPath: /contrast/}]\n"),
+         "f.yaml:11:20: spec: volumeMounts[0]: /contrast is the place of the volume"},
+        {POD("", "  containers:\n  - name: contrast-initializer\n    image: i\n"),
+         "spec.containers: the name contrast-initializer is for the init container"},
+        {POD("", "  initContainers: [{name: contrast-initializer, command: [sh]}]\n" WEB),
+         "spec.initContainers: the name contrast-initializer is for the container that generate "
+         "adds; rename"},
+        {POD("", "  initContainers: [{name: a}, {name: contrast-initializer}]\n" WEB),
+         "contrast-initializer must be the first; remove it here and run again"},
+        {POD(NOTE("renew-certificates: 'true'"),
+             "  initContainers: [{name: contrast-initializer}, {name: a}, {name: "
+             "contrast-renewer}]\n" WEB),
+         "contrast-renewer must be right behind contrast-initializer; remove it here"},
+        {POD(NOTE("servicemesh-ingress: ''"),
+             "  initContainers: [{name: contrast-service-mesh, command: [sh]}]\n" WEB),
+         "the name contrast-service-mesh is for the container"},
+        {POD("", "  runtimeClassName: [a]\n" WEB), "spec.runtimeClassName: must be a string"},
+        {POD("", "  initContainers: none\n" WEB),
+         "f.yaml:7:19: spec.initContainers: must be a list"},
+        {POD("", "  containers: []\n"), "spec.containers: Pod/p has none"},
+        {POD(NOTE("pod-role: coordinator"),
+             WEB "    env:\n    - name: CONTRAST_PERMITTED_ROOTS\n      valueFrom: {fieldRef: "
+                 "{fieldPath: metadata.name}}\n"),
+         "f.yaml:13:7: spec.containers: env CONTRAST_PERMITTED_ROOTS: generate sets this"},
+        {POD("    io.katacontainers.config.agent.policy: cGFja2FnZQ==\n", WEB),
+         "f.yaml:6:44: metadata.annotations[\"io.katacontainers.config.agent.policy\"]: a policy "
+         "stands here that generate did not write; remove it, or replace it with --force"},
+        {POD("    io.katacontainers.config.hypervisor.cc_init_data: x\n", WEB), "--force"},
+        {"kind: Pod\nmetadata: {name: a}\nspec: &s\n" WEB
+         "---\nkind: Pod\nmetadata: {name: b}\nspec: *s\n",
+         "alias"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_refused(bad[i].text, bad[i].want);
+    }
+}
+
+/* One document in which two pods share their spec: equal edits count once, others are refused. */
+static void test_a_shared_spec(void **state) {
+    (void)state;
+    static const char head[] = "kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: a\n";
+    static const char tail[] = "  spec: &s\n    containers:\n    - name: w\n- kind: Pod\n"
+                               "  metadata: {name: b}\n  spec: *s\n";
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    AUTO(buf_deinit)
+    struct buf again = {0};
+    buf_appendf(&text, "%s%s", head, tail);
+    inject_ok(buf_cstr(&text), &config, &out);
+    check_text_of_list(buf_cstr(&out));
+    inject_ok(buf_cstr(&out), &config, &again);
+    assert_same(&out, &again);
+    buf_clear(&text);
+    buf_appendf(&text, "%s    annotations: {" P "servicemesh-ingress: ''}\n%s", head, tail);
+    assert_refused(buf_cstr(&text), "alias");
+}
+
+/* --- What stays as it is */
+
+static void assert_output(const char *text, const struct inject_config *c, const char *want) {
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    inject_ok(text, c, &out);
+    if (strstr(buf_cstr(&out), want) == NULL) {
+        fail_msg("no '%s' in\n%s", want, buf_cstr(&out));
+    }
+}
+
+static void test_runtime_classes(void **state) {
+    (void)state;
+    struct inject_config c = config;
+    assert_output(POD("", "  runtimeClassName: kata-cc-isolation # k\n" WEB), &c,
+                  "  runtimeClassName: contrast-cc # k\n");
+    assert_output(POD("", "  runtimeClassName: 'contrast-cc'\n" WEB), &c, ": 'contrast-cc'\n");
+    assert_output(POD("", "  runtimeClassName: 'kata-cc-isolation'\n" WEB), &c,
+                  ": 'contrast-cc'\n");
+    assert_output(POD("", "  runtimeClassName: contrast-cc-milan-1\n" WEB), &c,
+                  ": contrast-cc-milan-1\n");
+    c.runtime_class = "contrast-cc-genoa";
+    assert_output(POD("", WEB), &c, "  runtimeClassName: contrast-cc-genoa\n");
+    assert_output(POD("", "  runtimeClassName: contrast-cc\n" WEB), &c, ": contrast-cc-genoa\n");
+    assert_output(POD("", "  runtimeClassName: contrast-cc-milan-1\n" WEB), &c,
+                  ": contrast-cc-milan-1\n");
+    c.runtime_class = "runc";
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    struct err err;
+    assert_int_equal(inject(POD("", WEB), &c, &out, &err).code, ERR_USAGE);
+}
+
+static bool is_confidential(const char *text) {
+    AUTO(yaml_file_deinit)
+    struct yaml_file file = {0};
+    AUTO(workload_list_deinit)
+    struct workload_list list = {0};
+    assert_true(is_ok(yaml_parse("f", span_str(text), &file, NULL)));
+    assert_true(is_ok(workload_find(&file, &list, NULL)));
+    assert_int_equal(list.count, 1);
+    return list.items[0].is_confidential;
+}
+
+static void test_pods_that_are_not_ours(void **state) {
+    (void)state;
+    assert_true(is_confidential(POD("", WEB)));
+    assert_true(is_confidential(POD("", "  runtimeClassName: contrast-cc\n" WEB)));
+    assert_true(is_confidential(POD("", "  runtimeClassName: contrast-cc-x\n" WEB)));
+    assert_true(is_confidential(POD("", "  runtimeClassName: kata-cc-isolation\n" WEB)));
+    assert_false(is_confidential(POD("", "  runtimeClassName: contrast-ccx\n" WEB)));
+    assert_false(is_confidential(POD("", "  runtimeClassName: runc\n" WEB)));
+    assert_false(is_confidential(POD(NOTE("pod-role: contrast-node-installer"), WEB)));
+}
+
+static void test_what_the_user_chose_stays(void **state) {
+    (void)state;
+    static const char mount[] = "    volumeMounts: [{name: contrast-secrets, mountPath: /contrast, "
+                                "readOnly: true}]\n";
+    static const char volume[] =
+        "  volumes:\n  - emptyDir: {sizeLimit: 1Mi, medium: Memory}\n    name: contrast-secrets\n";
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, POD("", WEB "%s%s"), mount, volume);
+    assert_output(buf_cstr(&text), &config, mount);
+    assert_output(buf_cstr(&text), &config, volume);
+    assert_output(POD(NOTE("pod-role: coordinator"), WEB
+                      "    env:\n    # who\n    - {name: CONTRAST_PERMITTED_ROOTS, value: ''}\n"),
+                  &config, "    # who\n    - {name: CONTRAST_PERMITTED_ROOTS, value: ''}\n");
+    assert_output(POD(NOTE("expose-service: 'true'") NOTE("image-store-size: 20Gi"), WEB), &config,
+                  "contrast-initializer");
+}
+
+/* Another style, other order of keys, comments and a digest are no differences. */
+static void test_pieces_in_another_style_stay(void **state) {
+    (void)state;
+    static const char pieces[] =
+        "  initContainers:\n  - name: 'contrast-initializer'\n    # pinned\n    image: "
+        "init:1" DIGEST "\n    command: [/usr/bin/contrast-initializer]\n    volumeMounts:\n"
+        "    - {mountPath: /contrast, name: contrast-secrets}\n    env:\n"
+        "    - {name: COORDINATOR_HOST, value: coordinator-ready}\n"
+        "    - {value: aa, name: CONTRAST_OWNER_KEY_DIGESTS}\n"
+        "    - name: CONTRAST_PERMITTED_ROOTS\n      value: '' # none\n"
+        "    - {name: CONTRAST_DISABLE_SERVICE_MESH, value: 'true'}\n";
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, POD("", "%s" WEB), pieces);
+    assert_output(buf_cstr(&text), &config, pieces);
+    struct inject_config other = config;
+    other.owner_digests = "bb";
+    assert_output(buf_cstr(&text), &other, "value: \"bb\"");
+    other = config;
+    other.coordinator_host = "coordinator-ready.prod";
+    assert_output(buf_cstr(&text), &other, "value: \"coordinator-ready.prod\"");
+    other = config;
+    other.initializer_image = "init:2";
+    assert_output(buf_cstr(&text), &other, "image: init:2\n");
+}
+
+static void test_an_initializer_of_the_users_own(void **state) {
+    (void)state;
+    static const char own[] =
+        "  initContainers:\n  - name: contrast-initializer\n    image: mine\n    command: [x]\n";
+    static const char more[] =
+        "  initContainers:\n  - name: contrast-initializer\n    image: init:1\n"
+        "    command: [/usr/bin/contrast-initializer]\n    env: [{name: LOG, value: debug}]\n";
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), own);
+    assert_output(buf_cstr(&text), &config, own);
+    buf_clear(&text);
+    buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), more);
+    assert_output(buf_cstr(&text), &config, more);
+    struct inject_config c = config;
+    c.skip_initializer = true;
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    inject_ok(POD("", WEB), &c, &out);
+    assert_null(strstr(buf_cstr(&out), "contrast-initializer"));
+    struct err err = {0};
+    assert_false(is_ok(inject(POD(NOTE("renew-certificates: 'true'"), WEB), &c, &out, &err)));
+    assert_non_null(strstr(err.text, "remove --skip-initializer"));
+}
+
+/* The volume stays while the user's own mount elsewhere needs it. */
+static void test_a_volume_that_is_used_stays(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf injected = {0};
+    inject_ok(POD("", WEB "    volumeMounts: [{name: contrast-secrets, mountPath: /certs}]\n"),
+              &config, &injected);
+    struct inject_config c = config;
+    c.skip_initializer = true;
+    assert_output(buf_cstr(&injected), &c,
+                  "  volumes:\n  - name: contrast-secrets\n    emptyDir:\n      medium: Memory\n");
+    assert_output(buf_cstr(&injected), &c,
+                  "    volumeMounts: [{name: contrast-secrets, mountPath: /certs}]\n");
+}
+
+/* --- Policies that stand there */
+
+static void test_policy_annotations(void **state) {
+    (void)state;
+    static const char foreign[] =
+        POD("    io.katacontainers.config.agent.policy: cGFja2FnZQ== # old\n", WEB);
+    struct inject_config c = config;
+    c.force = true;
+    assert_output(foreign, &c, "cGFja2FnZQ== # old\n");
+    AUTO(buf_deinit)
+    struct buf ours = {0};
+    annotate(foreign, &ours);
+    assert_null(strstr(buf_cstr(&ours), "cGFja2FnZQ== "));
+    assert_output(buf_cstr(&ours), &config, "    io.katacontainers.config.agent.policy: IyBjb250");
+    assert_output(POD("    io.katacontainers.config.agent.policy: ''\n", WEB), &config, "init:1");
+}
+
+/* With another profile the policy moves to the other annotation, and back. */
+static void test_another_profile(void **state) {
+    (void)state;
+    static const struct row profile = {.keys = {P "policy-profile"}, .values = {"initdata"}};
+    enum { FIRST, ANNOTATED, SECOND, PLAIN, THIRD, BOTH, FOURTH, COUNT };
+    struct buf t[COUNT] = {0};
+    annotate("kind: Pod\nmetadata:\n  name: p\n  annotations:\n    note: nn\nspec:\n" WEB,
+             &t[FIRST]);
+    add_annotations(buf_cstr(&t[FIRST]), &profile, BLOCK, &t[ANNOTATED]);
+    annotate(buf_cstr(&t[ANNOTATED]), &t[SECOND]);
+    assert_null(strstr(buf_cstr(&t[SECOND]), "agent.policy"));
+    assert_non_null(
+        strstr(buf_cstr(&t[SECOND]), "    io.katacontainers.config.hypervisor.cc_init_data: H4s"));
+    remove_annotations(buf_cstr(&t[SECOND]), &profile, BLOCK, &t[PLAIN]);
+    annotate(buf_cstr(&t[PLAIN]), &t[THIRD]);
+    assert_same(&t[FIRST], &t[THIRD]);
+    buf_append_str(&t[BOTH], POD("    io.katacontainers.config.agent.policy: x\n"
+                                 "    io.katacontainers.config.hypervisor.cc_init_data: yy # z\n",
+                                 WEB));
+    annotate(buf_cstr(&t[BOTH]), &t[FOURTH]);
+    assert_null(strstr(buf_cstr(&t[FOURTH]), "cc_init_data"));
+    for (size_t i = 0; i < COUNT; i++) {
+        buf_deinit(&t[i]);
+    }
+}
+
+/* --- Digests */
+
+static const char *on_pin(void *data, const char *reference) {
+    static char pinned[2][128];
+    size_t *calls = data;
+    char *out = pinned[(*calls)++ % 2];
+    if (strchr(reference, '@') != NULL) {
+        return NULL;
+    }
+    (void)snprintf(out, sizeof pinned[0], "%s" DIGEST, reference);
+    return out;
+}
+
+static void pin(const char *text, struct buf *out) {
+    AUTO(yaml_file_deinit)
+    struct yaml_file file = {0};
+    AUTO(workload_list_deinit)
+    struct workload_list list = {0};
+    AUTO(yaml_edits_deinit)
+    struct yaml_edits edits = {0};
+    struct err err = {0};
+    size_t calls = 0;
+    assert_true(is_ok(yaml_parse("f.yaml", span_str(text), &file, &err)));
+    yaml_edits_init(&edits, &file);
+    assert_true(is_ok(workload_find(&file, &list, &err)));
+    if (!is_ok(inject_pins(&list.items[0], on_pin, &calls, &edits, &err)) ||
+        !is_ok(yaml_edits_apply(&edits, out, &err))) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void test_pins_keep_quotes_and_comments(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    AUTO(buf_deinit)
+    struct buf again = {0};
+    pin(POD("",
+            "  initContainers:\n  - {name: a, image: a:1} # a\n  - image: 'b' # b\n    name: b\n"
+            "  containers:\n  - name: c\n    image: \"h:5000/c:2\"\n  - name: d\n    image: "
+            "d" DIGEST
+            "\n  - name: e\n  - name: f\n    image: &f f:1 # f\n  - name: g\n    image: *f\n"
+            "  - name: h\n    image: >-\n      h:1\n"),
+        &out);
+    assert_string_equal(
+        buf_cstr(&out),
+        POD("", "  initContainers:\n  - {name: a, image: a:1" DIGEST "} # a\n  - image: 'b" DIGEST
+                "' # b\n    name: b\n  containers:\n  - name: c\n    image: \"h:5000/c:2" DIGEST
+                "\"\n  - name: d\n    image: d" DIGEST
+                "\n  - name: e\n  - name: f\n    image: &f f:1" DIGEST
+                " # f\n  - name: g\n    image: *f\n"
+                "  - name: h\n    image: h:1" DIGEST "\n"));
+    pin(buf_cstr(&out), &again);
+    assert_same(&out, &again);
+}
+
+/* --- The sidecar's policy */
+
+static void test_policy_of_the_mesh(void **state) {
+    (void)state;
+    struct image image = {.reference = mem_strdup("mesh:1")};
+    static const char text[] = "{\"architecture\": \"amd64\", \"os\": \"linux\", \"config\": "
+                               "{\"Entrypoint\": [\"/bin/service-mesh\"]}}";
+    struct err err = {0};
+    mem_free(image.reference);
+    assert_true(is_ok(image_read("mesh:1", span_str(text), &image, &err)));
+    const struct image_list images = {&image, 1};
+    const struct policy_inputs inputs = {.images = &images};
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    inject_ok(POD(NOTE("servicemesh-egress: a#127.0.0.1:80#b.example:80"), WEB), &config, &out);
+    AUTO(yaml_file_deinit)
+    struct yaml_file file = {0};
+    AUTO(workload_list_deinit)
+    struct workload_list list = {0};
+    assert_true(is_ok(yaml_parse("f.yaml", buf_span(&out), &file, &err)));
+    assert_true(is_ok(workload_find(&file, &list, &err)));
+    json_t *data = NULL;
+    if (!is_ok(policy_data_make(&list.items[0], &inputs, &data, &err))) {
+        fail_msg("%s", err.text);
+    }
+    json_t *mesh = json_array_get(json_object_get(data, "containers"), 2);
+    char *dump = json_dumps(mesh, JSON_COMPACT | JSON_SORT_KEYS);
+    static const char *const want[] = {"\"args\":[\"/bin/service-mesh\"]",
+                                       "\"CAP_NET_ADMIN\"",
+                                       "\"privileged\":true",
+                                       "\"uid\":0",
+                                       "\"at\":\"/contrast\"",
+                                       "CONTRAST_EGRESS_PROXY_CONFIG=a#127.0.0.1:80#b.example:80",
+                                       "CONTRAST_INGRESS_PROXY_CONFIG="};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        if (strstr(dump, want[i]) == NULL) {
+            fail_msg("no %s in %s", want[i], dump);
+        }
+    }
+    free(dump);
+    json_decref(data);
+    image_deinit(&image);
+}
+
 int main(void) {
     log_init("test", LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind_layout_and_annotation),
+        cmocka_unit_test(test_refused_annotations),
+        cmocka_unit_test(test_refused_pods),
+        cmocka_unit_test(test_a_shared_spec),
+        cmocka_unit_test(test_runtime_classes),
+        cmocka_unit_test(test_pods_that_are_not_ours),
+        cmocka_unit_test(test_what_the_user_chose_stays),
+        cmocka_unit_test(test_pieces_in_another_style_stay),
+        cmocka_unit_test(test_an_initializer_of_the_users_own),
+        cmocka_unit_test(test_a_volume_that_is_used_stays),
+        cmocka_unit_test(test_policy_annotations),
+        cmocka_unit_test(test_another_profile),
+        cmocka_unit_test(test_pins_keep_quotes_and_comments),
+        cmocka_unit_test(test_policy_of_the_mesh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
