@@ -258,6 +258,17 @@ static void add_image(struct env *e) {
     }
 }
 
+/* The job controller gives each pod of an indexed Job its index, in the annotation
+ * batch.kubernetes.io/job-completion-index (addCompletionIndexEnvVariable). */
+static void add_index(struct env *e) {
+    bool is_indexed = strcmp(policy_text_of(e->d->owner, "completionMode", ""), "Indexed") == 0;
+    if (is_indexed && json_object_get(e->list, "JOB_COMPLETION_INDEX") == NULL) {
+        json_t *index = open_value("number");
+        put_pod(e, "JOB_COMPLETION_INDEX", index);
+        json_decref(index);
+    }
+}
+
 static RESULT collect(struct env *e, struct err *err) {
     const json_t *from = json_object_get(e->d->container, "envFrom");
     const json_t *env = json_object_get(e->d->container, "env");
@@ -274,6 +285,7 @@ static RESULT collect(struct env *e, struct err *err) {
         (void)snprintf(e->field, sizeof e->field, ".env[%zu]", i);
         TRY(add_variable(e, json_array_get(env, i), err));
     }
+    add_index(e);
     return OK;
 }
 

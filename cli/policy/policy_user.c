@@ -147,7 +147,11 @@ static RESULT derive_ids(const struct derive *d, json_t *out, struct err *err) {
     if (is_ok(r)) {
         apply_pod(d, &u);
         apply_container(d, &u);
-        image_each_group(d->image, image_user_by_uid(d->image, u.uid).name, gids_add, &u.gids);
+        const char *policy =
+            policy_text_of(context_of(d->spec), "supplementalGroupsPolicy", "Merge");
+        if (strcmp(policy, "Strict") != 0) {
+            image_each_group(d->image, image_user_by_uid(d->image, u.uid).name, gids_add, &u.gids);
+        }
         json_object_set_new(out, "uid", json_integer(u.uid));
         json_object_set_new(out, "gid", json_integer(u.gid));
         json_object_set_new(out, "gids", gids_json(&u.gids));

@@ -205,7 +205,7 @@ static void test_name_patterns(void **state) {
     static const char *const rows[][2] = {
         {"Deployment", "^a-[bcdfghjklmnpqrstvwxz2456789]+-[bcdfghjklmnpqrstvwxz2456789]+$"},
         {"StatefulSet", "^a-[0-9]+$"},
-        {"DaemonSet", "^a(-[0-9]+)?-[bcdfghjklmnpqrstvwxz2456789]+$"},
+        {"DaemonSet", "^a-[bcdfghjklmnpqrstvwxz2456789]+$"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char yaml[256];
