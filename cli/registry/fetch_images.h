@@ -5,7 +5,8 @@
  *
  * All images are opened before most layers are fetched: what is misspelt or denied shows early. The
  * first failure cancels the others. Memory: LIMIT_FETCH_MEMORY for all layers together
- * (fetch_budget.h), LIMIT_FETCH_KEPT for what is kept of them, a few buffers for each worker.
+ * (fetch_budget.h), LIMIT_FETCH_KEPT for what is kept of them, a few buffers for each worker; the
+ * allocator is told, for the whole process, to give large blocks back.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_FETCH_IMAGES_H

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/registry/image_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,10 +15,12 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
+#include "lib/base/host.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
+#define SWEEP_S 3600
 #define PATH_SIZE (LIMIT_PATH + 128)
 #define DIGEST_SIZE (IMAGE_REF_DIGEST_TEXT - 1)
 #define TAG_SIZE (DIGEST_SIZE + 1 + 12) /* with a time of at most 12 digits */
@@ -57,12 +61,41 @@ static RESULT check_owner(const char *path, struct err *err) {
     return OK;
 }
 
+/* Whoever may write there could put another folder in our place. */
+static RESULT check_parent(const char *root, struct err *err) {
+    char parent[PATH_SIZE];
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(root, '/') - root), root);
+    return check_owner(parent, err);
+}
+
+/* What runs leave that are killed while they write; a young one may be somebody's. */
+static void sweep(const char *path) {
+    DIR *folder = opendir(path);
+    int64_t now = host_unix_s(&host_system);
+    for (const struct dirent *e; folder != NULL && (e = readdir(folder)) != NULL;) {
+        struct stat st;
+        if (strstr(e->d_name, ".tmp-") != NULL &&
+            fstatat(dirfd(folder), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_mtime < now - SWEEP_S && unlinkat(dirfd(folder), e->d_name, 0) != 0) {
+            log_warn("image cache: %s/%s: %s", path, e->d_name, strerror(errno));
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+}
+
 static RESULT make_folder(const char *root, const char *kind, struct err *err) {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/%s", root, kind);
     struct result r = file_mkdirs(path, 0700, err);
-    ENSURE(is_ok(r), err, CONFIG, "the image cache cannot be made: %s; run without a cache", path);
-    return check_owner(path, err);
+    ENSURE(is_ok(r), err, CONFIG,
+           "the image cache cannot be made: %s; run with --no-cache, or set XDG_CACHE_HOME to "
+           "another folder",
+           path);
+    TRY(check_owner(path, err));
+    sweep(path);
+    return OK;
 }
 
 struct result image_cache_open(const char *folder, struct image_cache **out, struct err *err) {
@@ -72,6 +105,7 @@ struct result image_cache_open(const char *folder, struct image_cache **out, str
     TRY(make_folder(root, "layers", err));
     TRY(make_folder(root, "tags", err));
     TRY(check_owner(root, err));
+    TRY(check_parent(root, err));
     struct image_cache *c = mem_zalloc(sizeof *c);
     memcpy(c->root, root, sizeof root);
     *out = c;
@@ -91,11 +125,28 @@ static void path_of(const struct image_cache *c, const char *kind, const uint8_t
     snprintf(out, PATH_SIZE, "%s/%s/%s", c->root, kind, hex);
 }
 
+/* What does not prove itself is not looked at twice. */
+static void drop(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
+                 const char *why) {
+    char path[PATH_SIZE];
+    path_of(c, kind, key, path);
+    log_warn("image cache: %s: %s; removed, and fetched again", path, why);
+    if (unlink(path) != 0 && errno != ENOENT) {
+        log_warn("image cache: %s: %s", path, strerror(errno));
+    }
+}
+
 static bool read_file(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
                       size_t limit, struct buf *out) {
     char path[PATH_SIZE];
     struct err err = {0};
     path_of(c, kind, key, path);
+    struct stat st;
+    if (lstat(path, &st) == 0 &&
+        (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)) {
+        drop(c, kind, key, "it is no file that only we may write");
+        return false;
+    }
     struct result r = file_read(path, limit, out, &err);
     if (!is_ok(r) && r.code != ERR_NOT_FOUND) {
         log_warn("image cache: %s; fetching it again", err.text);
@@ -110,17 +161,6 @@ static void write_file(struct image_cache *c, const char *kind, const uint8_t ke
     path_of(c, kind, key, path);
     if (!is_ok(file_write(path, bytes, 0600, &err)) && !atomic_exchange(&c->has_warned, true)) {
         log_warn("image cache: not everything is kept, and will be fetched again: %s", err.text);
-    }
-}
-
-/* What does not prove itself is not looked at twice. */
-static void drop(const struct image_cache *c, const char *kind, const uint8_t key[SHA256_SIZE],
-                 const char *why) {
-    char path[PATH_SIZE];
-    path_of(c, kind, key, path);
-    log_warn("image cache: %s: %s; removed, and fetched again", path, why);
-    if (unlink(path) != 0 && errno != ENOENT) {
-        log_warn("image cache: %s: %s", path, strerror(errno));
     }
 }
 

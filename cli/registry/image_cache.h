@@ -8,7 +8,8 @@
  * One file each, written beside its place and renamed: runs may share a cache without locks. Each
  * file proves itself when it is read (its own hash, format, key); one that does not is removed,
  * named in the log and never used. Whoever can write the folder can choose the hashes in a policy:
- * a folder that others own or may write is refused. Failing to write is a warning, no failure.
+ * a folder or file that others own or may write is refused. Failing to write is a warning, no
+ * failure.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_IMAGE_CACHE_H

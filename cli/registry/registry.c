@@ -58,8 +58,10 @@ static RESULT open_sessions(const struct registry_config *config, struct registr
 
 static RESULT open_parts(const struct registry_config *config, struct registry *r,
                          struct err *err) {
-    ENSURE(!config->is_offline || !config->no_cache, err, CONFIG,
-           "offline, all that is known of images comes from the cache: do not switch it off");
+    ENSURE(
+        !config->is_offline || !config->no_cache, err, CONFIG,
+        "--offline and --no-cache exclude each other: offline, all that is known of images comes "
+        "from the cache");
     if (!config->no_cache) {
         TRY(image_cache_open(config->cache_folder, &r->cache, err));
     }

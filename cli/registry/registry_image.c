@@ -125,14 +125,15 @@ static void check_tag(struct registry *r, const struct image_ref *ref, bool was_
     struct registry_document d = {0};
     uint8_t digest[SHA256_SIZE];
     int64_t unix_s = 0;
-    char when[TIME_TEXT];
+    char when[TIME_TEXT + 3] = "at ";
     if (!was_cached && registry__is_online(r)) {
         if (is_ok(ask(r, ref, REGISTRY_MANIFEST, ref->tag, &d, NULL))) {
             sha256(buf_span(&d.body), digest);
             warn_stale(ref, digest, "means", "now");
         }
     } else if (r->cache != NULL && image_cache_get_tag(r->cache, ref, digest, &unix_s)) {
-        warn_stale(ref, digest, "meant", when_text(unix_s, when));
+        (void)when_text(unix_s, when + strlen(when));
+        warn_stale(ref, digest, "meant", when);
     }
 }
 
