@@ -380,7 +380,7 @@ static void test_a_sidecar_that_renews(void **state) {
         "kind: Pod\nmetadata:\n  name: p\n  annotations:\n"
         "    contrast.edgeless.systems/renew-certificates: \"true\"\nspec:\n  initContainers:\n"
         "  - name: contrast-initializer\n  containers:\n  - name: a\n    image: a:1\n");
-    run_ok(f, (const char *const[]){f->dir, NULL});
+    run_examples(f);
     struct buf web = get(f, "web.yaml");
     const char *first = strstr(buf_cstr(&web), "name: contrast-initializer");
     const char *second = strstr(buf_cstr(&web), "name: contrast-renewer");

@@ -13,6 +13,7 @@
 
 #include "cli/policy/inject.h"
 #include "cli/policy/policy_text.h"
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -802,6 +803,48 @@ static void test_policy_of_the_mesh(void **state) {
     image_deinit(&image);
 }
 
+/* The table of docs/annotations.md has the names that are known, and no others. */
+static void test_names_are_those_of_the_docs(void **state) {
+    (void)state;
+    static const char *const names[] = {"expose-service",
+                                        "image-store-size",
+                                        "pod-role",
+                                        "policy-profile",
+                                        "renew-certificates",
+                                        "secure-pv",
+                                        "servicemesh-admin-interface-port",
+                                        "servicemesh-egress",
+                                        "servicemesh-ingress",
+                                        "skip-initializer",
+                                        "workload-secret-id"};
+    AUTO(buf_deinit)
+    struct buf docs = {0};
+    assert_true(is_ok(file_read("docs/annotations.md", 1 << 20, &docs, NULL)));
+    size_t rows_seen = 0;
+    for (const char *p = buf_cstr(&docs); (p = strstr(p, "\n| `")) != NULL; p++) {
+        const char *name = p + 4;
+        size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz-");
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            is_known = is_known || (strlen(names[i]) == size && memcmp(name, names[i], size) == 0);
+        }
+        assert_true(is_known);
+        rows_seen++;
+    }
+    assert_int_equal(rows_seen, sizeof names / sizeof names[0] + 1); /* pod-role has two rows */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        AUTO(buf_deinit)
+        struct buf text = {0};
+        AUTO(buf_deinit)
+        struct buf out = {0};
+        struct err err = {0};
+        buf_appendf(&text, POD(NOTE("%s: '\"'"), WEB), names[i]);
+        struct result r = inject(buf_cstr(&text), &config, &out, &err);
+        assert_true(is_ok(r) == (strcmp(names[i], "workload-secret-id") == 0));
+        assert_null(strstr(err.text, "unknown annotation"));
+    }
+}
+
 int main(void) {
     log_init("test", LOG_ERROR);
     const struct CMUnitTest tests[] = {
@@ -819,6 +862,7 @@ int main(void) {
         cmocka_unit_test(test_another_profile),
         cmocka_unit_test(test_pins_keep_quotes_and_comments),
         cmocka_unit_test(test_policy_of_the_mesh),
+        cmocka_unit_test(test_names_are_those_of_the_docs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
