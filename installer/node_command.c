@@ -1,0 +1,216 @@
+/* Programs of the host: see the header.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "installer/node_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+#define ARGS_MAX 64
+#define ERROR_TAIL 400 /* bytes of standard error that are told */
+
+extern char **environ;
+
+struct child {
+    pid_t pid;
+    int pipes[2]; /* standard output and error; -1: at its end */
+    struct buf out;
+    struct buf error;
+    bool is_too_long;
+};
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* --- Start */
+
+static RESULT open_pipes(int ends[4], struct err *err) {
+    for (int i = 0; i < 4; i++) {
+        ends[i] = -1;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(ends + 2, O_CLOEXEC) != 0) {
+        int saved = errno;
+        for (int i = 0; i < 4; i++) {
+            if (ends[i] >= 0) {
+                (void)close(ends[i]);
+            }
+        }
+        return err_set(err, ERR_IO, "pipe: %s", strerror(saved));
+    }
+    return OK;
+}
+
+static int spawn(char *const argv[], const int ends[4], pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigset_t defaults;
+    (void)sigemptyset(&none);
+    (void)sigemptyset(&defaults);
+    (void)sigaddset(&defaults, SIGPIPE);
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    (void)posix_spawn_file_actions_adddup2(&actions, ends[3], STDERR_FILENO);
+    (void)posix_spawnattr_setpgroup(&attributes, 0);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                    POSIX_SPAWN_SETSIGDEF);
+    int status = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return status;
+}
+
+static RESULT start(char *const argv[], struct child *out, struct err *err) {
+    int ends[4];
+    TRY(open_pipes(ends, err));
+    int status = spawn(argv, ends, &out->pid);
+    (void)close(ends[1]);
+    (void)close(ends[3]);
+    if (status != 0) {
+        (void)close(ends[0]);
+        (void)close(ends[2]);
+        return err_set(err, ERR_UNAVAILABLE, "%s: %s", argv[0], strerror(status));
+    }
+    out->pipes[0] = ends[0];
+    out->pipes[1] = ends[2];
+    return OK;
+}
+
+/* --- Output */
+
+static void take(struct child *c, int which) {
+    uint8_t chunk[4096];
+    ssize_t n = read(c->pipes[which], chunk, sizeof chunk);
+    if (n <= 0) {
+        (void)close(c->pipes[which]);
+        c->pipes[which] = -1;
+        return;
+    }
+    struct buf *to = which == 0 ? &c->out : &c->error;
+    if (to->size + (size_t)n <= LIMIT_NODE_OUTPUT) {
+        buf_append(to, chunk, (size_t)n);
+    } else if (which == 0) {
+        c->is_too_long = true;
+    }
+}
+
+/* Until both ends are closed; false when the time is over. */
+static bool listen_to(struct child *c, uint64_t end_ms) {
+    while (c->pipes[0] >= 0 || c->pipes[1] >= 0) {
+        uint64_t now = now_ms();
+        if (now >= end_ms) {
+            return false;
+        }
+        struct pollfd fds[2] = {{c->pipes[0], POLLIN, 0}, {c->pipes[1], POLLIN, 0}};
+        if (poll(fds, 2, (int)(end_ms - now)) < 0 && errno != EINTR) {
+            return false;
+        }
+        for (int i = 0; i < 2; i++) {
+            if (c->pipes[i] >= 0 && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
+                take(c, i);
+            }
+        }
+    }
+    return true;
+}
+
+static void finish(struct child *c, int *status) {
+    while (waitpid(c->pid, status, 0) < 0 && errno == EINTR) {
+    }
+    for (int i = 0; i < 2; i++) {
+        if (c->pipes[i] >= 0) {
+            (void)close(c->pipes[i]);
+        }
+    }
+}
+
+/* The last line that is not empty. */
+static const char *last_line(struct buf *text) {
+    while (text->size > 0 && strchr(" \r\n\t", text->data[text->size - 1]) != NULL) {
+        text->size--;
+    }
+    const char *all = buf_cstr(text);
+    const char *line = strrchr(all, '\n');
+    line = line != NULL ? line + 1 : all;
+    size_t size = strlen(line);
+    return size > ERROR_TAIL ? line + size - ERROR_TAIL : line;
+}
+
+static RESULT judge(struct child *c, const char *name, int status, struct err *err) {
+    ENSURE(!c->is_too_long, err, TOO_LARGE, "%s: prints more than %d bytes", name,
+           LIMIT_NODE_OUTPUT);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return OK;
+    }
+    const char *line = last_line(&c->error);
+    return err_set(err, ERR_UNAVAILABLE, "%s: %s %d%s%s", name,
+                   WIFEXITED(status) ? "exit code" : "ended by signal",
+                   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+                   line[0] != '\0' ? ": " : "", line);
+}
+
+static RESULT run(char *const argv[], const char *name, unsigned timeout_ms, struct buf *output,
+                  struct err *err) {
+    struct child child = {0};
+    TRY(start(argv, &child, err));
+    bool is_over = !listen_to(&child, now_ms() + timeout_ms);
+    if (is_over) {
+        (void)kill(-child.pid, SIGKILL);
+    }
+    int status = 0;
+    finish(&child, &status);
+    struct result r =
+        is_over ? err_set(err, ERR_TIMEOUT, "%s: still runs after %u ms, ended", name, timeout_ms)
+                : judge(&child, name, status, err);
+    if (is_ok(r) && output != NULL) {
+        buf_append_span(output, buf_span(&child.out));
+    }
+    buf_deinit(&child.out);
+    buf_deinit(&child.error);
+    return r;
+}
+
+RESULT node_command_run(const char *prefix, const char *const argv[], unsigned timeout_ms,
+                        struct buf *output, struct err *err) {
+    char *words = mem_strdup(prefix);
+    char *all[ARGS_MAX + 1] = {0};
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *word = strtok_r(words, " ", &rest); word != NULL && count < ARGS_MAX / 2;
+         word = strtok_r(NULL, " ", &rest)) {
+        all[count++] = mem_strdup(word);
+    }
+    for (size_t i = 0; argv[i] != NULL && count < ARGS_MAX; i++) {
+        all[count++] = mem_strdup(argv[i]);
+    }
+    struct result r = run(all, argv[0], timeout_ms, output, err);
+    for (size_t i = 0; i < count; i++) {
+        mem_free(all[i]);
+    }
+    mem_free(words);
+    return r;
+}
+
+RESULT node_command_shell(const char *line, unsigned timeout_ms, struct buf *output,
+                          struct err *err) {
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+    return node_command_run("", argv, timeout_ms, output, err);
+}
