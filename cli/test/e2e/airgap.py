@@ -137,8 +137,8 @@ def digests(test, site):
     done, after = site.run("digests, warm", text=text)
     test.check(done.code == 0, "digests, warm cache", done.err)
     missing = text.replace(test.stand_in("nginx:1.27"), "sha256:" + "3" * 64)
-    site.bad("a digest that the registry does not have", (1, 2), "web.yaml:12:14: spec.containers[0].image", text=missing,
-             cache="cold3")
+    site.bad("a digest that the registry does not have", (1, 2),
+             "web.yaml:12:14: spec.containers[0].image", text=missing, cache="cold3")
     # The tag moves on: the digest in the file wins.
     moved = test.catalogue.image("docker.io", "library/nginx", "moved")
     oci.push(test.port, "docker.io/library/nginx", "1.27", moved)

@@ -100,7 +100,8 @@ def both(login):
     login.good("user and password")
     login.config({"auths": {"https://other.example.com": plain_auth()}})
     login.bad("logged in elsewhere", "docker login")
-    answer = f'''printf '{{"ServerURL":"%s","Username":"{hubs.USER}","Secret":"{hubs.PASSWORD}"}}' "$server"'''
+    answer = json.dumps({"ServerURL": "%s", "Username": hubs.USER, "Secret": hubs.PASSWORD})
+    answer = f'''printf '{answer}' "$server"'''
     env = login.helper(answer)
     login.config({"credHelpers": {login.host: "e2e"}})
     login.good("a helper", env)

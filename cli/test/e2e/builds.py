@@ -10,6 +10,7 @@ import os
 import stage
 
 SOURCES = (".c", ".h", ".rego", "CMakeLists.txt", ".cmake")
+PRESETS = ("clang", "dev", "release")
 FOLDERS = ("cli", "lib", "attest", "cmake")
 
 
@@ -29,10 +30,10 @@ def newest_source():
 
 
 def others(program):
-    """(name of the build, path) of `contrast` in the other folders beside the build's."""
+    """(name of the build, path) of `contrast` in the folders of the presets beside the build's."""
     own = os.path.dirname(os.path.dirname(program))
     newest = newest_source()
-    for name in sorted(os.listdir(os.path.dirname(own))):
+    for name in PRESETS:
         path = os.path.join(os.path.dirname(own), name, "bin", "contrast")
         if name == os.path.basename(own) or not os.path.isfile(path):
             continue

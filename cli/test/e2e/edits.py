@@ -4,9 +4,9 @@ and set the runtime class. Nothing else: no byte of the old text goes, and none 
     for fault in edits.faults(before, after): ...      bytes in, sentences out
     for line in edits.diff(before, after, name): ...   for people; long values are cut
 
-The old text must come out of the new one by leaving pieces out. A piece is the space before a line,
-a dash, or the rest of a line, so that "- name: a" may become "- image: b" and, below it, "name: a".
-Flow style and JSON are one piece per punctuation mark. SPDX-License-Identifier: Apache-2.0
+The old text must come out of the new one by leaving pieces out: the space before a line, a dash, a
+word, a mark. So "- name: a" may become "- image: b" and, below it, "name: a". Lines that were added
+must look like ours. SPDX-License-Identifier: Apache-2.0
 """
 import collections
 import difflib
@@ -14,6 +14,7 @@ import re
 
 PIN = re.compile(rb"@sha256:[0-9a-f]{64}")
 CLASS = re.compile(rb"(runtimeClassName[\"']?[ \t]*:[ \t]*[\"']?)[\w.-]+")
+EMPTY = re.compile(rb"((?:volumes|initContainers|annotations|volumeMounts|env):)[ ]+(?:~|null\b)")
 BLOCK = re.compile(rb"\n|\r|[ ]*(?:- +)+|[ ]+(?=[^ ])|[^\r\n]+")
 FLOW = re.compile(rb"\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\w./@$%*&!-]+|\s|.", re.S)
 # Words that every piece of ours has, or keys that have to stand around or in one.
@@ -28,14 +29,13 @@ KEYS = re.compile(rb"^(?:- )?[\"']?(metadata|annotations|volumes|initContainers|
                   rb"mountPropagation)[\"']?\s*(:|$)")
 
 
-def plain(piece):
-    """Without what an edit may change in it."""
-    return CLASS.sub(rb"\1", PIN.sub(b"", piece))
+def plain(text):
+    """Without what an edit may change."""
+    return EMPTY.sub(rb"\1", CLASS.sub(rb"\1", PIN.sub(b"", text)))
 
 
-def pieces(text, is_flow):
-    if is_flow:
-        return FLOW.findall(text)
+def lines_of(text):
+    """Pieces of block style."""
     out = []
     for piece in BLOCK.findall(text):
         if re.fullmatch(rb" *(- +)+", piece):  # "  - - " is "  ", "- ", "- "
@@ -47,28 +47,38 @@ def pieces(text, is_flow):
     return out
 
 
+def pieces(text, is_flow):
+    """Words and marks; in block style the space before a line is one piece."""
+    if is_flow:
+        return FLOW.findall(text)
+    return [p for line in lines_of(text)
+            for p in (FLOW.findall(line) if line.strip(b" -\r\n") else [line])]
+
+
 def faults(before, after, is_flow=False):
-    old, new = pieces(before, is_flow), pieces(after, is_flow)
-    if b"".join(old) != before or b"".join(new) != after:
+    if collections.Counter(PIN.findall(before)) - collections.Counter(PIN.findall(after)):
+        yield "a digest was changed"
+    plain_before, plain_after = plain(before), plain(after)
+    old, new = pieces(plain_before, is_flow), pieces(plain_after, is_flow)
+    if b"".join(old) != plain_before or b"".join(new) != plain_after:
         yield "edits.py does not take this text apart"
         return
     at = line = 0
     for piece in new:
-        if at < len(old) and (piece == old[at] or (plain(piece) == plain(old[at]) and
-                                                   len(piece) >= len(old[at]))):
-            line += old[at].count(b"\n")
+        if at < len(old) and piece == old[at]:
+            line += piece.count(b"\n")
             at += 1
     if at < len(old):
         yield f"line {line + 1} is lost or changed: {old[at]!r}"
         return
     if not is_flow:
-        yield from strangers(old, new)
+        yield from strangers(lines_of(plain_before), lines_of(plain_after))
         yield from ends(before, after)
 
 
 def strangers(old, new):
     """Pieces that were added and do not look like ours."""
-    added = collections.Counter(map(plain, new)) - collections.Counter(map(plain, old))
+    added = collections.Counter(new) - collections.Counter(old)
     for piece in added:
         text = piece.strip(b" \r\n")
         if text.strip(b"-") and not OURS.search(text) and not KEYS.search(text):

@@ -3,10 +3,11 @@
 
     memory.py CONTRAST
 
-One image has a layer of 500 MB; others are fetched beside it, in every coding, one of them with a
-zstd window of 8 MiB. A sanitizer's own memory is no part of the promise: such a build is held to
-what it needs for an image of some bytes plus 64 MiB, and the promise itself is checked with a plain
-build beside it (release), if there is one that is not older than the sources.
+One image has a layer of 500 MB; others are fetched beside it, in every coding, three with the
+widest window that zstd layers may have, and three with very many files. A sanitizer's own memory is
+no part of the promise: such a build is held to what it needs for an image of some bytes plus 64 MiB
+and a quarter for red zones. The promise itself is then checked with a plain build beside it
+(release, clang), if there is one that is not older than the sources.
 SPDX-License-Identifier: Apache-2.0
 """
 import hashlib
@@ -24,6 +25,8 @@ import stage
 LIMIT = 64 << 20
 BIG = 500_000_000
 CHUNK = 4_000_000
+FILES = 190_000  # each in a folder of its own
+WINDOW_LOG = 25  # 32 MiB: no layer may ask for more
 # Starts the program from a process that is itself small: what a child inherits counts as its own.
 SMALL = """
 import os, sys
@@ -51,10 +54,10 @@ def chunk():
     return noise + b"configuration = default\n" * (CHUNK // 48)
 
 
-def big_image(encode, suffix, size):
-    """A tar with one file of `size` bytes, member by member: neither it nor its blob is ever
-    whole in memory. (config, manifest, digest, bytes, a maker of the blob's pieces)"""
-    piece = chunk()
+def big_image(encode, suffix, size, times=1):
+    """A tar with one file of about `size` bytes, member by member, each of `times` chunks: neither
+    it nor its blob is ever whole in memory. (digest, diff_id, bytes, suffix, a maker of pieces)"""
+    piece = chunk() * times
     count = size // len(piece)
     info = tarfile.TarInfo("opt/data")
     info.size = count * len(piece)
@@ -78,6 +81,23 @@ def big_image(encode, suffix, size):
     return ("sha256:" + digest.hexdigest(), "sha256:" + diff.hexdigest(), total, suffix, blob)
 
 
+def many_files(encode, suffix, count, mark):
+    """A layer with an index that is large for its size; the same tuple as of big_image."""
+    info = tarfile.TarInfo("usr/share/%s/000000/file-with-a-name-of-common-length" % mark)
+    head = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    at = head.index(b"000000/file")
+    total = sum(head[:148]) + sum(head[156:]) + 8 * 32 - 6 * 48
+    tar = bytearray()
+    for i in range(count):
+        digits = b"%06d" % i
+        head[at:at + 6] = digits
+        head[148:156] = b"%06o\0 " % (total + sum(digits))
+        tar += head
+    tar += b"\0" * 1024
+    blob = encode(bytes(tar))
+    return oci.digest_of(blob), oci.digest_of(tar), len(blob), suffix, lambda: iter([blob])
+
+
 def push_big(port, name, layers):
     config = json.dumps({
         "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/opt/data"]},
@@ -97,7 +117,7 @@ def push_big(port, name, layers):
 
 
 def zstd_wide(data):
-    return subprocess.run(["zstd", "-q", "-c", "--zstd=wlog=23"], input=data, check=True,
+    return subprocess.run(["zstd", "-q", "-c", f"--zstd=wlog={WINDOW_LOG}"], input=data, check=True,
                           capture_output=True, timeout=stage.RUN_SECONDS).stdout
 
 
@@ -132,10 +152,10 @@ def run(test, name, images, program):
 def measure(test, label, program):
     sanitized = builds.is_sanitized(program)
     small = run(test, label + "-small", ["m.example.com/m/small:1"], program)
-    limit = LIMIT + (small if sanitized else 0)
-    names = ["one", "zstd", "all"] if not sanitized else ["all"]
+    limit = LIMIT * 5 // 4 + small if sanitized else LIMIT
+    names = ["all"] if sanitized else ["one", "zstd", "files", "all"]
     for name in names:
-        images = ["small", "one", "many", "zstd"] if name == "all" else [name]
+        images = ["small", "one", "many", "zstd", "files"] if name == "all" else [name]
         peak = run(test, f"{label}-{name}", [f"m.example.com/m/{i}:1" for i in images], program)
         test.check(peak <= limit, f"{label}-{name}: {peak >> 20} MiB, at most {limit >> 20}")
 
@@ -147,11 +167,14 @@ def main():
         oci.push(test.port, "m.example.com/m/small", "1", test.catalogue.image("m", "s", "1"))
         one = big_image(gzip_fast, "+gzip", BIG)
         push_big(test.port, "m.example.com/m/one", [one])
-        push_big(test.port, "m.example.com/m/zstd", [big_image(zstd_wide, "+zstd", BIG // 4)])
+        push_big(test.port, "m.example.com/m/zstd", [
+            big_image(zstd_wide, "+zstd", BIG // 5, times) for times in (10, 11, 12)])
         push_big(test.port, "m.example.com/m/many", [
             big_image(encode, suffix, CHUNK * n) for n, (encode, suffix) in enumerate(
-                [(gzip_fast, "+gzip"), (zstd_wide, "+zstd"), (bytes, ""), (gzip_fast, "+gzip"),
-                 (zstd_wide, "+zstd")], 4)])
+                [(gzip_fast, "+gzip"), (zstd_wide, "+zstd"), (bytes, ""), (gzip_fast, "+gzip")],
+                4)])
+        push_big(test.port, "m.example.com/m/files", [
+            many_files(gzip_fast, "+gzip", FILES, mark) for mark in ("one", "two", "three")])
         print(f"  the layer of 500 MB has {one[2] >> 20} MiB as a blob")
         measure(test, "dev" if builds.is_sanitized(test.program) else "plain", test.program)
         if builds.is_sanitized(test.program):
@@ -161,7 +184,6 @@ def main():
                 measure(test, "plain", plain[0])
             else:
                 print("  no plain build beside this one: build the preset release")
-                test.check(os.environ.get("CI") != "true", "CI: no plain build to measure")
     return test.code()
 
 

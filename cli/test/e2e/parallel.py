@@ -139,9 +139,8 @@ def main():
         test.stand_in("nginx:1.27")
         with Gate(hub.port) as gate:
             victim, work, _ = start(test, "victim", gate.port)
-            runs = {n: start(test, n, hub.port) for n in ("one", "two")}
-            if test.check(gate.reached.wait(timeout=stage.RUN_SECONDS), "the gate was reached"):
-                runs["three"] = start(test, "three", hub.port)
+            test.check(gate.reached.wait(timeout=stage.RUN_SECONDS), "the gate was reached")
+            runs = {n: start(test, n, hub.port) for n in ("one", "two", "three")}
             victim.kill()
             test.check(victim.wait() == -9, "it was killed in the middle of a layer")
             test.check(stage.read(os.path.join(work, "pod.yaml")).decode() == POD and

@@ -21,7 +21,7 @@ import stage
 EXPECTED = os.path.join(stage.HERE, "real_files.json")
 PODS = re.compile(r"^([ ]*(?:- )?)containers:[ \t]*(#[^\n]*?)?(\r?\n)", re.M)
 REFUSAL = re.compile(r"^contrast generate: (?P<file>[^\n:]+):(?P<line>\d+):(?P<column>\d+): "
-                     r"(?:(?P<path>(?:metadata|spec|template|jobTemplate|items\[\d+\])[^\s:]*): )?(?P<why>.+)", re.M)
+                     r"(?:(?P<path>(?:metadata|spec|items\[\d+\])[^\s:]*): )?(?P<why>.+)", re.M)
 KEY = "io.katacontainers.config.agent.policy"
 
 

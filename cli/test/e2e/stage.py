@@ -233,16 +233,18 @@ class Stage:
             write(os.path.join(folder, path), text)
         return folder
 
-    def contrast(self, *arguments, cwd=None, data=None, env=None, program=None):
+    def contrast(self, *arguments, cwd=None, data=None, env=None, program=None, out_path=None):
+        """Standard output goes to out_path where one is given."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, \
                 tempfile.TemporaryFile() as source:
             source.write(data or b"")
             source.seek(0)
             started = time.monotonic()
             command = program if isinstance(program, list) else [program or self.program]
-            child = subprocess.Popen([*command, *arguments], stdin=source,
-                                     stdout=out, stderr=err, cwd=cwd or self.folder,
-                                     env=dict(self.env, **(env or {})))
+            with open(out_path, "wb") if out_path else contextlib.nullcontext(out) as target:
+                child = subprocess.Popen([*command, *arguments], stdin=source, stdout=target,
+                                         stderr=err, cwd=cwd or self.folder,
+                                         env=dict(self.env, **(env or {})))
             code = self.wait(child)
             seconds = time.monotonic() - started
             out.seek(0)
@@ -264,10 +266,10 @@ class Stage:
         if done.code < 0 or done.code > 4 or CRASH.search(done.err):
             self.check(False, f"crash of contrast {' '.join(arguments)}: {done.code}", done.err)
 
-    def generate(self, folder, *arguments, references=True, mirrors=True, **more):
-        options = ["--progress", "none", "-w", self.path("keys", "owner.pem"),
+    def generate(self, folder, *arguments, mirrors=True, progress="none", **more):
+        options = ["--progress", progress, "-w", self.path("keys", "owner.pem"),
                    "--add-seedshare-owner-key", self.path("keys", "share.pem")]
-        if references and not os.path.exists(os.path.join(folder, "manifest.json")):
+        if not os.path.exists(os.path.join(folder, "manifest.json")):
             options += ["--reference-values", self.path("keys", "references.json")]
         if mirrors:
             options += self.mirrors()
