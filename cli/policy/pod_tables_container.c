@@ -11,8 +11,9 @@
 
 POD_TABLE(pod_tables_field_ref, NULL, IGNORED("apiVersion", STRING, "v1"),
           USED("fieldPath", STRING, "the pod's own value, or any of its form: docs/policy.md"));
-POD_TABLE(pod_tables_resource_ref, NULL, USED("resource", STRING, "any number; docs/policy.md"),
-          USED("containerName", STRING, MORE), IGNORED("divisor", SCALAR, MORE));
+POD_TABLE(pod_tables_resource_ref, NULL,
+          USED("resource", STRING, "the limit or request; any number without one"),
+          USED("containerName", STRING, MORE), USED("divisor", SCALAR, MORE));
 LOCAL_TABLE(key_ref, USED("name", STRING, "searched in the files that are given"),
             USED("key", STRING, MORE), USED("optional", BOOL, MORE));
 LOCAL_TABLE(value_from, USED_OBJECT("fieldRef", pod_tables_field_ref, MORE),
@@ -77,7 +78,7 @@ LOCAL_TABLE(
 
 LOCAL_TABLE(
     resources, USED("limits", SCALARS, "nvidia.com/*: so many GPUs"),
-    IGNORED("requests", SCALARS, "how much of the machine it gets is the host's"),
+    USED("requests", SCALARS, "values of variables that refer to them"),
     REFUSED("claims", LIST,
             "devices that a driver on the node picks, unseen by the policy; ask for GPUs in "
             "limits"));

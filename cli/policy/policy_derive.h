@@ -45,7 +45,7 @@ bool policy_flag_of(const json_t *object, const char *key, bool fallback);
 /* A number of the container's securityContext, or else of the pod's; NULL = neither. */
 const json_t *policy_number_of(const struct derive *d, const char *key);
 
-/* Sets env, openEnv, args and commands of `out`. */
+/* Sets env, openEnv, args and commands of `out`; oldEnv and mayEnv where there are any. */
 RESULT policy_env_derive(const struct derive *d, json_t *out, struct err *err);
 /* Sets uid, gid, gids, caps, privileged, noNewPrivileges. */
 RESULT policy_user_derive(const struct derive *d, json_t *out, struct err *err);
@@ -69,13 +69,24 @@ bool policy_volume_find(const struct derive *d, const char *name, struct policy_
 /* Tells of volumes that are mounted and come from the node (docs/fields.md). */
 void policy_volume_warn(const struct derive *d);
 
-/* A key of a ConfigMap or Secret of the inputs, appended to `out`. *found is false when the object
- * or the key is missing; INVALID for a value that is no text. */
-RESULT policy_object_read(const struct derive *d, const char *kind, const char *name,
-                          const char *key, bool *found, struct buf *out, struct err *err);
-/* Calls `each` with every key in the order of the file; *found as above. */
+/* A reference to a ConfigMap or Secret, or to one of its keys. */
+struct policy_object_ref {
+    const char *kind;
+    const char *name;
+    const char *key;   /* "" = all of it */
+    const char *field; /* where the pod refers to it: ".env[2]" */
+    bool is_optional;
+};
+
+/* A key of an object of the inputs, appended to `out`. *found is false for an optional one that is
+ * missing; INVALID for others, and for a value that is no text. */
+RESULT policy_object_read(const struct derive *d, const struct policy_object_ref *ref, bool *found,
+                          struct buf *out, struct err *err);
+/* Calls `each` with every key in the order of the file. */
 typedef RESULT policy_object_fn(void *context, const char *key, const char *value, struct err *err);
-RESULT policy_object_each(const struct derive *d, const char *kind, const char *name, bool *found,
+RESULT policy_object_each(const struct derive *d, const struct policy_object_ref *ref,
                           policy_object_fn *each, void *context, struct err *err);
+/* Does the kubelet set this variable for a Service of the inputs, or for the API server? */
+bool policy_object_is_service(const struct derive *d, const char *variable);
 
 #endif

@@ -1,77 +1,98 @@
-/* Policy environment: variables as image, containerd and kubelet put them together, and $(NAME).
+/* Policy environment: variables and programs as image, containerd and kubelet put them together.
  *
- * Sources: kubelet_pods.go (makeEnvironmentVariables), third_party/forked/golang/expansion.
+ *   containerd    PATH, HOSTNAME and, with a terminal, TERM; then the image's ENV
+ *   kubelet       envFrom in order, then env; each later one of a name wins
+ *
+ * Only PATH, HOSTNAME and TERM are replaced in place. Another variable of the image that the pod
+ * sets again stands twice in the request, the image's first: that goes to "oldEnv". A key of
+ * envFrom that is no name for older kubelets, which skip it, goes to "mayEnv". Values that only the
+ * cluster knows go to "openEnv" by their form. Failure: INVALID with the field.
+ *
+ * Sources: k8s.io/kubernetes kubelet_pods.go (makeEnvironmentVariables), kuberuntime/helpers and
+ * prober.go (who expands what), containerd internal/cri/server/container_create.go and
+ * pkg/oci/spec_opts.go (replaceOrAppendEnvValues).
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/policy/policy_derive.h"
+#include "cli/policy/policy_env.h"
 #include "lib/base/limits.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct env {
     const struct derive *d;
+    json_t *base;       /* names that containerd sets itself: replaced in place; owned */
     json_t *all;        /* name -> text, or {"open": form}: what the process gets; owned */
-    json_t *pod;        /* of the pod alone: seen by args; owned */
-    json_t *list;       /* of "env" alone: seen by what follows there; owned */
+    json_t *pod;        /* of the pod alone: seen by $(NAME); owned */
+    json_t *written;    /* env: name -> its "value", "" for valueFrom: seen by probes; owned */
+    json_t *old;        /* set of NAME=text, as keys; owned */
+    json_t *may;        /* the same; owned */
     const char *prefix; /* of envFrom */
     char field[96];
 };
 
-static void put(json_t *map, const char *name, json_t *value) {
-    json_object_set(map, name, value);
+static void put_text(json_t *map, const char *name, const char *value) {
+    json_object_set_new(map, name, json_string(value));
+}
+
+/* "NAME=text" as a key of a set. */
+static void put_member(json_t *set, const char *name, const char *value) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, "%s=%s", name, value);
+    json_object_set_new(set, buf_cstr(&text), json_true());
 }
 
 /* --- $(NAME) */
 
-static RESULT expand_one(const struct env *e, const json_t *scope, const char *name,
-                         struct buf *out, struct err *err) {
-    const json_t *value = json_object_get(scope, name);
-    if (value == NULL) {
-        buf_appendf(out, "$(%s)", name);
-        return OK;
-    }
-    if (!json_is_string(value)) {
-        return policy_derive_fail(e->d, e->field, err,
-                                  "refers to a variable with valueFrom (%.100s), whose value only "
-                                  "the cluster knows; write the value",
-                                  name);
-    }
-    buf_append_str(out, json_string_value(value));
-    return OK;
+static RESULT fail_stuck(const struct env *e, const char *name, const char *why, struct err *err) {
+    return policy_derive_fail(
+        e->d, e->field, err,
+        "$(%.100s): %s only the cluster knows; write the value, or $$(%.100s) "
+        "for the text itself",
+        name, why, name);
 }
 
-static RESULT expand(const struct env *e, const json_t *scope, const char *text, struct buf *out,
-                     struct err *err) {
-    for (const char *p = text; *p != '\0'; p++) {
-        const char *end = p[0] == '$' && p[1] == '(' ? strchr(p, ')') : NULL;
-        if (end != NULL) {
-            AUTO(buf_deinit)
-            struct buf name = {0};
-            buf_append(&name, p + 2, (size_t)(end - p - 2));
-            TRY(expand_one(e, scope, buf_cstr(&name), out, err));
-            p = end;
-        } else {
-            buf_append(out, p, 1);
-            p += p[0] == '$' && p[1] == '$' ? 1 : 0;
-        }
-        if (out->size > LIMIT_POLICY) {
-            return policy_derive_fail(e->d, e->field, err, "variables that expand to too much");
-        }
+struct service_check {
+    const struct env *e;
+    struct buf stuck;
+};
+
+static bool check_service(void *context, const char *name) {
+    struct service_check *check = context;
+    bool is_service =
+        json_object_get(check->e->pod, name) == NULL && policy_object_is_service(check->e->d, name);
+    if (is_service) {
+        buf_append_str(&check->stuck, name);
     }
-    return OK;
+    return !is_service;
+}
+
+static void free_check(struct service_check *check) {
+    buf_deinit(&check->stuck);
 }
 
 /* A new reference in *out. */
-static RESULT expand_text(const struct env *e, const json_t *scope, const char *text, json_t **out,
-                          struct err *err) {
+static RESULT expand(const struct env *e, const char *text, json_t **out, struct err *err) {
+    AUTO(free_check)
+    struct service_check check = {.e = e};
+    if (!policy_expand_each(text, check_service, &check)) {
+        return fail_stuck(e, buf_cstr(&check.stuck), "the address of a Service, which", err);
+    }
     AUTO(buf_deinit)
     struct buf expanded = {0};
-    TRY(expand(e, scope, text, &expanded, err));
+    AUTO(buf_deinit)
+    struct buf stuck = {0};
+    if (!policy_expand(e->pod, text, &expanded, &stuck)) {
+        return fail_stuck(e, buf_cstr(&stuck), "a variable with valueFrom, whose value", err);
+    }
+    if (expanded.size > LIMIT_POLICY) {
+        return policy_derive_fail(e->d, e->field, err, "variables that expand to over %d bytes",
+                                  LIMIT_POLICY);
+    }
     *out = json_string(buf_cstr(&expanded));
     return OK;
 }
@@ -82,25 +103,75 @@ static RESULT expand_list(const struct env *e, const char *field, const json_t *
     for (size_t i = 0; i < json_array_size(list); i++) {
         (void)snprintf(at.field, sizeof at.field, ".%s[%zu]", field, i);
         json_t *item = NULL;
-        TRY(expand_text(&at, e->pod, json_string_value(json_array_get(list, i)), &item, err));
+        TRY(expand(&at, json_string_value(json_array_get(list, i)), &item, err));
         json_array_append_new(out, item);
     }
     return OK;
 }
 
-/* --- Where values come from */
+/* --- References in a circle: the kubelet would leave one of them as text, in silence */
 
-static void put_pod(struct env *e, const char *name, json_t *value) {
-    put(e->all, name, value);
-    put(e->pod, name, value);
+struct circle {
+    const json_t *list;  /* env */
+    const char *wanted;  /* the name that must not come back */
+    json_t *seen;        /* names on the way; owned */
+    const json_t *known; /* set before by envFrom, or resolved: no circle */
+};
+
+static const char *value_of_name(const json_t *list, const char *name) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *variable = json_array_get(list, i);
+        if (strcmp(policy_text_of(variable, "name", ""), name) == 0) {
+            return policy_text_of(variable, "value", "");
+        }
+    }
+    return "";
 }
 
-static bool is_name(const char *name) {
-    bool is_ok = name[0] != '\0' && !isdigit((unsigned char)name[0]);
-    for (const char *p = name; *p != '\0'; p++) {
-        is_ok = is_ok && (isalnum((unsigned char)*p) || strchr("_-.", *p) != NULL);
+/* False: `name` leads back to where the walk began. Each name is walked once. */
+static bool has_circle(void *context, const char *name) {
+    struct circle *c = context;
+    if (strcmp(name, c->wanted) == 0) {
+        return false;
     }
-    return is_ok;
+    if (json_object_get(c->seen, name) != NULL || json_object_get(c->known, name) != NULL ||
+        json_object_size(c->seen) >= LIMIT_POLICY_CIRCLE) {
+        return true;
+    }
+    json_object_set_new(c->seen, name, json_true());
+    return policy_expand_each(value_of_name(c->list, name), has_circle, c);
+}
+
+static RESULT check_circle(const struct env *e, const json_t *list, const char *name,
+                           const char *value, struct err *err) {
+    if (json_object_get(e->pod, name) != NULL) {
+        return OK; /* it refers to the one of envFrom */
+    }
+    struct circle c = {.list = list, .wanted = name, .seen = json_object(), .known = e->pod};
+    bool is_good = policy_expand_each(value, has_circle, &c);
+    json_decref(c.seen);
+    if (!is_good) {
+        return policy_derive_fail(e->d, e->field, err,
+                                  "%.100s refers to itself by $(NAME), perhaps through others; "
+                                  "break the circle, or write $$(NAME) for the text itself",
+                                  name);
+    }
+    return OK;
+}
+
+/* --- envFrom */
+
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* k8s.io/apimachinery IsEnvVarName. */
+static bool is_name(const char *name) {
+    bool is_good = is_letter(name[0]) || (name[0] != '\0' && strchr("-._", name[0]) != NULL);
+    for (const char *p = name; *p != '\0'; p++) {
+        is_good = is_good && (is_letter(*p) || (*p >= '0' && *p <= '9') || strchr("-._", *p));
+    }
+    return is_good && strcmp(name, ".") != 0 && strncmp(name, "..", 2) != 0;
 }
 
 static RESULT put_from(void *context, const char *key, const char *value, struct err *err) {
@@ -109,144 +180,95 @@ static RESULT put_from(void *context, const char *key, const char *value, struct
     AUTO(buf_deinit)
     struct buf name = {0};
     buf_appendf(&name, "%s%s", e->prefix, key);
-    if (is_name(buf_cstr(&name))) { /* the kubelet skips the others */
-        json_t *text = json_string(value);
-        put_pod(e, buf_cstr(&name), text);
-        json_decref(text);
+    if (is_name(buf_cstr(&name))) {
+        put_text(e->pod, buf_cstr(&name), value);
+    } else {
+        put_member(e->may, buf_cstr(&name), value);
     }
     return OK;
-}
-
-static RESULT missing(const struct env *e, const char *kind, const char *name, struct err *err) {
-    return policy_derive_fail(e->d, e->field, err,
-                              "the %s \"%.253s\" or its key is in none of the files; add its YAML, "
-                              "or say \"optional: true\"",
-                              kind, name);
 }
 
 static RESULT add_env_from(struct env *e, const json_t *entry, struct err *err) {
-    static const char *const keys[][2] = {{"configMapRef", "ConfigMap"}, {"secretRef", "Secret"}};
+    const json_t *map = json_object_get(entry, "configMapRef");
+    const json_t *secret = json_object_get(entry, "secretRef");
+    if ((map == NULL) == (secret == NULL)) {
+        return policy_derive_fail(e->d, e->field, err,
+                                  "must have one of configMapRef and secretRef");
+    }
+    const json_t *ref = map != NULL ? map : secret;
     e->prefix = policy_text_of(entry, "prefix", "");
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *ref = json_object_get(entry, keys[i][0]);
-        const char *name = policy_text_of(ref, "name", "");
-        bool found = true;
-        if (ref != NULL) {
-            TRY(policy_object_each(e->d, keys[i][1], name, &found, put_from, e, err));
-        }
-        if (!found && !policy_flag_of(ref, "optional", false)) {
-            return missing(e, keys[i][1], name, err);
-        }
-    }
-    return OK;
+    const struct policy_object_ref r = {map != NULL ? "ConfigMap" : "Secret",
+                                        policy_text_of(ref, "name", ""), "", e->field,
+                                        policy_flag_of(ref, "optional", false)};
+    return policy_object_each(e->d, &r, put_from, e, err);
 }
 
-/* {"open": form}: rules_process.rego, env_forms. */
-static json_t *open_value(const char *form) {
-    return json_pack("{s:s}", "open", form);
-}
+/* --- env */
 
-/* metadata.labels['x'] or metadata.annotations['x']: what the pod's own YAML says. */
-static json_t *value_of_metadata(const struct derive *d, const char *path) {
-    const char *kind = strncmp(path, "metadata.labels['", 17) == 0 ? "metadata.labels" : NULL;
-    kind = strncmp(path, "metadata.annotations['", 22) == 0 ? "metadata.annotations" : kind;
-    const char *start = strchr(path, '\'');
-    const char *end = strrchr(path, '\'');
-    if (kind == NULL || start == end || strcmp(end, "']") != 0) {
-        return NULL;
-    }
-    AUTO(buf_deinit)
-    struct buf key = {0};
-    buf_append(&key, start + 1, (size_t)(end - start - 1));
-    const struct yaml_node *node = yaml_key(yaml_get(d->w->pod, kind), buf_cstr(&key));
-    if (node == NULL || node->kind != YAML_KIND_SCALAR) {
-        return open_value("any"); /* a controller or an admission plugin sets it */
-    }
-    return json_string(node->value);
-}
-
-static json_t *value_of_field(const struct derive *d, const char *path) {
-    static const char *const rows[][3] = {
-        {"metadata.name", POLICY_MARK "name" POLICY_MARK, NULL},
-        {"metadata.namespace", POLICY_MARK "namespace" POLICY_MARK, NULL},
-        {"metadata.uid", POLICY_MARK "uid" POLICY_MARK, NULL},
-        {"status.podIP", NULL, "pod-ip"},
-        {"status.hostIP", NULL, "host-ip"},
-        {"status.podIPs", NULL, "pod-ips"},
-        {"status.hostIPs", NULL, "host-ips"},
-        {"spec.nodeName", NULL, "node"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i][0], path) == 0) {
-            return rows[i][1] != NULL ? json_string(rows[i][1]) : open_value(rows[i][2]);
-        }
-    }
-    if (strcmp(path, "spec.serviceAccountName") == 0) {
-        const char *old = policy_text_of(d->spec, "serviceAccount", "default");
-        return json_string(policy_text_of(d->spec, "serviceAccountName", old));
-    }
-    return value_of_metadata(d, path);
-}
-
-/* *out stays NULL for an optional value that is missing. */
-static RESULT value_of_key(const struct env *e, const char *kind, const json_t *ref, json_t **out,
-                           struct err *err) {
-    const char *name = policy_text_of(ref, "name", "");
-    AUTO(buf_deinit)
-    struct buf text = {0};
-    bool found = false;
-    TRY(policy_object_read(e->d, kind, name, policy_text_of(ref, "key", ""), &found, &text, err));
-    if (!found && !policy_flag_of(ref, "optional", false)) {
-        return missing(e, kind, name, err);
-    }
-    *out = found ? json_string(buf_cstr(&text)) : NULL;
-    return OK;
-}
-
-static RESULT value_from(const struct env *e, const json_t *from, json_t **out, struct err *err) {
-    const json_t *field = json_object_get(from, "fieldRef");
-    const json_t *map = json_object_get(from, "configMapKeyRef");
-    const json_t *secret = json_object_get(from, "secretKeyRef");
-    if (map != NULL || secret != NULL) {
-        return value_of_key(e, map != NULL ? "ConfigMap" : "Secret", map != NULL ? map : secret,
-                            out, err);
-    }
-    *out = field != NULL ? value_of_field(e->d, policy_text_of(field, "fieldPath", ""))
-                         : open_value("number");
-    if (*out == NULL) {
-        return policy_derive_fail(e->d, e->field, err, "fieldPath: this version does not know it");
-    }
-    return OK;
-}
-
-static RESULT add_variable(struct env *e, const json_t *variable, struct err *err) {
+static RESULT check_variable(const struct env *e, const json_t *list, size_t index,
+                             struct err *err) {
+    const json_t *variable = json_array_get(list, index);
     const char *name = policy_text_of(variable, "name", "");
+    const char *value = policy_text_of(variable, "value", "");
+    if (!is_name(name)) {
+        return policy_derive_fail(e->d, e->field, err,
+                                  "\"%.100s\" is no name of a variable: letters, digits, _ - and "
+                                  "dots, with no digit first",
+                                  name);
+    }
+    if (json_object_get(e->written, name) != NULL) {
+        return policy_derive_fail(e->d, e->field, err,
+                                  "\"%.100s\" is set above already, and which one counts depends "
+                                  "on how the file is applied; keep one",
+                                  name);
+    }
+    if (json_object_get(variable, "valueFrom") != NULL && value[0] != '\0') {
+        return policy_derive_fail(e->d, e->field, err,
+                                  "\"%.100s\" has value and valueFrom; keep one", name);
+    }
+    return check_circle(e, list, name, value, err);
+}
+
+static RESULT add_variable(struct env *e, const json_t *list, size_t index, struct err *err) {
+    const json_t *variable = json_array_get(list, index);
+    const char *name = policy_text_of(variable, "name", "");
+    const char *text = policy_text_of(variable, "value", "");
     const json_t *from = json_object_get(variable, "valueFrom");
     json_t *value = NULL;
-    if (!is_name(name)) {
-        return policy_derive_fail(e->d, e->field, err, "\"%.100s\" is no name of a variable", name);
-    }
+    TRY(check_variable(e, list, index, err));
     if (from != NULL) {
-        TRY(value_from(e, from, &value, err));
+        TRY(policy_value_from(e->d, e->field, from, &value, err));
     } else {
-        TRY(expand_text(e, e->list, policy_text_of(variable, "value", ""), &value, err));
+        TRY(expand(e, text, &value, err));
     }
-    if (value != NULL) {
-        put_pod(e, name, value);
-        put(e->list, name, value);
-        json_decref(value);
+    put_text(e->written, name, text);
+    if (value != NULL) { /* else optional and missing: what envFrom set stays */
+        json_object_set_new(e->pod, name, value);
     }
     return OK;
 }
 
-/* --- All of it */
+/* --- What the process gets */
 
-static void put_text(json_t *map, const char *name, const char *value) {
-    json_object_set_new(map, name, json_string(value));
+/* As containerd appends: a variable that it has not set itself does not replace an earlier one. */
+static void put_process(struct env *e, const char *name, json_t *value) {
+    const char *old = json_string_value(json_object_get(e->all, name));
+    if (old != NULL && json_object_get(e->base, name) == NULL) {
+        put_member(e->old, name, old);
+    }
+    json_object_set(e->all, name, value);
+}
+
+static void add_base(struct env *e) {
+    put_text(e->all, "PATH", DEFAULT_PATH);
+    put_text(e->all, "HOSTNAME", POLICY_MARK "host" POLICY_MARK);
+    if (policy_flag_of(e->d->container, "tty", false)) {
+        put_text(e->all, "TERM", "xterm");
+    }
+    json_object_update(e->base, e->all);
 }
 
 static void add_image(struct env *e) {
-    put_text(e->all, "PATH", DEFAULT_PATH);
     const json_t *list = e->d->image != NULL ? image_list_of(e->d->image, "Env") : NULL;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
@@ -254,38 +276,30 @@ static void add_image(struct env *e) {
         AUTO(buf_deinit)
         struct buf name = {0};
         buf_append(&name, text, (size_t)(equals - text));
-        put_text(e->all, buf_cstr(&name), equals + 1);
-    }
-}
-
-/* The job controller gives each pod of an indexed Job its index, in the annotation
- * batch.kubernetes.io/job-completion-index (addCompletionIndexEnvVariable). */
-static void add_index(struct env *e) {
-    bool is_indexed = strcmp(policy_text_of(e->d->owner, "completionMode", ""), "Indexed") == 0;
-    if (is_indexed && json_object_get(e->list, "JOB_COMPLETION_INDEX") == NULL) {
-        json_t *index = open_value("number");
-        put_pod(e, "JOB_COMPLETION_INDEX", index);
-        json_decref(index);
+        json_t *value = json_string(equals + 1);
+        put_process(e, buf_cstr(&name), value);
+        json_decref(value);
     }
 }
 
 static RESULT collect(struct env *e, struct err *err) {
     const json_t *from = json_object_get(e->d->container, "envFrom");
-    const json_t *env = json_object_get(e->d->container, "env");
-    add_image(e);
-    put_text(e->all, "HOSTNAME", POLICY_MARK "host" POLICY_MARK);
-    if (policy_flag_of(e->d->container, "tty", false)) {
-        put_text(e->all, "TERM", "xterm");
-    }
+    const json_t *list = json_object_get(e->d->container, "env");
     for (size_t i = 0; i < json_array_size(from); i++) {
         (void)snprintf(e->field, sizeof e->field, ".envFrom[%zu]", i);
         TRY(add_env_from(e, json_array_get(from, i), err));
     }
-    for (size_t i = 0; i < json_array_size(env); i++) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
         (void)snprintf(e->field, sizeof e->field, ".env[%zu]", i);
-        TRY(add_variable(e, json_array_get(env, i), err));
+        TRY(add_variable(e, list, i, err));
     }
-    add_index(e);
+    add_base(e);
+    add_image(e);
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(e->pod, name, value) {
+        put_process(e, name, value);
+    }
     return OK;
 }
 
@@ -293,21 +307,28 @@ static int compare_keys(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* The keys, sorted; the caller frees the list, not the keys. */
+static const char **sorted_keys(json_t *object) {
+    const char **keys = mem_calloc(json_object_size(object) + 1, sizeof *keys);
+    size_t count = 0;
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(object, key, value) {
+        keys[count++] = key;
+    }
+    if (count > 1) {
+        qsort((void *)keys, count, sizeof *keys, compare_keys);
+    }
+    return keys;
+}
+
 /* "NAME=text" for each text, sorted by name, and an object of the open ones. */
 static void write_env(const struct env *e, json_t *out) {
     json_t *texts = json_array();
     json_t *open = json_object();
-    const char *names[LIMIT_IMAGE_STRINGS];
-    size_t count = 0;
-    const char *name = NULL;
-    json_t *value = NULL;
-    json_object_foreach(e->all, name, value) {
-        CHECK(count < LIMIT_IMAGE_STRINGS);
-        names[count++] = name;
-    }
-    qsort(names, count, sizeof names[0], compare_keys);
-    for (size_t i = 0; i < count; i++) {
-        value = json_object_get(e->all, names[i]);
+    const char **names = sorted_keys(e->all);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        json_t *value = json_object_get(e->all, names[i]);
         if (json_is_string(value)) {
             AUTO(buf_deinit)
             struct buf text = {0};
@@ -317,8 +338,34 @@ static void write_env(const struct env *e, json_t *out) {
             json_object_set(open, names[i], json_object_get(value, "open"));
         }
     }
+    mem_free((void *)names);
     json_object_set_new(out, "env", texts);
     json_object_set_new(out, "openEnv", open);
+}
+
+static void write_set(json_t *set, const char *key, json_t *out) {
+    if (json_object_size(set) == 0) {
+        return;
+    }
+    json_t *list = json_array();
+    const char **names = sorted_keys(set);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        json_array_append_new(list, json_string(names[i]));
+    }
+    mem_free((void *)names);
+    json_object_set_new(out, key, list);
+}
+
+/* --- Programs */
+
+/* An Entrypoint of one empty string is none, for containerd. */
+static void add_entrypoint(const struct image *image, json_t *all) {
+    json_t *list = image_list_of(image, "Entrypoint");
+    bool is_empty =
+        json_array_size(list) == 1 && json_string_value(json_array_get(list, 0))[0] == '\0';
+    if (!is_empty) {
+        json_array_extend(all, list);
+    }
 }
 
 /* command and args; the image's Entrypoint and Cmd stand in as containerd does it. */
@@ -326,16 +373,19 @@ static RESULT write_args(const struct env *e, json_t *out, struct err *err) {
     const json_t *command = json_object_get(e->d->container, "command");
     const json_t *args = json_object_get(e->d->container, "args");
     bool has_command = json_array_size(command) > 0;
-    if (!has_command && e->d->image == NULL) {
-        return OK; /* no "args": the rules never start it */
-    }
     json_t *all = json_array();
-    json_object_set_new(out, "args", all);
-    if (!has_command) {
-        json_array_extend(all, image_list_of(e->d->image, "Entrypoint"));
+    if (!has_command && e->d->image != NULL) {
+        add_entrypoint(e->d->image, all);
     }
-    TRY(expand_list(e, "command", command, all, err));
-    TRY(expand_list(e, "args", args, all, err));
+    struct result r = expand_list(e, "command", command, all, err);
+    if (is_ok(r)) {
+        r = expand_list(e, "args", args, all, err);
+    }
+    if (!is_ok(r) || (!has_command && e->d->image == NULL)) {
+        json_decref(all); /* no "args": the rules never start it */
+        return r;
+    }
+    json_object_set_new(out, "args", all);
     if (!has_command && json_array_size(args) == 0) {
         json_array_extend(all, image_list_of(e->d->image, "Cmd"));
     }
@@ -345,19 +395,35 @@ static RESULT write_args(const struct env *e, json_t *out, struct err *err) {
     return OK;
 }
 
-/* Commands that the kubelet runs in the container; it expands no variables in them. */
-static void write_commands(const struct derive *d, json_t *out) {
+static json_t *expand_static(const struct env *e, const json_t *command) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(command); i++) {
+        AUTO(buf_deinit)
+        struct buf text = {0};
+        AUTO(buf_deinit)
+        struct buf stuck = {0};
+        CHECK(policy_expand(e->written, json_string_value(json_array_get(command, i)), &text,
+                            &stuck));
+        json_array_append_new(list, json_string(buf_cstr(&text)));
+    }
+    return list;
+}
+
+/* Commands that the kubelet runs in the container. In probes it puts in what "env" says as it
+ * stands there, in hooks nothing. */
+static void write_commands(const struct env *e, json_t *out) {
     static const char *const paths[][2] = {
         {"livenessProbe", NULL},    {"readinessProbe", NULL}, {"startupProbe", NULL},
         {"lifecycle", "postStart"}, {"lifecycle", "preStop"},
     };
     json_t *commands = json_array();
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        json_t *at = json_object_get(d->container, paths[i][0]);
+        json_t *at = json_object_get(e->d->container, paths[i][0]);
         at = paths[i][1] != NULL ? json_object_get(at, paths[i][1]) : at;
         json_t *command = json_object_get(json_object_get(at, "exec"), "command");
         if (json_array_size(command) > 0) {
-            json_array_append_new(commands, json_copy(command));
+            json_array_append_new(commands, paths[i][1] == NULL ? expand_static(e, command)
+                                                                : json_copy(command));
         }
     }
     json_object_set_new(out, "commands", commands);
@@ -369,15 +435,26 @@ static RESULT derive(struct env *e, json_t *out, struct err *err) {
         return policy_derive_fail(e->d, ".env", err, "over %d variables", LIMIT_IMAGE_STRINGS);
     }
     write_env(e, out);
-    write_commands(e->d, out);
+    write_set(e->old, "oldEnv", out);
+    write_set(e->may, "mayEnv", out);
+    write_commands(e, out);
     return write_args(e, out, err);
 }
 
 RESULT policy_env_derive(const struct derive *d, json_t *out, struct err *err) {
-    struct env e = {.d = d, .all = json_object(), .pod = json_object(), .list = json_object()};
+    struct env e = {.d = d,
+                    .base = json_object(),
+                    .all = json_object(),
+                    .pod = json_object(),
+                    .written = json_object(),
+                    .old = json_object(),
+                    .may = json_object()};
     struct result r = derive(&e, out, err);
+    json_decref(e.base);
     json_decref(e.all);
     json_decref(e.pod);
-    json_decref(e.list);
+    json_decref(e.written);
+    json_decref(e.old);
+    json_decref(e.may);
     return r;
 }

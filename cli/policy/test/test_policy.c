@@ -144,7 +144,7 @@ static void test_refuses_what_it_cannot_cover(void **state) {
                        "env: [{name: A, "
                        "valueFrom: {fieldRef: "
                        "{fieldPath: status.podIP}}}]\n"),
-                   "args[0]: refers to a variable with valueFrom");
+                   "args[0]: $(A): a variable with valueFrom, whose value only the cluster");
     assert_refused(POD("    []\n"), "spec.containers: Pod/a.b has none");
     assert_refused("kind: Pod\nmetadata: {}\nspec: {a: b}\n", "f.yaml:1:1: metadata.name");
     assert_refused(
@@ -189,15 +189,15 @@ static void test_variables_expand_as_in_the_kubelet(void **state) {
     (void)state;
     AUTO(buf_deinit)
     struct buf text = {0};
-    make(POD("  - name: x\n    command: ['<$(A)>', '<$(B)>', '<$(date)>', '<$(A', '<$$(A)>', "
+    make(POD("  - name: x\n    command: ['<$(A)>', '<$(C)>', '<$(date)>', '<$(A', '<$$(A)>', "
              "'<$A>']\n"
-             "    env: [{name: A, value: '1$(B)'}, {name: B, value: '2$(A)'}, {name: A, value: "
-             "c}]\n"),
+             "    env: [{name: A, value: '1$(B)'}, {name: B, value: '2'}, {name: C, value: "
+             "'$(A)$$(B)$(B)'}]\n"),
          &none, &text);
-    assert_has(&text, "\"<c>\",\n    \"<21$(B)>\",\n    \"<$(date)>\",\n    \"<$(A\",\n    "
-                      "\"<$(A)>\",\n    \"<$A>\"");
-    assert_has(&text, "\"A=c\"");
-    assert_has(&text, "\"B=21$(B)\"");
+    assert_has(&text, "\"<1$(B)>\",\n    \"<1$(B)$(B)2>\",\n    \"<$(date)>\",\n    \"<$(A\",\n  "
+                      "  \"<$(A)>\",\n    \"<$A>\"");
+    assert_has(&text, "\"A=1$(B)\"");
+    assert_has(&text, "\"C=1$(B)$(B)2\"");
 }
 
 static void test_name_patterns(void **state) {
