@@ -180,7 +180,9 @@ static int conclude(const struct node_settings *settings, const struct node_requ
                        outcome->is_changed || is_look ? "" : ", nothing to do");
         log_info("%s", text);
     }
-    (void)fwrite(outcome->report.data, 1, outcome->report.size, stdout);
+    if (outcome->report.size > 0) {
+        (void)fwrite(outcome->report.data, 1, outcome->report.size, stdout);
+    }
     if (!is_look) {
         write_termination(settings->termination_log, text);
         node_health_set(request->health, is_ok(r), is_ok(r) ? done[request->operation] : "failed",
