@@ -389,7 +389,11 @@ RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, str
         buf_deinit(&new_text);
         return r;
     }
-    *add(e, node->content.offset, end_of(e, node)) = new_text;
+    size_t end = end_of(e, node);
+    if (end < e->file->text.size && e->file->text.data[end] == '#') {
+        buf_append_str(&new_text, " "); /* behind brackets and quotes a comment needs no space */
+    }
+    *add(e, node->content.offset, end) = new_text;
     return OK;
 }
 
