@@ -167,6 +167,9 @@ struct result cred_helper_parse(struct span answer, struct cred *out, struct err
 static RESULT judge(const char *program, bool is_good, struct buf *answer, struct cred *out,
                     struct err *err) {
     if (!is_good) {
+        while (answer->size > 0 && answer->data[answer->size - 1] <= ' ') {
+            answer->size--;
+        }
         const char *text = buf_cstr(answer);
         if (strstr(text, NOTHING) != NULL) {
             return OK;

@@ -82,7 +82,8 @@ static RESULT check_platform(const json_t *root, struct err *err) {
     TRY(oci_json_text(root, "variant", &variant, err));
     ENSURE(os != NULL && arch != NULL, err, MALFORMED, "it names no 'os' or no 'architecture'");
     bool plain = variant == NULL || variant[0] == '\0' || strcmp(variant, "v1") == 0;
-    ENSURE(strcmp(os, "linux") == 0 && strcmp(arch, "amd64") == 0 && plain, err, INVALID,
+    bool is_amd64 = strcmp(arch, "amd64") == 0 || strcmp(arch, "x86_64") == 0;
+    ENSURE(strcmp(os, "linux") == 0 && is_amd64 && plain, err, INVALID,
            "the image is for %.40s/%.40s%s%.40s, and the nodes are linux/amd64", os, arch,
            plain ? "" : "/", plain ? "" : variant);
     return OK;

@@ -159,6 +159,13 @@ static RESULT fits(const json_t *entry, bool alone, bool *out, struct err *err) 
     return OK;
 }
 
+/* Signatures, bills of materials and the like, which have a platform when they are about one. */
+static bool is_artifact(const json_t *entry) {
+    const json_t *kind = json_object_get(entry, "artifactType");
+    const char *type = json_string_value(json_object_get(entry, "mediaType"));
+    return (kind != NULL && !json_is_null(kind)) || (type != NULL && kind_of(type) == KIND_UNKNOWN);
+}
+
 static void append_platform(const json_t *entry, struct buf *out) {
     const json_t *p = json_object_get(entry, "platform");
     const char *os = json_string_value(json_object_get(p, "os"));
@@ -177,7 +184,7 @@ static RESULT refuse_platforms(const json_t *list, struct err *err) {
         append_platform(json_array_get(list, i), &have);
     }
     return err_set(err, ERR_INVALID, "it is not built for linux/amd64 (it has: %.400s)",
-                   have.size > 0 ? buf_cstr(&have) : "nothing");
+                   have.size > 0 ? buf_cstr(&have) : "nothing, or nothing that names its platform");
 }
 
 static RESULT read_entry(const json_t *entry, struct oci_descriptor *out, struct err *err) {
@@ -198,6 +205,7 @@ static RESULT read_index(const json_t *root, struct oci_manifest *m, struct err 
         bool good = false;
         const json_t *entry = json_array_get(list, i);
         struct result r = fits(entry, count == 1, &good, err);
+        good = good && (count == 1 || !is_artifact(entry));
         if (is_ok(r) && good) {
             r = read_entry(entry, &m->chosen, err);
         }

@@ -312,7 +312,8 @@ static RESULT run(struct job *j, bool (*is_whole)(const struct job *),
         registry_http_answer_deinit(&a);
         if (!again) {
             uint32_t advice = why.retry_ms;
-            r = err_set(err, r.code, "%s", why.text);
+            bool is_end = j->failures >= LIMIT_REGISTRY_ATTEMPTS;
+            r = err_set(err, r.code, "%s%s", why.text, is_end ? "; this was the last attempt" : "");
             if (advice > 0) {
                 err_advise(err, advice);
             }

@@ -18,6 +18,7 @@ import http.server
 import io
 import json
 import random
+import select
 import socket
 import ssl
 import sys
@@ -27,6 +28,9 @@ import urllib.parse
 
 PATIENCE_S = 60  # a hang ends by itself, whatever the client does
 OCI = "application/vnd.oci.image."
+ACCEPTED = (OCI + "manifest.v1+json", OCI + "index.v1+json",
+            "application/vnd.docker.distribution.manifest.v2+json",
+            "application/vnd.docker.distribution.manifest.list.v2+json")
 USER = "Basic " + base64.b64encode(b"alice:secret").decode()
 BASIC = ("basic", "redirect", "redirect_same")
 BEARER = ("bearer", "anon", "identity", "expire", "forbidden", "token_busy", "token_refuses")
@@ -97,6 +101,11 @@ class Store:
             return m
         arm = self.image(self.layers, self.config(ids, "arm64"))
         cut = zipped[:-100]
+        members = gzip.compress(one[:70000], mtime=0) + gzip.compress(one[70000:], mtime=0)
+        statement = self.image([("layer.v1.tar", b"{}", b"{}")])  # as buildkit's attestations
+        unknown = self.entry(statement, "unknown")
+        unknown["platform"]["os"] = "unknown"
+        signature = dict(self.entry(statement, "amd64"), artifactType="application/x-signature")
         bomb = gzip.compress(bytes(400 << 20), 9, mtime=0)
         nested = self.index([self.entry(self.good, "amd64")])
         for _ in range(4):
@@ -112,6 +121,11 @@ class Store:
             "diff_id": self.image(self.layers, self.config([ids[1], ids[1]])),
             "cut_gzip": self.image([(kind, cut, one), plain]),
             "no_gzip": self.image([(kind, b"<html>not a layer</html>" * 40, one), plain]),
+            "members": self.image([(kind, members, one), plain]),
+            "trailing": self.image([(kind, zipped + b"some more", one), plain]),
+            "attested": self.index([unknown, signature, self.entry(self.good, "amd64")]),
+            "artifact": self.image(self.layers, change=lambda m: dict(m, config=dict(
+                m["config"], mediaType="application/vnd.oci.empty.v1+json"))),
             "bomb": self.image([(kind, bomb, bytes(0))]),
             "schema1": b'{"schemaVersion":1,"name":"a","fsLayers":[]}',
             "html": b"<html>welcome to the hotel</html>",
@@ -191,6 +205,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
         self.serve_token(url.path.split("/")[2], urllib.parse.parse_qs(body))
 
+    def do_CONNECT(self):
+        """A proxy's tunnel, to loopback alone."""
+        self.note("connect", self.path)
+        host, port = self.path.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE_S) as there:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: there, there: self.connection}
+            while True:
+                for ready in select.select(list(ends), [], [], PATIENCE_S)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    ends[ready].sendall(data)
+
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         if url.scheme:  # as a proxy
@@ -207,6 +237,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "Authorization" in self.headers:
                 self.note("leak", parts[2])
             return self.blob_good(self.server.store.blobs[parts[3]])
+        if parts[1] == "stranger":
+            realm = f"http://127.0.0.1:{self.server.server_port}/token/stranger"
+            return self.answer(401, WWW_Authenticate=f'Bearer realm="{realm}",service="s"')
+        if parts[1] == "gone":
+            return self.answer(403, b"<Error>expired</Error>")
         if parts[1:2] != ["v2"] or len(parts) < 6:
             return self.answer(404)
         mode = parts[-4]
@@ -231,6 +266,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.server.store.tops.get(mode, self.server.store.good)
 
     def manifest(self, mode, name):
+        accept = self.headers.get("Accept", "")
+        if not all(kind in accept for kind in ACCEPTED):
+            return self.answer(406)
+        if mode == "silent":
+            self.server.ended.wait(PATIENCE_S)
+            self.close_connection = True
+            return None
         if mode == "busy" and self.nth <= 2:
             return self.answer(429, Retry_After="7")
         if mode == "down":
@@ -328,6 +370,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.ended.wait(PATIENCE_S)
         self.close_connection = True
+
+    def blob_drip(self, data):
+        """A byte now and then, until the client asks for the rest."""
+        if "Range" in self.headers or len(data) < 100000:
+            return self.blob_good(data)
+        self.answer(200, b"", len(data))
+        for byte in data[:PATIENCE_S * 10]:
+            self.wfile.write(bytes([byte]))
+            if self.server.ended.wait(0.1):
+                break
+        self.close_connection = True
+
+    def blob_torn_busy(self, data):
+        """Torn, then busy, then the rest."""
+        if len(data) < 100000 or self.nth >= 4:
+            return self.blob_good(data)
+        if self.nth == 3:
+            return self.answer(429, Retry_After="3")
+        self.answer(200, data[:100000], len(data), True)
+
+    def blob_moved(self, data):
+        """Where it lies now can be read for a moment only: the second time, one is sent elsewhere."""
+        if self.nth == 2:
+            return self.answer(307, Location=f"http://127.0.0.1:{self.server.other}/gone")
+        self.blob_good(data)
+
+    def blob_stranger(self, data):
+        self.answer(307, Location=f"http://127.0.0.1:{self.server.other}/stranger/x")
 
     def blob_redirect(self, data):
         other = self.server.other

@@ -85,6 +85,12 @@ static void test_platform(void **state) {
          ""},
         {INDEX(ENTRY(D1, ON("unknown", "unknown", "")) "," ENTRY(D2, ON("linux", "amd64", ""))), 2,
          ""},
+        {INDEX("{\"mediaType\":\"x/y\",\"digest\":\"" D0
+               "\",\"size\":1" ON("linux", "amd64", "") "}," ENTRY(D2, ON("linux", "amd64", ""))),
+         2, ""},
+        {INDEX(ENTRY(D0, ",\"artifactType\":\"a/b\"" ON("linux", "amd64", "")) "," ENTRY(
+             D1, ON("linux", "amd64", ""))),
+         1, ""},
         {INDEX(ENTRY(D2, "")), 2, ""},
         {INDEX(ENTRY(D1, "") "," ENTRY(D2, "")), -1, "not built for linux/amd64"},
         {INDEX(ENTRY(D0, ON("linux", "arm64", ",\"variant\":\"v8\""))), -1, "linux/arm64/v8"},

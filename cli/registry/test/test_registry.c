@@ -267,6 +267,21 @@ static void test_redirect_loses_credentials(void **state) {
     assert_int_equal(registry_process_count(&server, "leak", "redirect_same"), 2);
 }
 
+/* Whoever stores the blobs does not learn the password by naming a token server. */
+static void test_stranger_wants_a_token(void **state) {
+    (void)state;
+    put_credentials("{\"auth\":\"YWxpY2U6c2VjcmV0\"}");
+    assert_refused("stranger", ERR_UNAVAILABLE, "another server, which denies access (status 401");
+    assert_int_equal(registry_process_count(&server, "token", "stranger"), 0);
+}
+
+/* A signed address that ran out: the registry is asked for another one. */
+static void test_redirect_ran_out(void **state) {
+    (void)state;
+    assert_fetched("moved");
+    assert_int_equal(wait_count, 1);
+}
+
 /* ---- patience ---- */
 
 static void test_retry_after(void **state) {
@@ -306,6 +321,25 @@ static void test_resume(void **state) {
     assert_true(registry_process_count(&server, "blob", "torn_no_range") == 4);
 }
 
+static void test_resume_when_busy(void **state) {
+    (void)state;
+    assert_fetched("torn_busy");
+    assert_int_equal(wait_count, 2);
+    assert_true(waits[1] >= 3000);
+}
+
+/* ---- other good ones ---- */
+
+static void test_gzip_members(void **state) {
+    (void)state;
+    assert_fetched("members");
+}
+
+static void test_attestations_are_passed_over(void **state) {
+    (void)state;
+    assert_fetched("attested");
+}
+
 /* ---- every other way to fail ---- */
 
 static const struct {
@@ -327,6 +361,8 @@ static const struct {
     {"wrong_size", ERR_DIFFERS, "another digest or size"},
     {"diff_count", ERR_MALFORMED, "2 layers, the image's config 1"},
     {"diff_id", ERR_DIFFERS, "layer 1 of 2"},
+    {"artifact", ERR_INVALID, "no container image: its config is 'application/vnd.oci.empty"},
+    {"trailing", ERR_MALFORMED, "bytes after the end"},
     {"cut_gzip", ERR_MALFORMED, "layer 1 of 2"},
     {"no_gzip", ERR_MALFORMED, "layer 1 of 2"},
     {"bomb", ERR_TOO_LARGE, "layer 1 of 1"},
@@ -369,6 +405,32 @@ static void test_stall(void **state) {
     (void)state;
     assert_fetched("stall"); /* by the deadline for silence, then Range */
     assert_int_equal(wait_count, 1);
+}
+
+static void test_drip(void **state) {
+    (void)state;
+    assert_fetched("drip");
+    assert_int_equal(wait_count, 1);
+}
+
+static void test_silent_document(void **state) {
+    (void)state;
+    struct registry *r = NULL;
+    struct image_ref ref = registry_process_ref(&server, "silent");
+    struct registry_image image = {0};
+    struct err err = {0};
+    const char *const insecure[] = {server.host};
+    const struct registry_config config = {.session = {.insecure = insecure,
+                                                       .insecure_count = 1,
+                                                       .http = {.total_ms = 100},
+                                                       .wait = on_wait},
+                                           .docker_folder = server.folder,
+                                           .no_cache = true};
+    assert_true(is_ok(registry_open(&config, &r, &err)));
+    assert_int_equal(registry_fetch_image(r, &ref, NULL, &image, &err).code, ERR_UNAVAILABLE);
+    assert_int_equal(wait_count, LIMIT_REGISTRY_ATTEMPTS - 1);
+    assert_non_null(strstr(err.text, "this was the last attempt"));
+    registry_close(r);
 }
 
 static void test_nobody_there(void **state) {
@@ -415,6 +477,13 @@ static void test_tls(void **state) {
     struct registry_session_config without = {0};
     assert_true(is_ok(fetch_by(with, name, &err)));
     assert_int_equal(fetch_by(without, name, &err).code, ERR_TLS);
+    /* The name must be that of the certificate. */
+    char other[64];
+    snprintf(other, sizeof other, "localhost:%d/good/app:1", server.tls_port);
+    assert_int_equal(fetch_by(with, other, &err).code, ERR_TLS);
+    struct registry_session_config bad_file = {.http = {.ca_file = "/nowhere/ca.pem"}};
+    assert_int_equal(fetch_by(bad_file, name, &err).code, ERR_CONFIG);
+    assert_non_null(strstr(err.text, "/nowhere/ca.pem"));
     /* A redirect does not lead out of it. */
     snprintf(name, sizeof name, "127.0.0.1:%d/downgrade/app:1", server.tls_port);
     assert_int_equal(fetch_by(with, name, &err).code, ERR_MALFORMED);
@@ -471,6 +540,49 @@ static void test_proxy(void **state) {
         fail_msg("%s", err.text);
     }
     assert_true(registry_process_count(&server, "proxy", "registry.invalid") >= 4);
+}
+
+/* Through a tunnel, so that the proxy sees nothing; and past it for hosts of no_proxy. */
+static void test_tunnel(void **state) {
+    (void)state;
+    char url[64];
+    char name[64];
+    char ca[128];
+    char host[32];
+    struct err err = {0};
+    snprintf(url, sizeof url, "http://%s", server.host);
+    snprintf(host, sizeof host, "127.0.0.1:%d", server.tls_port);
+    snprintf(name, sizeof name, "%s/good/app:1", host);
+    snprintf(ca, sizeof ca, "%s/tls.pem", server.folder);
+    struct registry_session_config session = {.http = {.ca_file = ca}};
+    setenv("HTTPS_PROXY", url, 1);
+    setenv("no_proxy", "registry.invalid", 1);
+    struct result r = fetch_by(session, name, &err);
+    setenv("no_proxy", "127.0.0.1", 1);
+    unsigned count = registry_process_count(&server, "connect", host);
+    struct result past = fetch_by(session, name, NULL);
+    unsetenv("HTTPS_PROXY");
+    if (!is_ok(r)) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(count > 0);
+    assert_true(is_ok(past));
+    assert_int_equal(registry_process_count(&server, "connect", host), count);
+}
+
+/* A proxy that cannot be reached is named. */
+static void test_no_proxy_there(void **state) {
+    (void)state;
+    char name[64];
+    struct err err = {0};
+    snprintf(name, sizeof name, "127.0.0.1:%d/good/app:1", server.tls_port);
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    setenv("no_proxy", "registry.invalid", 1);
+    struct result r = fetch_by((struct registry_session_config){0}, name, &err);
+    unsetenv("https_proxy");
+    setenv("no_proxy", "127.0.0.1", 1);
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "127.0.0.1 port 1"));
 }
 
 /* ---- the cache ---- */
@@ -580,15 +692,42 @@ static void test_foreign_cache(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(test_good),           T(test_index),          T(test_resolve),
-        T(test_basic),          T(test_bearer),         T(test_anonymous_token),
-        T(test_identity_token), T(test_token_runs_out), T(test_token_server_is_busy),
-        T(test_refused),        T(test_helper),         T(test_redirect_loses_credentials),
-        T(test_retry_after),    T(test_gateway),        T(test_gives_up),
-        T(test_resume),         T(test_wrong),          T(test_altered_manifest),
-        T(test_stall),          T(test_nobody_there),   T(test_tls),
-        T(test_mirror),         T(test_bad_mirrors),    T(test_proxy),
-        T(test_cache),          T(test_offline),        T(test_damaged_cache),
+        T(test_good),
+        T(test_index),
+        T(test_resolve),
+        T(test_basic),
+        T(test_bearer),
+        T(test_anonymous_token),
+        T(test_identity_token),
+        T(test_token_runs_out),
+        T(test_token_server_is_busy),
+        T(test_refused),
+        T(test_helper),
+        T(test_redirect_loses_credentials),
+        T(test_retry_after),
+        T(test_gateway),
+        T(test_gives_up),
+        T(test_resume),
+        T(test_wrong),
+        T(test_altered_manifest),
+        T(test_stall),
+        T(test_nobody_there),
+        T(test_tls),
+        T(test_mirror),
+        T(test_bad_mirrors),
+        T(test_proxy),
+        T(test_tunnel),
+        T(test_no_proxy_there),
+        T(test_stranger_wants_a_token),
+        T(test_redirect_ran_out),
+        T(test_resume_when_busy),
+        T(test_gzip_members),
+        T(test_attestations_are_passed_over),
+        T(test_drip),
+        T(test_silent_document),
+        T(test_cache),
+        T(test_offline),
+        T(test_damaged_cache),
         T(test_foreign_cache),
     };
     return cmocka_run_group_tests_name("registry", tests, start, stop);
