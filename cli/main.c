@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "cli/cmd_backup.h"
+#include "cli/cmd_diff.h"
 #include "cli/cmd_evidence.h"
 #include "cli/cmd_generate.h"
 #include "cli/cmd_history.h"
@@ -30,6 +31,7 @@ static const struct cli_command COMMANDS[] = {
     {"members retire", cmd_retire, "remove a replica from its cluster", CMD_RETIRE_HELP},
     {"members", cmd_members, "the members of a cluster", CMD_MEMBERS_HELP},
     {"history", cmd_history, "the manifests of a cluster and who signed them", CMD_HISTORY_HELP},
+    {"diff", cmd_diff, "what differs between two manifests", CMD_DIFF_HELP},
     {"policy rules", cmd_policy_rules, "the rules of every runtime policy", CMD_POLICY_RULES_HELP},
     {"policy hash", cmd_policy_hash, "the hashes of the policies in a file", CMD_POLICY_HASH_HELP},
     {"policy show", cmd_policy_show, "the policies in a file", CMD_POLICY_SHOW_HELP},

@@ -113,6 +113,7 @@ static RESULT check_cases(const char *name, const json_t *cases, struct err *err
 }
 
 RESULT policy_check_read(const char *name, struct span text, json_t **out, struct err *err) {
+    ENSURE(text.size > 0, err, INVALID, "%s: is empty", name);
     json_error_t e;
     json_t *root = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &e);
     ENSURE(root != NULL, err, INVALID, "%s: line %d, column %d: %s", name, e.line, e.column,

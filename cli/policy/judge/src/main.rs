@@ -22,6 +22,9 @@ mod rules;
 use regorus::{Engine, Value};
 use std::process::exit;
 
+/// What the engine says of a rule that has no value.
+const UNDEFINED: &str = "undefined";
+
 fn fail(code: i32, text: String) -> ! {
     eprintln!("contrast-policy-judge: {text}");
     exit(code)
@@ -68,7 +71,7 @@ fn ask(engine: &mut Engine, case: &serde_json::Value) -> Verdict {
         Err(e) => return Verdict::denied(format!("{e}")),
     };
     if results.result.len() != 1 || results.result[0].expressions.len() != 1 {
-        return Verdict::denied("undefined".to_string());
+        return Verdict::denied(UNDEFINED.to_string());
     }
     read_answer(&results.result[0].expressions[0].value)
 }
@@ -119,7 +122,8 @@ fn judge(policy: &str, cases: &[serde_json::Value], explains: bool) {
             set_data(&mut engine, &data);
         }
         let verdict = ask(&mut engine, case);
-        let denied = explains && !verdict.allowed && verdict.error.is_none();
+        let is_plain = verdict.error.as_deref().map_or(true, |e| e == UNDEFINED);
+        let denied = explains && !verdict.allowed && is_plain;
         let kind = case["kind"].as_str().unwrap_or("");
         println!("{}", answer(&verdict, denied.then(|| explain::why(&rules, &engine, kind))));
         if let (true, false, Some(ops)) = (verdict.allowed, case["probe"] == true, verdict.ops) {
