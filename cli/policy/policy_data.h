@@ -21,6 +21,9 @@ struct policy_inputs {
     const struct yaml_file *files;   /* searched for ConfigMaps and Secrets, after the pod's own */
     size_t file_count;
     bool is_partial; /* rules accept requests that leave things out: for tests of other projects */
+    /* Reference, among the images, of what nodes run as sandbox where layers come from the host
+     * (tardev); NULL: the guest has its own, and no other is accepted. */
+    const char *pause_image;
 };
 
 /* A new reference in *out. INVALID: "file:line:column: spec.containers[0].x: ...". */

@@ -190,14 +190,18 @@ static const char *apparmor(const struct derive *d) {
 
 static RESULT check_container(const struct derive *d, struct err *err) {
     const char *name = policy_text_of(d->container, "name", "");
-    bool is_label = name[0] != '\0' && name[0] != '-' && strlen(name) <= LIMIT_NAME;
+    size_t size = strlen(name);
+    bool is_label = size > 0 && size <= LIMIT_NAME && name[0] != '-' && name[size - 1] != '-';
     for (const char *p = name; *p != '\0'; p++) {
         is_label =
             is_label && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '-');
     }
     if (!is_label) {
-        return policy_derive_fail(d, ".name", err,
-                                  "\"%.100s\" must be lower-case letters, digits and dashes", name);
+        return policy_derive_fail(
+            d, ".name", err,
+            "\"%.100s\" must be lower-case letters, digits and, inside, dashes: at "
+            "most %d",
+            name, LIMIT_NAME);
     }
     return OK;
 }
@@ -225,7 +229,7 @@ static RESULT derive_container(const struct derive *d, json_t *out, struct err *
     return policy_mount_derive(d, out, err);
 }
 
-/* The pause container: its image is part of the guest. */
+/* The pause container: its image is part of the guest, or it has known layers. */
 static json_t *derive_sandbox(const struct derive *d) {
     json_t *out = json_pack("{s:[s], s:[], s:s, s:[s], s:{}, s:i, s:s, s:b, s:b, s:b, s:b, s:o}",
                             "args", "/pause", "commands", "cwd", "/", "env",
@@ -233,6 +237,11 @@ static json_t *derive_sandbox(const struct derive *d) {
                             "openEnv", "gpus", 0, "name", "", "readonlyRoot", 1, "sandbox", 1,
                             "serviceLinks", 0, "tty", 0, "sysctls", sysctls(d));
     CHECK(out != NULL);
+    const char *pause = d->inputs->pause_image;
+    const struct image *image = pause != NULL ? image_find(d->inputs->images, pause) : NULL;
+    if (image != NULL && image->layer_count > 0) {
+        json_object_set_new(out, "layers", image_layers(image));
+    }
     policy_user_sandbox(d, out);
     policy_mount_sandbox(out);
     return out;

@@ -384,10 +384,25 @@ def judge_mutants(judge, report, table):
     print("  %-42s %-24s %7d  %d" % ("all", "", total[0], total[1]))
 
 
+def step_of(value, step):
+    """A key, an index, or the place of an element: its destination, mount point or text before "="."""
+    if isinstance(value, dict) or re.fullmatch(r"[0-9]+", step):
+        return int(step) if isinstance(value, list) else step
+    names = [(v.get("destination") or v.get("mount_point") or v.get("container_path")) if isinstance(v, dict)
+             else v.split("=")[0] for v in value]
+    return names.index(step)
+
+
 def set_at(request, path, value):
-    steps = [int(s) if re.fullmatch(r"[0-9]+", s) else s for s in path.split("|")]
-    parent = at(request, steps[:-1])
-    if value is None and isinstance(parent, dict):
+    """null or "REMOVE" takes a part out; "APPEND:<JSON>" adds an element."""
+    parent, steps = request, path.split("|")
+    for step in steps[:-1]:
+        parent = parent[step_of(parent, step)]
+    if isinstance(value, str) and value.startswith("APPEND:"):
+        parent[steps[-1]].append(json.loads(value[7:]))
+        return
+    steps = [step_of(parent, steps[-1])]
+    if value == "REMOVE" or (value is None and isinstance(parent, dict)):
         del parent[steps[-1]]
     else:
         parent[steps[-1]] = value

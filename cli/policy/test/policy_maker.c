@@ -2,7 +2,8 @@
  *
  *   policy-maker [--partial] [--initdata] POD.yaml IMAGES.json [OBJECTS.yaml...]
  *
- * IMAGES.json: {"name[:tag]": {"config": {...}, "passwd": "...", "group": "..."}}. An image of the
+ * IMAGES.json: {"name[:tag]": {"config": {...}, "passwd": "...", "group": "...", "layers": [...]}};
+ * the entry "pause" is what nodes run as sandbox. An image of the
  * pod takes the first entry that its reference equals, without the digest, or that it ends in the
  * name of. OBJECTS: ConfigMaps and Secrets. Prints the document; exit 1 with one line of error.
  *
@@ -59,6 +60,23 @@ static bool is_entry(const char *key, const char *reference) {
     return reference_bare >= bare && strncmp(reference + reference_bare - bare, key, bare) == 0;
 }
 
+/* "layers": [{"id": hex, "root": hex}], topmost first */
+static RESULT add_layers(const json_t *list, struct image *image, struct err *err) {
+    image->layers = mem_calloc(json_array_size(list) + 1, sizeof *image->layers);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *id = NULL;
+        const char *root = NULL;
+        struct image_layer *layer = &image->layers[i];
+        ENSURE(json_unpack(json_array_get(list, i), "{s:s, s:s}", "id", &id, "root", &root) == 0 &&
+                   strlen(id) < sizeof layer->id && strlen(root) < sizeof layer->root,
+               err, INVALID, "layers[%zu]: no id and root", i);
+        memcpy(layer->id, id, strlen(id) + 1);
+        memcpy(layer->root, root, strlen(root) + 1);
+        image->layer_count++;
+    }
+    return OK;
+}
+
 static RESULT add_image(struct maker *m, const char *reference, const json_t *entry,
                         struct err *err) {
     json_t *document = json_pack("{s:O}", "config", json_object_get(entry, "config"));
@@ -74,7 +92,7 @@ static RESULT add_image(struct maker *m, const char *reference, const json_t *en
     buf_append_str(&image.group, group != NULL ? group : "");
     m->images.items = mem_realloc(m->images.items, (m->images.count + 1) * sizeof *m->images.items);
     m->images.items[m->images.count++] = image;
-    return OK;
+    return add_layers(json_object_get(entry, "layers"), &m->images.items[m->images.count - 1], err);
 }
 
 static RESULT add_images(struct maker *m, const char *list_name, struct err *err) {
@@ -111,7 +129,12 @@ static RESULT make(struct maker *m, int argc, char **argv, struct buf *out, stru
     }
     TRY(add_images(m, "initContainers", err));
     TRY(add_images(m, "containers", err));
+    const json_t *pause = json_object_get(m->table, "pause");
+    if (pause != NULL) {
+        TRY(add_image(m, "pause", pause, err));
+    }
     const struct policy_inputs inputs = {.images = &m->images,
+                                         .pause_image = pause != NULL ? "pause" : NULL,
                                          .files = m->objects,
                                          .file_count = m->object_count,
                                          .is_partial = is_partial};

@@ -5,7 +5,8 @@ with defaults. container: what the YAML and its image say, each with a default:
 
     name ("" = the sandbox), id, image, args, env, cwd, uid, gid, gids, caps, tty, readonly, escalate, privileged,
     mounts (more of them), storages (more of them), sysctls, oom, containerd ("1.6", "1.7", "2.1"),
-    pull ("guest" or a list of layers {"id", "root"}), devices, nodes, annotations (more), services
+    pull ("guest" or a list of layers {"id", "root"}), devices, nodes, annotations (more), services, token,
+    tasks (containerd's folder), propagation, apparmor
 
 of_policy(entry, pod): the container of an entry of policy_data, for the requests that must come before the
 one that is judged. SPDX-License-Identifier: Apache-2.0
@@ -72,7 +73,9 @@ def mounts_of(container):
         found.append(shared(container["id"], "/etc/hostname", files))
         found.append(shared(container["id"], "/etc/resolv.conf", files))
         found.append(shared(container["id"], "/dev/termination-log"))
-        found.append(shared(container["id"], "/var/run/secrets/kubernetes.io/serviceaccount", "rbind,rprivate,ro"))
+        if container.get("token", True):
+            place = "/var/run/secrets/kubernetes.io/serviceaccount"
+            found.append(shared(container["id"], place, "rbind,rprivate,ro"))
     for entry in container.get("mounts", []):
         found = [m for m in found if m["destination"] != entry["destination"]]
         if "source" in entry:
