@@ -17,15 +17,18 @@ spec:
     args: [x, "y z"]
   # end
 """
-GOOD = BEFORE.replace(b"  containers:", b"""\
+GOOD = BEFORE
+for old, new in ((b"  containers:", b"""\
   initContainers:
   - name: contrast-initializer
     image: ghcr.io/contrast-ha/initializer:0.1.0@sha256:""" + b"0" * 64 + b"""
-  containers:""").replace(b"1.27", b"1.27@sha256:" + b"1" * 64).replace(b"contrast-cc", b"other-cc") \
-    .replace(b"~", b"\n  - name: contrast-secrets\n    emptyDir: {}")
+  containers:"""), (b"1.27", b"1.27@sha256:" + b"1" * 64), (b"contrast-cc", b"other-cc"),
+                 (b"~", b"\n  - name: contrast-secrets\n    emptyDir: {}")):
+    GOOD = GOOD.replace(old, new)
+ARGS, END = b"    args: [x, \"y z\"]\n", b"  # end\n"
 CASES = (  # (what, old text, new text): each must be seen in BEFORE -> GOOD
     ("a comment is gone", b"# top\n", b""),
-    ("a comment is moved", b"    args: [x, \"y z\"]\n  # end\n", b"  # end\n    args: [x, \"y z\"]\n"),
+    ("a comment is moved", ARGS + END, END + ARGS),
     ("spaces are gone", b"name: a   #", b"name: a #"),
     ("quotes are others", b"'nginx:1.27@", b"\"nginx:1.27@"),
     ("a value is another", b"[x, ", b"[w, "),
@@ -50,7 +53,8 @@ def main():
     crlf = BEFORE.replace(b"\n", b"\r\n")
     if not list(edits.faults(crlf, crlf.replace(b"# end\r\n", b"# end\n"))):
         failures.append("not seen: an LF among CRLFs")
-    print("\n".join("FAILED: " + f for f in failures) or f"edits: {len(CASES) + 4} checks, 0 failed")
+    print("".join(f"FAILED: {f}\n" for f in failures), end="")
+    print(f"edits: {len(CASES) + 4} checks, {len(failures)} failed")
     return 1 if failures else 0
 
 

@@ -117,8 +117,9 @@ class Catalogue:
 
     def image(self, host, name, tag):
         entry = self.known.get(f"{host}/{name}", self.DEFAULT)
-        passwd = self.PASSWD + "".join(line + "\n" for line in entry.get("passwd", []))
-        group = self.GROUP + "".join(line + "\n" for line in entry.get("group", []))
+        passwd, group = entry.get("files") or (
+            self.PASSWD + "".join(line + "\n" for line in entry.get("passwd", [])),
+            self.GROUP + "".join(line + "\n" for line in entry.get("group", [])))
         base = {"etc/": None, "etc/passwd": passwd.encode(), "etc/group": group.encode()}
         top = {"opt/": None, "opt/image": f"{host}/{name}:{tag}\n".encode()}
         return oci.Image([oci.layer(base), oci.layer(top)], entry["config"],
