@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- problems and paths ---- */
 
@@ -63,11 +64,26 @@ static const struct reader_field *find_field(const struct reader_field *fields, 
     return NULL;
 }
 
+/* Capitals are what people get wrong. */
+static void complain_unknown(struct reader *r, const struct reader_field *fields, size_t count,
+                             const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(fields[i].name, name) == 0) {
+            reader_complainf(r, "unknown field; did you mean \"%s\"?", fields[i].name);
+            return;
+        }
+    }
+    reader_complain(r, "unknown field");
+}
+
 static void refuse_unknown(struct reader *r, json_t *object, const struct reader_field *fields,
                            size_t count) {
     for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
-        if (find_field(fields, count, json_object_iter_key(it)) == NULL) {
-            reader_complain_at(r, json_object_iter_key(it), "unknown field");
+        const char *name = json_object_iter_key(it);
+        if (find_field(fields, count, name) == NULL) {
+            size_t old = reader_enter(r, name);
+            complain_unknown(r, fields, count, name);
+            reader_leave(r, old);
         }
     }
 }
