@@ -1,6 +1,16 @@
-/* Policy user: user, groups, capabilities, in the order of kubelet and containerd.
+/* Policy user: user, groups, capabilities, as kubelet and containerd put them together.
+ *
+ *   uid    runAsUser of the container, else of the pod, else USER of the image (the kubelet passes
+ *          its user alone, without the group behind the colon)
+ *   gid    runAsGroup of the container, else of the pod, else that of the uid in etc/passwd, else 0
+ *   gids   gid, supplementalGroups, fsGroup, and the groups of etc/group that list the user, but
+ *          not the group with the user's own name
+ *
+ * Sources: kubelet pkg/securitycontext and kuberuntime/security_context.go, containerd
+ * internal/cri/server/container_create.go and pkg/oci/spec_opts.go (WithUser, WithAdditionalGIDs).
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,11 +43,6 @@ static void gids_add(void *context, int64_t gid) {
     g->count++;
 }
 
-static void gids_only(struct gids *g, int64_t gid) {
-    g->count = 0;
-    gids_add(g, gid);
-}
-
 static json_t *gids_json(const struct gids *g) {
     json_t *list = json_array();
     for (size_t i = 0; i < g->count; i++) {
@@ -48,69 +53,80 @@ static json_t *gids_json(const struct gids *g) {
 
 /* --- The user */
 
-struct user {
-    int64_t uid;
-    int64_t gid;
-    struct gids gids;
-};
-
 static const json_t *context_of(const json_t *object) {
     return json_object_get(object, "securityContext");
 }
 
-static void apply_pod(const struct derive *d, struct user *u) {
-    const json_t *context = context_of(d->spec);
-    const json_t *user = json_object_get(context, "runAsUser");
-    const json_t *group = json_object_get(context, "runAsGroup");
-    if (user != NULL) {
-        u->uid = json_integer_value(user);
-        u->gid = image_user_by_uid(d->image, u->uid).gid;
-        gids_only(&u->gids, u->gid);
+/* Kubernetes, IsValidUserID and IsValidGroupID. */
+#define ID_MAX 2147483647
+
+static RESULT check_id(const struct derive *d, const char *field, const json_t *value,
+                       struct err *err) {
+    json_int_t id = value != NULL ? json_integer_value(value) : 0;
+    if (id < 0 || id > ID_MAX) {
+        return policy_derive_fail(d, field, err,
+                                  "%" JSON_INTEGER_FORMAT " is out of range; Kubernetes takes 0 "
+                                  "to %d",
+                                  id, ID_MAX);
     }
-    if (group != NULL) {
-        u->gid = json_integer_value(group);
-        gids_only(&u->gids, u->gid);
+    return OK;
+}
+
+static RESULT check_keys(const struct derive *d, const json_t *context, struct err *err) {
+    static const char *const keys[] = {"runAsUser", "runAsGroup", "fsGroup"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char field[64];
+        (void)snprintf(field, sizeof field, ".securityContext.%s", keys[i]);
+        TRY(check_id(d, field, json_object_get(context, keys[i]), err));
     }
     const json_t *more = json_object_get(context, "supplementalGroups");
     for (size_t i = 0; i < json_array_size(more); i++) {
-        gids_add(&u->gids, json_integer_value(json_array_get(more, i)));
+        char field[64];
+        (void)snprintf(field, sizeof field, ".securityContext.supplementalGroups[%zu]", i);
+        TRY(check_id(d, field, json_array_get(more, i), err));
     }
-    const json_t *fs_group = json_object_get(context, "fsGroup");
-    if (fs_group != NULL) {
-        gids_add(&u->gids, json_integer_value(fs_group));
-    }
-}
-
-static void apply_container(const struct derive *d, struct user *u) {
-    const json_t *user = json_object_get(context_of(d->container), "runAsUser");
-    const json_t *group = json_object_get(context_of(d->container), "runAsGroup");
-    if (user != NULL) {
-        u->uid = json_integer_value(user);
-        u->gid = image_user_by_uid(d->image, u->uid).gid;
-        gids_add(&u->gids, u->gid);
-    }
-    if (group != NULL) {
-        u->gid = json_integer_value(group);
-        gids_add(&u->gids, u->gid);
-    }
-}
-
-static RESULT user_of_image(const struct derive *d, struct user *u, struct err *err) {
-    struct image_user user = {0};
-    struct err cause = {0};
-    if (policy_number_of(d, "runAsUser") == NULL) {
-        if (!is_ok(image_user_of_config(d->image, false, &user, &cause))) {
-            return policy_derive_fail(d, ".image", err, "%.300s", cause.text);
-        }
-    } else {
-        /* Then it only matters where the image's user is known: his group stays among the groups.
-         */
-        err_ignore(image_user_of_config(d->image, false, &user, NULL), "runAsUser replaces it");
-    }
-    u->uid = user.uid;
-    u->gid = user.gid;
-    gids_add(&u->gids, u->gid);
     return OK;
+}
+
+static RESULT check_ids(const struct derive *d, struct err *err) {
+    struct derive pod = *d;
+    pod.at = d->w->spec;
+    (void)snprintf(pod.path, sizeof pod.path, "spec");
+    TRY(check_keys(&pod, context_of(d->spec), err));
+    return check_keys(d, context_of(d->container), err);
+}
+
+/* The image's user, or the one that the pod sets instead, with his group of etc/passwd. */
+static RESULT find_user(const struct derive *d, struct image_user *out, struct err *err) {
+    const json_t *user = policy_number_of(d, "runAsUser");
+    if (user != NULL) {
+        *out = image_user_by_uid(d->image, json_integer_value(user));
+        return OK;
+    }
+    struct err cause = {0};
+    if (!is_ok(image_user_of_config(d->image, false, out, &cause))) {
+        return policy_derive_fail(d, ".image", err, "%.300s", cause.text);
+    }
+    return OK;
+}
+
+/* What the kubelet passes for all containers of the pod. */
+static void add_pod_groups(const struct derive *d, struct gids *gids) {
+    const json_t *context = context_of(d->spec);
+    const json_t *more = json_object_get(context, "supplementalGroups");
+    const json_t *fs_group = json_object_get(context, "fsGroup");
+    for (size_t i = 0; i < json_array_size(more); i++) {
+        gids_add(gids, json_integer_value(json_array_get(more, i)));
+    }
+    if (fs_group != NULL) {
+        gids_add(gids, json_integer_value(fs_group));
+    }
+}
+
+/* supplementalGroupsPolicy Strict: those of etc/group do not count. */
+static bool is_merged(const struct derive *d) {
+    const char *policy = policy_text_of(context_of(d->spec), "supplementalGroupsPolicy", "Merge");
+    return strcmp(policy, "Strict") != 0;
 }
 
 /* What of the user is known without the image. */
@@ -125,40 +141,52 @@ static void derive_without_image(const struct derive *d, json_t *out) {
     }
 }
 
+/* The kubelet's verifyRunAsNonRoot: it must know a number, and not 0. */
 static RESULT check_root(const struct derive *d, const json_t *out, struct err *err) {
     bool is_forbidden = policy_flag_of(context_of(d->container), "runAsNonRoot",
                                        policy_flag_of(context_of(d->spec), "runAsNonRoot", false));
     const json_t *uid = json_object_get(out, "uid");
-    if (is_forbidden && uid != NULL && json_integer_value(uid) == 0) {
+    if (!is_forbidden || uid == NULL) {
+        return OK;
+    }
+    if (json_integer_value(uid) == 0) {
         return policy_derive_fail(d, "", err,
                                   "runAsNonRoot, but the user is 0: the kubelet would not start "
                                   "it; set runAsUser");
+    }
+    const char *user = d->image != NULL ? image_string(d->image, "User") : "";
+    bool is_number = user[0] == '\0' || (user[0] >= '0' && user[0] <= '9');
+    if (policy_number_of(d, "runAsUser") == NULL && !is_number) {
+        return policy_derive_fail(
+            d, "", err,
+            "runAsNonRoot, but the image's user \"%.100s\" is a name, of which "
+            "the kubelet knows no number; set runAsUser: %" JSON_INTEGER_FORMAT,
+            user, json_integer_value(uid));
     }
     return OK;
 }
 
 static RESULT derive_ids(const struct derive *d, json_t *out, struct err *err) {
+    TRY(check_ids(d, err));
     if (d->image == NULL) {
         derive_without_image(d, out);
         return check_root(d, out, err);
     }
-    struct user u = {0};
-    struct result r = user_of_image(d, &u, err);
-    if (is_ok(r)) {
-        apply_pod(d, &u);
-        apply_container(d, &u);
-        const char *policy =
-            policy_text_of(context_of(d->spec), "supplementalGroupsPolicy", "Merge");
-        if (strcmp(policy, "Strict") != 0) {
-            image_each_group(d->image, image_user_by_uid(d->image, u.uid).name, gids_add, &u.gids);
-        }
-        json_object_set_new(out, "uid", json_integer(u.uid));
-        json_object_set_new(out, "gid", json_integer(u.gid));
-        json_object_set_new(out, "gids", gids_json(&u.gids));
-        r = check_root(d, out, err);
+    struct image_user user = {0};
+    const json_t *group = policy_number_of(d, "runAsGroup");
+    TRY(find_user(d, &user, err));
+    AUTO(gids_deinit)
+    struct gids gids = {0};
+    int64_t gid = group != NULL ? json_integer_value(group) : user.gid;
+    gids_add(&gids, gid);
+    add_pod_groups(d, &gids);
+    if (is_merged(d)) {
+        image_each_group(d->image, user.name, gids_add, &gids);
     }
-    gids_deinit(&u.gids);
-    return r;
+    json_object_set_new(out, "uid", json_integer(user.uid));
+    json_object_set_new(out, "gid", json_integer(gid));
+    json_object_set_new(out, "gids", gids_json(&gids));
+    return check_root(d, out, err);
 }
 
 /* --- Capabilities: sorted. Sources: containerd's default set, linux/capability.h */

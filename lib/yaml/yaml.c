@@ -115,6 +115,27 @@ static struct yaml_mark mark_of(struct loader *l, yaml_mark_t m) {
     return (struct yaml_mark){l->byte_offset, m.line + 1, m.column + 1};
 }
 
+/* "{{ .Values.x }}" and "{% if %}" of charts and the like, where YAML sees no value. */
+static bool is_template(const struct loader *l, struct yaml_mark at) {
+    struct span text = l->file->text;
+    size_t start = at.offset;
+    while (start > 0 && text.data[start - 1] != '\n') {
+        start--;
+    }
+    bool is_found = false;
+    for (size_t i = start; i + 1 < text.size && text.data[i] != '\n'; i++) {
+        is_found = is_found ||
+                   (text.data[i] == '{' && (text.data[i + 1] == '{' || text.data[i + 1] == '%'));
+    }
+    return is_found;
+}
+
+static RESULT fail_template(const struct loader *l, struct yaml_mark at, struct err *err) {
+    return fail_at(l, at, err,
+                   "this looks like a template; render it first: helm template ... | contrast "
+                   "generate -");
+}
+
 static RESULT fail_parser(struct loader *l, struct err *err) {
     const yaml_parser_t *p = &l->parser;
     if (p->error == YAML_READER_ERROR) {
@@ -122,6 +143,9 @@ static RESULT fail_parser(struct loader *l, struct err *err) {
                        p->problem);
     }
     struct yaml_mark at = mark_of(l, p->problem_mark);
+    if (is_template(l, at)) {
+        return fail_template(l, at, err);
+    }
     if (at.offset < l->file->text.size && l->file->text.data[at.offset] == '\t') {
         return fail_at(l, at, err, "a tab where YAML wants spaces; indent with spaces");
     }
@@ -264,6 +288,9 @@ static RESULT attach(struct loader *l, struct child child, struct err *err) {
     }
     struct frame *top = &l->stack[l->depth - 1];
     bool is_key = top->node->kind == YAML_KIND_MAPPING && top->count % 2 == 0;
+    if (is_key && node->kind != YAML_KIND_SCALAR && is_template(l, child.start)) {
+        return fail_template(l, child.start, err);
+    }
     if (is_key && node->kind != YAML_KIND_SCALAR) {
         return fail_at(l, child.start, err, "a mapping key that is not a scalar");
     }
