@@ -285,11 +285,16 @@ RESULT containerd_file_unset_flag(struct containerd_editor *e, const char *const
         }
         return OK;
     }
-    if (is_ours) {
+    if (!is_ours) {
+        return replace_flag(e, entry, handler, err);
+    }
+    if (!e->discard_edits) {
         return fail_at(e, ERR_CHANGED, entry->key_range.start, err,
                        "this line is ours and was changed by hand; our runtimes need false here");
     }
-    return replace_flag(e, entry, handler, err);
+    toml_edit_range(&e->edits, entry->value->range, "false");
+    (void)containerd_file_join(e, entry->key_range.start, handler);
+    return OK;
 }
 
 /* --- Imports */

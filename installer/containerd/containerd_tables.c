@@ -81,18 +81,15 @@ static void append_flags(int schema, struct buf *out) {
 
 void containerd_tables_encode(int schema, const struct containerd_runtime *runtime, bool is_drop_in,
                               struct buf *out) {
-    /* A file without a version may only import others without: their names are those of schema 2.
-     */
-    int names = is_drop_in && schema == 1 ? 2 : schema;
-    if (is_drop_in && schema > 1) {
+    if (is_drop_in && schema > 1) { /* a file without a version imports others without */
         buf_appendf(out, "version = %d\n", schema);
     }
     if (is_drop_in && runtime->snapshotter != NULL) {
-        append_flags(names, out);
+        append_flags(schema, out);
     }
-    append_runtime(names, runtime, out);
+    append_runtime(schema, runtime, out);
     if (runtime->snapshotter != NULL) {
-        append_snapshotter(names, runtime, out);
+        append_snapshotter(schema, runtime, out);
     }
     out->size--; /* the last LF */
 }

@@ -171,8 +171,9 @@ class RealTest(unittest.TestCase):
     def private(self, text):
         """The text with the one path that a private daemon must not share."""
         node = self.node(text)
+        opt = '"io.containerd.internal.v1.opt"' if "version" in text else "opt"
         with open(node.main, "a") as f:
-            f.write(f'\n[plugins."io.containerd.internal.v1.opt"]\npath = "{node.folder}/opt"\n')
+            f.write(f'\n[plugins.{opt}]\npath = "{node.folder}/opt"\n')
         return node
 
     def assert_alive(self, node, *handlers):

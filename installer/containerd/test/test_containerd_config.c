@@ -351,7 +351,7 @@ static void test_drop_in_has_the_version_of_its_importer(void **state) {
     n = new_node(v2_0, "root = \"/x\"\n");
     install(&n, A);
     assert_lacks(n.drop_ins[0], "version =");
-    assert_has(n.drop_ins[0], "[" CRI ".containerd.runtimes." A "]");
+    assert_has(n.drop_ins[0], "[plugins.cri.containerd.runtimes." A "]");
     free_node(&n);
     n = new_node(v2_0, "version = 4\n");
     install(&n, A);
@@ -509,20 +509,24 @@ static void replace(struct node *n, const char *old, const char *new_text) {
 
 static void test_hand_edit_in_a_block(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
-    struct node clean = new_node(v1_7, DEFAULT);
+    static const char text[] = DEFAULT "[" CRI ".containerd]\n";
+    struct node n = new_node(v1_7, text);
+    struct node clean = new_node(v1_7, text);
     install(&clean, A);
     install(&n, A);
     replace(&n, "privileged_without_host_devices = true",
             "privileged_without_host_devices = false");
-    assert_refused(&n, A, ERR_CHANGED, "config.toml:9: lines between the marks");
-    assert_removal_refused(&n, A, "config.toml:9: lines between the marks");
+    assert_refused(&n, A, ERR_CHANGED, "config.toml:7: lines between the marks");
+    assert_removal_refused(&n, A, "config.toml:7: lines between the marks");
     n.facts.discard_edits = true;
+    assert_int_equal(install(&n, A), 1);
+    assert_same(&n, &clean);
+    replace(&n, "disable_snapshot_annotations = false", "disable_snapshot_annotations = true");
     assert_int_equal(install(&n, A), 1);
     assert_same(&n, &clean);
     replace(&n, "privileged_without_host_devices = true", "");
     take_off(&n, A);
-    assert_main(&n, DEFAULT);
+    assert_main(&n, text);
     free_node(&n);
     free_node(&clean);
 }
