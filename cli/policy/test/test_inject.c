@@ -1,56 +1,11 @@
 /* Injection: every kind, layout and annotation, forth and back.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "cli/policy/inject.h"
 #include "cli/policy/policy_text.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
-#include "lib/base/mem.h"
-
-#define P "contrast.edgeless.systems/"
-#define DIGEST "@sha256:1111111111111111111111111111111111111111111111111111111111111111"
-
-static const struct inject_config config = {.initializer_image = "init:1",
-                                            .service_mesh_image = "mesh:1",
-                                            .owner_digests = "aa",
-                                            .permitted_roots = ""};
-
-/* --- Stages */
-
-/* Appends what comes out of the stage for all pods of the text. */
-static RESULT inject(const char *text, const struct inject_config *c, struct buf *out,
-                     struct err *err) {
-    AUTO(yaml_file_deinit)
-    struct yaml_file file = {0};
-    AUTO(workload_list_deinit)
-    struct workload_list list = {0};
-    AUTO(yaml_edits_deinit)
-    struct yaml_edits edits = {0};
-    TRY(yaml_parse("f.yaml", span_str(text), &file, err));
-    yaml_edits_init(&edits, &file);
-    TRY(workload_find(&file, &list, err));
-    for (size_t i = 0; i < list.count; i++) {
-        TRY(inject_pod(&list.items[i], c, &edits, err));
-    }
-    return yaml_edits_apply(&edits, out, err);
-}
-
-static void inject_ok(const char *text, const struct inject_config *c, struct buf *out) {
-    struct err err = {0};
-    if (!is_ok(inject(text, c, out, &err))) {
-        fail_msg("%s\n%s", err.text, text);
-    }
-}
+#include "cli/policy/test/inject_fixture.h"
 
 static void annotate(const char *text, struct buf *out) {
     static const struct policy_inputs none = {0};
@@ -73,17 +28,6 @@ static void annotate(const char *text, struct buf *out) {
         }
     }
     assert_true(is_ok(yaml_edits_apply(&edits, out, &err)));
-}
-
-static void assert_refused(const char *text, const char *want) {
-    AUTO(buf_deinit)
-    struct buf out = {0};
-    struct err err = {0};
-    struct result r = inject(text, &config, &out, &err);
-    if (r.code != ERR_INVALID || strstr(err.text, want) == NULL) {
-        fail_msg("want '%s', got '%s'", want, err.text);
-    }
-    assert_int_equal(out.size, 0);
 }
 
 /* --- The files of the table */
@@ -361,17 +305,17 @@ static void check_cell(const struct place *p, bool is_rich, enum layout layout,
     struct buf t[COUNT] = {0};
     make_file(&t[USER], p, is_rich, layout);
     add_annotations(buf_cstr(&t[USER]), row, layout, &t[ANNOTATED]);
-    inject_ok(buf_cstr(&t[ANNOTATED]), &config, &t[DONE]);
+    inject_ok(buf_cstr(&t[ANNOTATED]), &fixture_config, &t[DONE]);
     check_text(buf_cstr(&t[DONE]), row, is_rich);
-    inject_ok(buf_cstr(&t[DONE]), &config, &t[AGAIN]);
+    inject_ok(buf_cstr(&t[DONE]), &fixture_config, &t[AGAIN]);
     assert_same(&t[DONE], &t[AGAIN]);
 
-    inject_ok(buf_cstr(&t[USER]), &config, &t[PLAIN_DONE]);
+    inject_ok(buf_cstr(&t[USER]), &fixture_config, &t[PLAIN_DONE]);
     remove_annotations(buf_cstr(&t[DONE]), row, layout, &t[BACK]);
-    inject_ok(buf_cstr(&t[BACK]), &config, &t[BACK_DONE]);
+    inject_ok(buf_cstr(&t[BACK]), &fixture_config, &t[BACK_DONE]);
     assert_same(&t[PLAIN_DONE], &t[BACK_DONE]);
     add_annotations(buf_cstr(&t[BACK_DONE]), row, layout, &t[PLAIN]);
-    inject_ok(buf_cstr(&t[PLAIN]), &config, &t[FORTH]);
+    inject_ok(buf_cstr(&t[PLAIN]), &fixture_config, &t[FORTH]);
     assert_same(&t[DONE], &t[FORTH]);
     for (size_t i = 0; i < COUNT; i++) {
         buf_deinit(&t[i]);
@@ -391,69 +335,6 @@ static void test_every_kind_layout_and_annotation(void **state) {
 }
 
 /* --- What is refused, and where */
-
-#define POD(annotations, spec)                                                                     \
-    "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    x: z\n" annotations "spec:\n" spec
-#define WEB "  containers:\n  - name: web\n    image: i\n    command: [c]\n"
-#define NOTE(text) "    " P text "\n"
-
-struct bad {
-    const char *text;
-    const char *want;
-};
-
-static void test_refused_annotations(void **state) {
-    (void)state;
-    static const struct bad bad[] = {
-        {POD(NOTE("servicemesh-ingres: ''"), WEB),
-         "f.yaml:6:5: metadata.annotations[\"" P
-         "servicemesh-ingres\"]: unknown annotation; did you "
-         "mean \"" P "servicemesh-ingress\"?"},
-        {POD(NOTE("Skip-Initializer: 'true'"), WEB), "did you mean \"" P "skip-initializer\"?"},
-        {POD(NOTE("colour: 'red'"), WEB), "unknown annotation; `contrast generate` knows those of"},
-        {POD(NOTE("skip-initializer: true"), WEB),
-         "f.yaml:6:49: metadata.annotations[\"" P "skip-initializer\"]: must be a string; put"},
-        {POD(NOTE("skip-initializer: 'yes'"), WEB), "must be \"true\" or \"false\""},
-        {POD(NOTE("renew-certificates: 'on'"), WEB), "must be \"true\" or \"false\""},
-        {POD(NOTE("servicemesh-ingress:"), WEB), "has no value; give it one in quotes"},
-        {POD(NOTE("servicemesh-ingress: a#70000#true"), WEB),
-         "servicemesh-ingress\"]: entry 1 \"a#70000#true\": the port must be a number"},
-        {POD(NOTE("servicemesh-egress: ''"), WEB), "servicemesh-egress\"]: is empty"},
-        {POD(NOTE("servicemesh-admin-interface-port: 9901"), WEB), "must be a string"},
-        {POD(NOTE("servicemesh-admin-interface-port: '0'"), WEB), "want a port from 1 to 65535"},
-        {POD(NOTE("servicemesh-egress: a#127.0.0.1:80#b:80")
-                 NOTE("servicemesh-admin-interface-port: '80'"),
-             WEB),
-         "listens on port 80 already"},
-        {POD(NOTE("secure-pv: 'data:state'"), WEB), "this version cannot encrypt a volume"},
-        {POD(NOTE("image-store-size: big"), WEB), "must be a quantity such as \"10Gi\""},
-        {POD(NOTE("image-store-size: 10Gi") NOTE("policy-profile: initdata"), WEB),
-         "this version has no store for images"},
-        {POD(NOTE("policy-profile: rego"), WEB), "must be \"annotation\" or \"initdata\""},
-        {POD(NOTE("pod-role: boss"), WEB), "pod-role: must be \"coordinator\""},
-        {POD(NOTE("workload-secret-id: \"a\\nb\""), WEB), "has a control character"},
-        {POD(NOTE("skip-initializer: 'true'") NOTE("servicemesh-ingress: ''"), WEB),
-         "servicemesh-... needs the initializer; remove it, or remove skip-initializer"},
-        {POD(NOTE("skip-initializer: 'true'") NOTE("renew-certificates: 'true'"), WEB),
-         "renew-certificates needs the initializer"},
-        {POD(NOTE("pod-role: coordinator") NOTE("servicemesh-ingress: ''"), WEB),
-         "a Coordinator makes its own certificates; remove servicemesh-..."},
-        {"kind: Pod\nmetadata:\n  name: p\n  labels:\n    " P
-         "skip-initializer: 'true'\nspec:\n" WEB,
-         "f.yaml:5:5: metadata.labels[\"" P "skip-initializer\"]: has no effect here; move it to "
-         "metadata.annotations"},
-        {"kind: Job\nmetadata:\n  name: p\n  annotations:\n    " P
-         "servicemesh-ingress: ''\nspec: {template: {spec: {containers: [{name: a}]}}}\n",
-         "has no effect here; move it to spec.template.metadata.annotations"},
-        {"kind: CronJob\nmetadata: {name: p}\nspec: {jobTemplate: {metadata: {annotations: {" P
-         "pod-role: coordinator}}, spec: {template: {spec: {containers: [{name: a}]}}}}}\n",
-         "spec.jobTemplate.metadata.annotations[\"" P "pod-role\"]: has no effect here; move it to "
-         "spec.jobTemplate.spec.template.metadata.annotations"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_refused(bad[i].text, bad[i].want);
-    }
-}
 
 static void test_refused_pods(void **state) {
     (void)state;
@@ -512,9 +393,9 @@ static void test_a_shared_spec(void **state) {
     AUTO(buf_deinit)
     struct buf again = {0};
     buf_appendf(&text, "%s%s", head, tail);
-    inject_ok(buf_cstr(&text), &config, &out);
+    inject_ok(buf_cstr(&text), &fixture_config, &out);
     check_text_of_list(buf_cstr(&out));
-    inject_ok(buf_cstr(&out), &config, &again);
+    inject_ok(buf_cstr(&out), &fixture_config, &again);
     assert_same(&out, &again);
     buf_clear(&text);
     buf_appendf(&text, "%s    annotations: {" P "servicemesh-ingress: ''}\n%s", head, tail);
@@ -534,7 +415,7 @@ static void assert_output(const char *text, const struct inject_config *c, const
 
 static void test_runtime_classes(void **state) {
     (void)state;
-    struct inject_config c = config;
+    struct inject_config c = fixture_config;
     assert_output(POD("", "  runtimeClassName: kata-cc-isolation # k\n" WEB), &c,
                   "  runtimeClassName: contrast-cc # k\n");
     assert_output(POD("", "  runtimeClassName: 'contrast-cc'\n" WEB), &c, ": 'contrast-cc'\n");
@@ -585,13 +466,14 @@ static void test_what_the_user_chose_stays(void **state) {
     AUTO(buf_deinit)
     struct buf text = {0};
     buf_appendf(&text, POD("", WEB "%s%s"), mount, volume);
-    assert_output(buf_cstr(&text), &config, mount);
-    assert_output(buf_cstr(&text), &config, volume);
+    assert_output(buf_cstr(&text), &fixture_config, mount);
+    assert_output(buf_cstr(&text), &fixture_config, volume);
     assert_output(POD(NOTE("pod-role: coordinator"), WEB
                       "    env:\n    # who\n    - {name: CONTRAST_PERMITTED_ROOTS, value: ''}\n"),
-                  &config, "    # who\n    - {name: CONTRAST_PERMITTED_ROOTS, value: ''}\n");
-    assert_output(POD(NOTE("expose-service: 'true'") NOTE("image-store-size: 20Gi"), WEB), &config,
-                  "contrast-initializer");
+                  &fixture_config,
+                  "    # who\n    - {name: CONTRAST_PERMITTED_ROOTS, value: ''}\n");
+    assert_output(POD(NOTE("expose-service: 'true'") NOTE("image-store-size: 20Gi"), WEB),
+                  &fixture_config, "contrast-initializer");
 }
 
 /* Another style, other order of keys, comments and a digest are no differences. */
@@ -608,14 +490,14 @@ static void test_pieces_in_another_style_stay(void **state) {
     AUTO(buf_deinit)
     struct buf text = {0};
     buf_appendf(&text, POD("", "%s" WEB), pieces);
-    assert_output(buf_cstr(&text), &config, pieces);
-    struct inject_config other = config;
+    assert_output(buf_cstr(&text), &fixture_config, pieces);
+    struct inject_config other = fixture_config;
     other.owner_digests = "bb";
     assert_output(buf_cstr(&text), &other, "value: \"bb\"");
-    other = config;
+    other = fixture_config;
     other.coordinator_host = "coordinator-ready.prod";
     assert_output(buf_cstr(&text), &other, "value: \"coordinator-ready.prod\"");
-    other = config;
+    other = fixture_config;
     other.initializer_image = "init:2";
     assert_output(buf_cstr(&text), &other, "image: init:2\n");
 }
@@ -630,11 +512,11 @@ static void test_an_initializer_of_the_users_own(void **state) {
     AUTO(buf_deinit)
     struct buf text = {0};
     buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), own);
-    assert_output(buf_cstr(&text), &config, own);
+    assert_output(buf_cstr(&text), &fixture_config, own);
     buf_clear(&text);
     buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), more);
-    assert_output(buf_cstr(&text), &config, more);
-    struct inject_config c = config;
+    assert_output(buf_cstr(&text), &fixture_config, more);
+    struct inject_config c = fixture_config;
     c.skip_initializer = true;
     AUTO(buf_deinit)
     struct buf out = {0};
@@ -651,8 +533,8 @@ static void test_a_volume_that_is_used_stays(void **state) {
     AUTO(buf_deinit)
     struct buf injected = {0};
     inject_ok(POD("", WEB "    volumeMounts: [{name: contrast-secrets, mountPath: /certs}]\n"),
-              &config, &injected);
-    struct inject_config c = config;
+              &fixture_config, &injected);
+    struct inject_config c = fixture_config;
     c.skip_initializer = true;
     assert_output(buf_cstr(&injected), &c,
                   "  volumes:\n  - name: contrast-secrets\n    emptyDir:\n      medium: Memory\n");
@@ -666,15 +548,17 @@ static void test_policy_annotations(void **state) {
     (void)state;
     static const char foreign[] =
         POD("    io.katacontainers.config.agent.policy: cGFja2FnZQ== # old\n", WEB);
-    struct inject_config c = config;
+    struct inject_config c = fixture_config;
     c.force = true;
     assert_output(foreign, &c, "cGFja2FnZQ== # old\n");
     AUTO(buf_deinit)
     struct buf ours = {0};
     annotate(foreign, &ours);
     assert_null(strstr(buf_cstr(&ours), "cGFja2FnZQ== "));
-    assert_output(buf_cstr(&ours), &config, "    io.katacontainers.config.agent.policy: IyBjb250");
-    assert_output(POD("    io.katacontainers.config.agent.policy: ''\n", WEB), &config, "init:1");
+    assert_output(buf_cstr(&ours), &fixture_config,
+                  "    io.katacontainers.config.agent.policy: IyBjb250");
+    assert_output(POD("    io.katacontainers.config.agent.policy: ''\n", WEB), &fixture_config,
+                  "init:1");
 }
 
 /* With another profile the policy moves to the other annotation, and back. */
@@ -773,7 +657,8 @@ static void test_policy_of_the_mesh(void **state) {
     const struct policy_inputs inputs = {.images = &images};
     AUTO(buf_deinit)
     struct buf out = {0};
-    inject_ok(POD(NOTE("servicemesh-egress: a#127.0.0.1:80#b.example:80"), WEB), &config, &out);
+    inject_ok(POD(NOTE("servicemesh-egress: a#127.0.0.1:80#b.example:80"), WEB), &fixture_config,
+              &out);
     AUTO(yaml_file_deinit)
     struct yaml_file file = {0};
     AUTO(workload_list_deinit)
@@ -803,53 +688,10 @@ static void test_policy_of_the_mesh(void **state) {
     image_deinit(&image);
 }
 
-/* The table of docs/annotations.md has the names that are known, and no others. */
-static void test_names_are_those_of_the_docs(void **state) {
-    (void)state;
-    static const char *const names[] = {"expose-service",
-                                        "image-store-size",
-                                        "pod-role",
-                                        "policy-profile",
-                                        "renew-certificates",
-                                        "secure-pv",
-                                        "servicemesh-admin-interface-port",
-                                        "servicemesh-egress",
-                                        "servicemesh-ingress",
-                                        "skip-initializer",
-                                        "workload-secret-id"};
-    AUTO(buf_deinit)
-    struct buf docs = {0};
-    assert_true(is_ok(file_read("docs/annotations.md", 1 << 20, &docs, NULL)));
-    size_t rows_seen = 0;
-    for (const char *p = buf_cstr(&docs); (p = strstr(p, "\n| `")) != NULL; p++) {
-        const char *name = p + 4;
-        size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz-");
-        bool is_known = false;
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            is_known = is_known || (strlen(names[i]) == size && memcmp(name, names[i], size) == 0);
-        }
-        assert_true(is_known);
-        rows_seen++;
-    }
-    assert_int_equal(rows_seen, sizeof names / sizeof names[0] + 1); /* pod-role has two rows */
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        AUTO(buf_deinit)
-        struct buf text = {0};
-        AUTO(buf_deinit)
-        struct buf out = {0};
-        struct err err = {0};
-        buf_appendf(&text, POD(NOTE("%s: '\"'"), WEB), names[i]);
-        struct result r = inject(buf_cstr(&text), &config, &out, &err);
-        assert_true(is_ok(r) == (strcmp(names[i], "workload-secret-id") == 0));
-        assert_null(strstr(err.text, "unknown annotation"));
-    }
-}
-
 int main(void) {
     log_init("test", LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind_layout_and_annotation),
-        cmocka_unit_test(test_refused_annotations),
         cmocka_unit_test(test_refused_pods),
         cmocka_unit_test(test_a_shared_spec),
         cmocka_unit_test(test_runtime_classes),
@@ -862,7 +704,6 @@ int main(void) {
         cmocka_unit_test(test_another_profile),
         cmocka_unit_test(test_pins_keep_quotes_and_comments),
         cmocka_unit_test(test_policy_of_the_mesh),
-        cmocka_unit_test(test_names_are_those_of_the_docs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
