@@ -1,18 +1,25 @@
-/* CRI: gRPC through libcurl's HTTP/2, answers through proto_read.
+/* CRI: gRPC over nghttp2 (libcurl costs a process 6 MiB), answers through proto_read.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "installer/cri.h"
 
-#include <curl/curl.h>
+#include <errno.h>
 #include <jansson.h>
+#include <nghttp2/nghttp2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "installer/proto_read.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
+#define SERVICE "/runtime.v1.RuntimeService/"
 #define GRPC_HEADER 5 /* bytes: compressed u8, length u32 big-endian */
 
 void cri_answer_deinit(struct cri_answer *a) {
@@ -171,77 +178,165 @@ RESULT cri_parse_status(struct span message, struct cri_answer *out, struct err 
     return OK;
 }
 
-/* --- Calls */
+/* --- One call: a client of HTTP/2 on a socket that does not block */
 
 struct call {
+    int fd;
+    nghttp2_session *session;
+    struct span body; /* of the request, with gRPC's header; shrinks */
     struct buf answer;
     bool is_too_large;
+    bool is_over;      /* the stream is closed */
     long status;       /* grpc-status; -1: none came */
     char message[256]; /* grpc-message */
 };
 
-static size_t on_bytes(char *data, size_t one, size_t size, void *user) {
-    (void)one;
+static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t size, int flags,
+                       void *user) {
+    (void)session;
+    (void)flags;
+    const struct call *c = user;
+    ssize_t n = send(c->fd, data, size, MSG_NOSIGNAL);
+    if (n >= 0) {
+        return n;
+    }
+    return errno == EAGAIN || errno == EINTR ? NGHTTP2_ERR_WOULDBLOCK
+                                             : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static ssize_t on_receive(nghttp2_session *session, uint8_t *out, size_t size, int flags,
+                          void *user) {
+    (void)session;
+    (void)flags;
+    const struct call *c = user;
+    ssize_t n = recv(c->fd, out, size, 0);
+    if (n == 0) {
+        return NGHTTP2_ERR_EOF;
+    }
+    if (n > 0) {
+        return n;
+    }
+    return errno == EAGAIN || errno == EINTR ? NGHTTP2_ERR_WOULDBLOCK
+                                             : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static ssize_t on_body(nghttp2_session *session, int32_t stream, uint8_t *out, size_t size,
+                       uint32_t *flags, nghttp2_data_source *source, void *user) {
+    (void)session;
+    (void)stream;
+    (void)source;
+    struct call *c = user;
+    size_t n = c->body.size < size ? c->body.size : size;
+    memcpy(out, c->body.data, n);
+    c->body = span_of(c->body.data + n, c->body.size - n);
+    *flags |= c->body.size == 0 ? NGHTTP2_DATA_FLAG_EOF : NGHTTP2_DATA_FLAG_NONE;
+    return (ssize_t)n;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *data,
+                   size_t size, void *user) {
+    (void)session;
+    (void)flags;
+    (void)stream;
     struct call *c = user;
     if (c->answer.size + size > LIMIT_CRI_ANSWER) {
         c->is_too_large = true;
-        return 0;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     buf_append(&c->answer, data, size);
-    return size;
+    return 0;
 }
 
-/* Headers and trailers, one call per line. */
-static size_t on_header(char *data, size_t one, size_t size, void *user) {
-    (void)one;
+/* Headers and trailers alike. */
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *user) {
+    (void)session;
+    (void)frame;
+    (void)flags;
     struct call *c = user;
-    static const char status[] = "grpc-status:";
-    static const char message[] = "grpc-message:";
-    if (size > sizeof status && strncmp(data, status, sizeof status - 1) == 0) {
+    if (span_equal(span_of(name, name_size), span_str("grpc-status"))) {
         char text[16];
-        copy_text(span_of(data + sizeof status - 1, size - sizeof status + 1), text, sizeof text);
+        copy_text(span_of(value, value_size), text, sizeof text);
         c->status = strtol(text, NULL, 10);
-    } else if (size > sizeof message && strncmp(data, message, sizeof message - 1) == 0) {
-        copy_text(span_of(data + sizeof message - 1, size - sizeof message + 1), c->message,
-                  sizeof c->message);
+    } else if (span_equal(span_of(name, name_size), span_str("grpc-message"))) {
+        copy_text(span_of(value, value_size), c->message, sizeof c->message);
     }
-    return size;
+    return 0;
 }
 
-struct request {
-    const char *socket;
-    const char *method; /* "Version" */
-    struct span body;   /* of gRPC, with its header */
-    unsigned timeout_ms;
-};
-
-static bool set_up(CURL *curl, const struct request *q, struct curl_slist *headers, struct call *c,
-                   char *text) {
-    char url[128];
-    (void)snprintf(url, sizeof url, "http://localhost/runtime.v1.RuntimeService/%s", q->method);
-    return curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, q->socket) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
-                            (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)q->body.size) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, (const char *)q->body.data) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HEADERDATA, c) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_WRITEDATA, c) == CURLE_OK;
+static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user) {
+    (void)session;
+    (void)stream;
+    (void)code;
+    ((struct call *)user)->is_over = true;
+    return 0;
 }
 
-static RESULT judge(const struct call *c, CURLcode code, const char *text, struct err *err) {
-    ENSURE(!c->is_too_large, err, TOO_LARGE, "CRI: more than %d bytes", LIMIT_CRI_ANSWER);
-    ENSURE(code == CURLE_OK, err, UNAVAILABLE, "CRI does not answer: %s",
-           text[0] != '\0' ? text : curl_easy_strerror(code));
-    ENSURE(c->status >= 0, err, MALFORMED, "CRI: the answer is no gRPC");
+static void open_session(struct call *c) {
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0);
+    nghttp2_option_set_max_send_header_block_length(option, 4096);
+    nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
+    nghttp2_session_callbacks_set_recv_callback(callbacks, on_receive);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    CHECK(nghttp2_session_client_new2(&c->session, callbacks, c, option) == 0);
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+}
+
+#define HEADER(n, v)                                                                               \
+    {                                                                                              \
+        (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v),                \
+            NGHTTP2_NV_FLAG_NONE                                                                   \
+    }
+
+static void submit(struct call *c, const char *path) {
+    const nghttp2_nv headers[] = {
+        HEADER(":method", "POST"),
+        HEADER(":scheme", "http"),
+        HEADER(":authority", "localhost"),
+        HEADER(":path", path),
+        HEADER("content-type", "application/grpc"),
+        HEADER("te", "trailers"),
+    };
+    const nghttp2_data_provider body = {.read_callback = on_body};
+    CHECK(nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, NULL, 0) == 0);
+    CHECK(nghttp2_submit_request(c->session, NULL, headers, sizeof headers / sizeof headers[0],
+                                 &body, NULL) > 0);
+}
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Until the stream is closed or the time is over. */
+static RESULT exchange(struct call *c, uint64_t end_ms, struct err *err) {
+    while (!c->is_over) {
+        int r = nghttp2_session_send(c->session);
+        r = r == 0 ? nghttp2_session_recv(c->session) : r;
+        ENSURE(!c->is_too_large, err, TOO_LARGE, "CRI: more than %d bytes", LIMIT_CRI_ANSWER);
+        if (c->is_over || r == NGHTTP2_ERR_EOF) {
+            break;
+        }
+        ENSURE(r == 0, err, UNAVAILABLE, "CRI: %s", nghttp2_strerror(r));
+        uint64_t now = now_ms();
+        ENSURE(now < end_ms, err, TIMEOUT, "CRI does not answer in time");
+        bool wants_out = nghttp2_session_want_write(c->session) != 0;
+        struct pollfd fd = {c->fd, (short)(POLLIN | (wants_out ? POLLOUT : 0)), 0};
+        int ready = poll(&fd, 1, (int)(end_ms - now));
+        ENSURE(ready >= 0 || errno == EINTR, err, IO, "poll: %s", strerror(errno));
+    }
+    return OK;
+}
+
+static RESULT judge(const struct call *c, struct err *err) {
+    ENSURE(c->status >= 0, err, UNAVAILABLE, "CRI: the connection ended without an answer of gRPC");
     ENSURE(c->status == 0, err, UNAVAILABLE, "CRI: %s (gRPC status %ld)", c->message, c->status);
     bool is_whole = c->answer.size >= GRPC_HEADER && c->answer.data[0] == 0 &&
                     load_u32be(c->answer.data + 1) == c->answer.size - GRPC_HEADER;
@@ -249,66 +344,57 @@ static RESULT judge(const struct call *c, CURLcode code, const char *text, struc
     return OK;
 }
 
+static RESULT dial(const char *path, int *fd, struct err *err) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    ENSURE(strlen(path) < sizeof address.sun_path, err, CONFIG,
+           "%.100s...: a socket's path has at most %zu bytes", path, sizeof address.sun_path - 1);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ENSURE(s >= 0, err, IO, "socket: %s", strerror(errno));
+    if (connect(s, (const struct sockaddr *)&address, sizeof address) != 0) {
+        int saved = errno;
+        (void)close(s);
+        return err_set(err, ERR_UNAVAILABLE, "CRI does not answer: %s: %s", path, strerror(saved));
+    }
+    *fd = s;
+    return OK;
+}
+
 /* `answer` gets the message without gRPC's header. */
-static RESULT ask(const struct request *q, struct buf *answer, struct err *err) {
-    CURL *curl = curl_easy_init();
-    CHECK(curl != NULL);
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/grpc");
-    struct curl_slist *more = curl_slist_append(headers, "TE: trailers");
-    CHECK(headers != NULL && more != NULL);
-    struct call call = {.status = -1};
-    char text[CURL_ERROR_SIZE] = "";
-    CURLcode code =
-        set_up(curl, q, more, &call, text) ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
-    struct result r = judge(&call, code, text, err);
+static RESULT ask(const char *socket_path, const char *path, struct span body, unsigned timeout_ms,
+                  struct buf *answer, struct err *err) {
+    struct call call = {.fd = -1, .body = body, .status = -1};
+    TRY(dial(socket_path, &call.fd, err));
+    open_session(&call);
+    submit(&call, path);
+    struct result r = exchange(&call, now_ms() + timeout_ms, err);
+    r = is_ok(r) ? judge(&call, err) : r;
     if (is_ok(r)) {
         buf_append(answer, call.answer.data + GRPC_HEADER, call.answer.size - GRPC_HEADER);
     }
     buf_deinit(&call.answer);
-    curl_slist_free_all(more);
-    curl_easy_cleanup(curl);
+    nghttp2_session_del(call.session);
+    (void)close(call.fd);
     return r;
 }
 
-static RESULT call_version(const char *socket, unsigned timeout_ms, struct cri_answer *out,
-                           struct err *err) {
+RESULT cri_ask_version(const char *socket, unsigned timeout_ms, struct cri_answer *out,
+                       struct err *err) {
     static const uint8_t body[] = {0, 0, 0, 0, 0}; /* VersionRequest {} */
-    const struct request q = {socket, "Version", SPAN(body), timeout_ms};
     AUTO(buf_deinit)
     struct buf answer = {0};
-    TRY(ask(&q, &answer, err));
+    TRY(ask(socket, SERVICE "Version", SPAN(body), timeout_ms, &answer, err));
     return cri_parse_version(buf_span(&answer), out, err);
 }
 
-static RESULT call_status(const char *socket, unsigned timeout_ms, struct cri_answer *out,
-                          struct err *err) {
+RESULT cri_ask(const char *socket, unsigned timeout_ms, struct cri_answer *out, struct err *err) {
     static const uint8_t body[] = {0, 0, 0, 0, 2, 0x08, 1}; /* StatusRequest {verbose: true} */
-    const struct request q = {socket, "Status", SPAN(body), timeout_ms};
+    struct cri_answer a = {0};
+    TRY(cri_ask_version(socket, timeout_ms, &a, err));
     AUTO(buf_deinit)
     struct buf answer = {0};
-    TRY(ask(&q, &answer, err));
-    return cri_parse_status(buf_span(&answer), out, err);
-}
-
-/* libcurl without TLS: a Unix socket needs none. */
-RESULT cri_ask_version(const char *socket, unsigned timeout_ms, struct cri_answer *out,
-                       struct err *err) {
-    CHECK(curl_global_init(CURL_GLOBAL_NOTHING) == CURLE_OK);
-    struct result r = call_version(socket, timeout_ms, out, err);
-    curl_global_cleanup();
-    return r;
-}
-
-RESULT cri_ask(const char *socket, unsigned timeout_ms, struct cri_answer *out, struct err *err) {
-    struct cri_answer a = {0};
-    CHECK(curl_global_init(CURL_GLOBAL_NOTHING) == CURLE_OK);
-    struct result r = call_version(socket, timeout_ms, &a, err);
-    r = is_ok(r) ? call_status(socket, timeout_ms, &a, err) : r;
-    curl_global_cleanup();
-    if (!is_ok(r)) {
-        cri_answer_deinit(&a);
-        return r;
-    }
+    TRY(ask(socket, SERVICE "Status", SPAN(body), timeout_ms, &answer, err));
+    TRY(cri_parse_status(buf_span(&answer), &a, err));
     *out = a;
     return OK;
 }

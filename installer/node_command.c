@@ -18,6 +18,7 @@
 #include "lib/base/mem.h"
 
 #define ARGS_MAX 64
+#define POLL_MS 60000  /* of one poll(2) */
 #define ERROR_TAIL 400 /* bytes of standard error that are told */
 
 extern char **environ;
@@ -28,6 +29,8 @@ struct child {
     struct buf out;
     struct buf error;
     bool is_too_long;
+    const struct node_stream *stream; /* NULL: what it prints goes to `out` */
+    struct err failure;               /* of the stream; code OK: none */
 };
 
 static uint64_t now_ms(void) {
@@ -97,7 +100,7 @@ static RESULT start(char *const argv[], struct child *out, struct err *err) {
 /* --- Output */
 
 static void take(struct child *c, int which) {
-    uint8_t chunk[4096];
+    uint8_t chunk[65536];
     ssize_t n = read(c->pipes[which], chunk, sizeof chunk);
     if (n <= 0) {
         (void)close(c->pipes[which]);
@@ -105,23 +108,35 @@ static void take(struct child *c, int which) {
         return;
     }
     struct buf *to = which == 0 ? &c->out : &c->error;
-    if (to->size + (size_t)n <= LIMIT_NODE_OUTPUT) {
+    if (which == 0 && c->stream != NULL) {
+        err_ignore(c->stream->feed(c->stream->data, span_of(chunk, (size_t)n), &c->failure),
+                   "kept in c->failure");
+    } else if (to->size + (size_t)n <= LIMIT_NODE_OUTPUT) {
         buf_append(to, chunk, (size_t)n);
     } else if (which == 0) {
         c->is_too_long = true;
     }
 }
 
-/* Until both ends are closed; false when the time is over. */
+static bool is_stopped(const struct child *c) {
+    return c->stream != NULL &&
+           (c->failure.code != ERR_OK || (c->stream->stop != NULL && *c->stream->stop != 0));
+}
+
+/* Until both ends are closed; false when the time is over, or nobody wants more. */
 static bool listen_to(struct child *c, uint64_t end_ms) {
     while (c->pipes[0] >= 0 || c->pipes[1] >= 0) {
         uint64_t now = now_ms();
-        if (now >= end_ms) {
+        if (now >= end_ms || is_stopped(c)) {
             return false;
         }
         struct pollfd fds[2] = {{c->pipes[0], POLLIN, 0}, {c->pipes[1], POLLIN, 0}};
-        if (poll(fds, 2, (int)(end_ms - now)) < 0 && errno != EINTR) {
-            return false;
+        int wait_ms = end_ms - now < POLL_MS ? (int)(end_ms - now) : POLL_MS;
+        if (poll(fds, 2, wait_ms) < 0) {
+            if (errno != EINTR) {
+                return false;
+            }
+            continue;
         }
         for (int i = 0; i < 2; i++) {
             if (c->pipes[i] >= 0 && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
@@ -185,6 +200,39 @@ static RESULT run(char *const argv[], const char *name, unsigned timeout_ms, str
     }
     buf_deinit(&child.out);
     buf_deinit(&child.error);
+    return r;
+}
+
+RESULT node_command_stream(const char *const argv[], const struct node_stream *stream,
+                           struct buf *told, struct err *err) {
+    char *copies[ARGS_MAX + 1] = {0};
+    size_t count = 0;
+    for (; argv[count] != NULL && count < ARGS_MAX; count++) {
+        copies[count] = mem_strdup(argv[count]);
+    }
+    struct child child = {.stream = stream};
+    struct result r = start(copies, &child, err);
+    if (is_ok(r)) {
+        bool is_over = !listen_to(&child, UINT64_MAX);
+        if (is_over) {
+            (void)kill(-child.pid, SIGKILL);
+        }
+        int status = 0;
+        finish(&child, &status);
+        if (child.failure.code != ERR_OK) {
+            r = err_set(err, child.failure.code, "%s", child.failure.text);
+        } else if (is_over) {
+            r = err_set(err, ERR_CANCELED, "stopped by a signal");
+        } else {
+            r = judge(&child, argv[0], status, err);
+            buf_append_str(told, is_ok(r) ? "" : last_line(&child.error));
+        }
+    }
+    buf_deinit(&child.out);
+    buf_deinit(&child.error);
+    for (size_t i = 0; i < count; i++) {
+        mem_free(copies[i]);
+    }
     return r;
 }
 

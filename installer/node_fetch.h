@@ -1,11 +1,11 @@
 /* Fetching a file of the payload: from the installer's own image, or from a web server.
  *
  *   file:///payload/x   the container's file system
- *   https://, http://   libcurl; redirects to https only, a proxy as the environment says
+ *   https://, http://   the program contrast-node-fetch (node_download.c), as nobody; redirects
+ *                       to https only, a proxy as the environment says
  *
  * Bytes go to a sink as they come; nothing is kept. What was torn is begun again, a bounded number
- * of times. A server that sends less than 1 KiB/s for 30 s counts as torn. What comes is worth
- * nothing before its digest was compared (node_stage.h).
+ * of times. What comes is worth nothing before its digest was compared (node_stage.h).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NODE_FETCH_H
