@@ -64,7 +64,9 @@ static RESULT read_mirror(const struct registry_mirror *from, struct mirror *out
     char text[LIMIT_PATH + 1];
     snprintf(text, sizeof text, "%.*s%s", path > 0 ? (int)path - 1 : 0,
              path > 0 ? rest + server + 1 : "", path > 0 ? "/" : "");
-    *out = (struct mirror){.host = mem_strdup(from->host),
+    bool is_hub =
+        strcasecmp(from->host, "index.docker.io") == 0 || strcasecmp(from->host, HUB_API) == 0;
+    *out = (struct mirror){.host = mem_strdup(is_hub ? IMAGE_REF_HOST : from->host),
                            .scheme = mem_strndup(from->url, scheme),
                            .server = mem_strndup(rest, server),
                            .prefix = mem_strdup(text)};

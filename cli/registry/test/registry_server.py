@@ -6,6 +6,7 @@
     /v2/MODE/app/manifests/1         an image of two layers, gzip and plain tar
     /count/KIND/MODE                 how often: manifest, blob, token, elsewhere, leak
     /digest/MODE                     the digest of MODE's manifest
+    /ids/MODE                        the snapshotter's names of MODE's layers, topmost first
 
 Every mode serves the same image unless a method or an entry of SPECIAL says otherwise.
 
@@ -41,13 +42,25 @@ def digest_of(data):
 
 
 def tar_of(files):
+    """Of a text in place of bytes, a symbolic link to it."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in files:
             info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname, content = tarfile.SYMTYPE, content, b""
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+def layer_ids(diff_ids):
+    """The snapshotter's names, topmost first: hashes of chain ids."""
+    chain, ids = "", []
+    for diff_id in diff_ids:
+        chain = digest_of(f"{chain} {diff_id}".encode()) if chain else diff_id
+        ids.insert(0, hashlib.sha256(chain.encode()).hexdigest())
+    return ids
 
 
 class Store:
@@ -88,6 +101,25 @@ class Store:
         return {"mediaType": OCI + kind, "platform": {"os": "linux", "architecture": arch},
                 **self.put(manifest)}
 
+    def of_files(self, *layers):
+        tars = [tar_of(files) for files in layers]
+        return self.image([("layer.v1.tar", tar, tar) for tar in tars])
+
+    def users(self):
+        """What layers do to each other's files."""
+        a, b = b"a:x:1:1::/:/a\n", b"b:x:2:2::/:/b\n"
+        base = [("etc/passwd", a), ("etc/group", a)]
+        long = "x" * 120
+        return {
+            "replaced": self.of_files(base, [("etc/passwd", b)], [("etc/other", b)]),
+            "removed": self.of_files(base, [("etc/.wh.passwd", b"")]),
+            "opaque": self.of_files(base, [("etc/.wh..wh..opq", b""), ("etc/passwd", b)]),
+            "gone": self.of_files(base, [(".wh.etc", b"")]),
+            "again": self.of_files(base, [("etc/.wh.passwd", b"")], base),
+            "link": self.of_files(base, [("etc/passwd", "../lib/passwd")]),
+            "long_link": self.of_files(base, [("bin/sh", long)]),
+        }
+
     def specials(self):
         (kind, zipped, one), plain = self.layers
         ids = [digest_of(one), digest_of(plain[2])]
@@ -127,6 +159,7 @@ class Store:
             "artifact": self.image(self.layers, change=lambda m: dict(m, config=dict(
                 m["config"], mediaType="application/vnd.oci.empty.v1+json"))),
             "bomb": self.image([(kind, bomb, bytes(0))]),
+            **self.users(),
             "schema1": b'{"schemaVersion":1,"name":"a","fsLayers":[]}',
             "html": b"<html>welcome to the hotel</html>",
         }
@@ -230,6 +263,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, str(self.server.count.get(tuple(parts[2:4]), 0)).encode())
         if parts[1] == "digest":
             return self.answer(200, digest_of(self.top(parts[2])).encode())
+        if parts[1] == "ids":
+            config = json.loads(self.top(parts[2]))["config"]["digest"]
+            found = json.loads(self.server.store.blobs[config])["rootfs"]["diff_ids"]
+            return self.answer(200, " ".join(layer_ids(found)).encode())
         if parts[1] == "token":
             return self.serve_token(parts[2], urllib.parse.parse_qs(url.query))
         if parts[1] == "elsewhere":
