@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/policy/policy_cases.h"
 #include "cli/policy/policy_diff.h"
 #include "cli/policy/policy_text.h"
 #include "cli/policy_check.h"
@@ -210,7 +211,7 @@ static RESULT judge(const struct check *options, json_t **report, struct err *er
     }
     TRY(file_read(options->requests, LIMIT_POLICY_CASES, &text, err));
     json_t *cases = NULL;
-    TRY(policy_check_read(options->requests, buf_span(&text), &cases, err));
+    TRY(policy_cases_read(options->requests, buf_span(&text), &cases, err));
     struct result r = policy_check_ask(rego, cases, report, err);
     json_decref(cases);
     return r;

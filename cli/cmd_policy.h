@@ -46,7 +46,8 @@ RESULT cmd_policy_print_changes(struct cli *cli, json_t *changes, struct err *er
     "  --requests FILE   JSON: a list of {\"kind\": \"CreateContainerRequest\", \"request\": "     \
     "{...}},\n"                                                                                    \
     "                    with \"allowed\" (what you expect; default true) and \"description\".\n"  \
-    "                    They are asked in their order, as one agent would be\n"                   \
+    "                    They are asked in their order, as one agent would be. Or the log of\n"    \
+    "                    requests that an agent at level debug keeps: /tmp/policy.jsonl\n"         \
     "  --pod NAME        which of the policies in FILE, by name or Kind/name\n"                    \
     "  --partial         take requests that leave out what containerd always sends\n\n"            \
     "Exit 0: all as expected, 3: not; 1: no contrast-policy-judge, the program with the "          \

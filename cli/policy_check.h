@@ -12,18 +12,13 @@
 
 #include "lib/base/bytes.h"
 
-/* Reads cases: a list of {"kind": "CreateContainerRequest", "request": {...}} with "description"
- * and "allowed" (what is expected; default true), one such object, or {"cases": list}. A new
- * reference in *out. INVALID with "name: cases[3].kind: ..." . */
-RESULT policy_check_read(const char *name, struct span text, json_t **out, struct err *err);
-
 /* The same rules with "partial" in their data: they take requests that leave out what containerd
  * always sends. Appends to `out`. INVALID for a policy without policy_data. */
 RESULT policy_check_partial(struct span rego, struct buf *out, struct err *err);
 
-/* Judges the cases in their order; state carries over. *out: {"cases": [{"description", "kind",
- * "allowed", "expected", "why"}], "passed", "failed"}; `why` only where denied. UNAVAILABLE without
- * the judge, INVALID when it refuses the policy, TIMEOUT. */
+/* Judges the cases (policy_cases.h) in their order; state carries over. *out: {"cases":
+ * [{"description", "kind", "allowed", "expected", "why"}], "passed", "failed"}; `why` only where
+ * denied. UNAVAILABLE without the judge, INVALID when it refuses the policy, TIMEOUT. */
 RESULT policy_check_ask(struct span rego, const json_t *cases, json_t **out, struct err *err);
 
 #endif
