@@ -227,7 +227,7 @@ static void absolute(const char *at, struct buf *out) {
 
 static RESULT put_volume(const struct derive *d, const char *field, const json_t *mount,
                          json_t *seen, json_t *places, struct err *err) {
-    struct policy_volume volume;
+    struct policy_volume volume = {.kind = ""};
     TRY(check_mount(d, field, mount, &volume, err));
     AUTO(buf_deinit)
     struct buf at = {0};
@@ -298,7 +298,7 @@ static RESULT put_volumes(const struct derive *d, json_t *places, struct err *er
 static RESULT check_device(const struct derive *d, const char *field, const json_t *device,
                            struct err *err) {
     const char *name = policy_text_of(device, "name", "");
-    struct policy_volume volume;
+    struct policy_volume volume = {.kind = ""};
     if (!policy_volume_find(d, name, &volume)) {
         return policy_derive_fail(d, field, err, "the pod has no volume \"%.63s\"", name);
     }

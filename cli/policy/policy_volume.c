@@ -127,7 +127,7 @@ static void warn_mounts(const struct derive *d, const json_t *container, json_t 
     const json_t *mounts = json_object_get(container, "volumeMounts");
     for (size_t i = 0; i < json_array_size(mounts); i++) {
         const char *name = policy_text_of(json_array_get(mounts, i), "name", "");
-        struct policy_volume volume;
+        struct policy_volume volume = {.kind = ""};
         if (!policy_volume_find(d, name, &volume) || is_expected(volume.kind) ||
             json_object_get(told, name) != NULL) {
             continue;
