@@ -1,6 +1,6 @@
 /* contrast-node-installer: puts the confidential runtime on a node, and takes it off again.
  *
- *   arguments, environment -> node_run -> log, termination message, health page -> exit code
+ *   arguments, environment -> node_run -> log, termination message -> exit code
  *
  * SIGTERM and SIGINT: the step that runs is finished or undone, then exit 1.
  *
@@ -44,7 +44,6 @@ static const char HELP[] =
     "  LOCK_TIMEOUT_S=600          for another installer on this host to end\n"
     "  KEEP_RUNTIMES=2             newest runtimes that stay installed, besides those in use\n"
     "  DISCARD_EDITS=false         overwrite what somebody changed inside our text\n"
-    "  HEALTH_ADDRESS              ADDRESS:PORT of GET /healthz (default: none)\n"
     "  TERMINATION_LOG=/dev/termination-log\n\n"
     "Exit code: 0 done; 1 could not, a retry may help (also: rolled back); 2 configuration;\n"
     "3 differs (status, --dry-run), or a file of the payload has wrong bytes.\n\n"
@@ -185,8 +184,6 @@ static int conclude(const struct node_settings *settings, const struct node_requ
     }
     if (!is_look) {
         write_termination(settings->termination_log, text);
-        node_health_set(request->health, is_ok(r), is_ok(r) ? done[request->operation] : "failed",
-                        outcome->handler, is_ok(r) ? "" : err->text);
     }
     if (!is_ok(r)) {
         return err_exit_code(r.code);
@@ -201,7 +198,6 @@ static int run(int argc, char **argv) {
     struct result r = parse(argc, argv, &request, &err);
     r = is_ok(r) ? node_settings_read(&settings, &err) : r;
     r = is_ok(r) ? node_settings_read_target(&settings, &err) : r;
-    r = is_ok(r) ? node_health_open(settings.health_address, &request.health, &err) : r;
     if (!is_ok(r)) {
         log_error("%s", err.text);
         write_termination(settings.termination_log != NULL ? settings.termination_log : "",
@@ -211,9 +207,7 @@ static int run(int argc, char **argv) {
     AUTO(node_outcome_deinit)
     struct node_outcome outcome = {0};
     r = node_run(&settings, &request, &outcome, &err);
-    int code = conclude(&settings, &request, &outcome, r, &err);
-    node_health_close(request.health);
-    return code;
+    return conclude(&settings, &request, &outcome, r, &err);
 }
 
 int main(int argc, char **argv) {

@@ -8,23 +8,101 @@
 #include <jansson.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "installer/cri.h"
+#include "installer/node_journal.h"
 #include "lib/base/mem.h"
 
 #define CONNECTIONS_MAX 16
 #define IDLE_SECONDS 5
+#define ASK_MS 2000
+#define KEEP_MS 1000 /* an answer */
+
+/* --- Looking */
+
+static void set(struct node_verdict *v, bool is_healthy, const char *reason) {
+    v->is_healthy = is_healthy;
+    (void)snprintf(v->reason, sizeof v->reason, "%s", reason);
+}
+
+/* The newest runtime of a node on which nobody works, in the words of CRI. */
+static void look_at_cri(const struct node_settings *settings, const struct node_root *root,
+                        struct node_verdict *v) {
+    struct node_place place;
+    struct err err = {0};
+    if (!is_ok(node_place_find(settings, root, NULL, &place, &err))) {
+        set(v, false, err.text);
+        return;
+    }
+    char socket[PATH_MAX];
+    (void)snprintf(socket, sizeof socket, "%.2000s%.2000s", root->path, place.socket);
+    AUTO(cri_answer_deinit)
+    struct cri_answer answer = {0};
+    if (!is_ok(cri_ask(socket, ASK_MS, &answer, &err))) {
+        set(v, false, err.text);
+    } else if (!answer.is_ready) {
+        set(v, false, "CRI says that the runtime is not ready");
+    } else if (!cri_has_handler(&answer, v->handler)) {
+        set(v, false, "CRI is up, but does not list the handler: restart containerd");
+    } else {
+        set(v, true, "");
+    }
+}
+
+static void look_at_root(const struct node_settings *settings, const struct node_root *root,
+                         struct node_verdict *v) {
+    AUTO(node_journal_deinit)
+    struct node_journal journal = {0};
+    struct err err = {0};
+    if (!is_ok(node_journal_load(root, &journal, &err))) {
+        set(v, false, err.text);
+        return;
+    }
+    v->phase = node_phase_name(journal.phase);
+    if (journal.runtime_count == 0) {
+        set(v, false, "no runtime is installed");
+        return;
+    }
+    (void)snprintf(v->handler, sizeof v->handler, "%s",
+                   journal.runtimes[journal.runtime_count - 1].handler);
+    if (journal.phase != NODE_PHASE_IDLE) {
+        set(v, false, "an installer is at work, or was interrupted");
+        return;
+    }
+    look_at_cri(settings, root, v);
+}
+
+void node_health_look(const struct node_settings *settings, struct node_verdict *out) {
+    *out = (struct node_verdict){.phase = "unknown"};
+    AUTO(node_root_close)
+    struct node_root root = {.fd = -1};
+    struct err err = {0};
+    if (is_ok(node_root_open(settings->host_mount, &root, &err))) {
+        look_at_root(settings, &root, out);
+    } else {
+        set(out, false, err.text);
+    }
+}
+
+/* --- The page */
 
 struct node_health {
     struct MHD_Daemon *daemon;
-    pthread_mutex_t lock; /* of the two below */
-    char *page;           /* owned */
-    bool is_ok;
+    const struct node_settings *settings;
+    struct node_verdict verdict; /* of its thread, as the time */
+    uint64_t looked_ms;          /* 0 = never */
 };
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *type,
                                const char *text) {
@@ -61,10 +139,21 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
     if (strcmp(url, "/healthz") != 0) {
         return respond(connection, MHD_HTTP_NOT_FOUND, "text/plain", "there is /healthz\n");
     }
-    (void)pthread_mutex_lock(&h->lock);
-    enum MHD_Result r = respond(connection, h->is_ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                                "application/json", h->page);
-    (void)pthread_mutex_unlock(&h->lock);
+    uint64_t now = now_ms();
+    if (h->looked_ms == 0 || now - h->looked_ms > KEEP_MS) {
+        node_health_look(h->settings, &h->verdict);
+        h->looked_ms = now;
+    }
+    const struct node_verdict *v = &h->verdict;
+    json_t *root = json_pack("{s:b, s:s, s:s, s:s}", "ok", v->is_healthy, "phase", v->phase,
+                             "handler", v->handler, "reason", v->reason);
+    char *page = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    CHECK(page != NULL);
+    enum MHD_Result r =
+        respond(connection, v->is_healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                "application/json", page);
+    free(page);
     return r;
 }
 
@@ -98,24 +187,20 @@ static RESULT parse(const char *text, struct sockaddr_storage *out, struct err *
     return OK;
 }
 
-RESULT node_health_open(const char *address, struct node_health **out, struct err *err) {
-    *out = NULL;
-    if (address == NULL) {
-        return OK;
-    }
+RESULT node_health_open(const char *address, const struct node_settings *settings,
+                        struct node_health **out, struct err *err) {
     struct sockaddr_storage where;
     TRY(parse(address, &where, err));
     struct node_health *h = mem_zalloc(sizeof *h);
-    CHECK(pthread_mutex_init(&h->lock, NULL) == 0);
+    h->settings = settings;
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
                      (where.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-    node_health_set(h, true, "starting", "", "");
     h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &where,
                                  MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
                                  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
     if (h->daemon == NULL) {
         int saved = errno;
-        node_health_close(h);
+        mem_free(h);
         return err_set(err, ERR_CONFIG, "HEALTH_ADDRESS: cannot listen on %s: %s", address,
                        strerror(saved));
     }
@@ -124,35 +209,13 @@ RESULT node_health_open(const char *address, struct node_health **out, struct er
 }
 
 void node_health_close(struct node_health *h) {
-    if (h == NULL) {
-        return;
-    }
-    if (h->daemon != NULL) {
+    if (h != NULL) {
         MHD_stop_daemon(h->daemon);
+        mem_free(h);
     }
-    (void)pthread_mutex_destroy(&h->lock);
-    free(h->page);
-    mem_free(h);
 }
 
 unsigned node_health_port(const struct node_health *h) {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
     return info != NULL ? info->port : 0;
-}
-
-void node_health_set(struct node_health *h, bool is_ok, const char *phase, const char *handler,
-                     const char *reason) {
-    if (h == NULL) {
-        return;
-    }
-    json_t *root = json_pack("{s:b, s:s, s:s, s:s}", "ok", is_ok, "phase", phase, "handler",
-                             handler, "reason", reason);
-    char *page = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    CHECK(page != NULL);
-    (void)pthread_mutex_lock(&h->lock);
-    free(h->page);
-    h->page = page;
-    h->is_ok = is_ok;
-    (void)pthread_mutex_unlock(&h->lock);
 }

@@ -1,23 +1,33 @@
-/* Health: a page for the kubelet's probes and for curl.
+/* Health: whether the node has its runtime, as a page for the kubelet's probes and for curl.
  *
- *   GET /healthz  200 {"ok":true,"phase":"installed","handler":"contrast-cc-...","reason":""}
- *                 503 {"ok":false,"phase":"failed","handler":...,"reason":"..."}
+ *   GET /healthz  200 {"ok":true,"phase":"idle","handler":"contrast-cc-...","reason":""}
+ *                 503 {"ok":false,"phase":"restarting","handler":...,"reason":"..."}
  *
- * Its thread only reads what node_health_set last wrote. SPDX-License-Identifier: Apache-2.0 */
+ * Each answer is looked up: the journal says which runtime is installed and whether an installer is
+ * at work, CRI whether it is up and lists it. Answers are kept for a second. What asks the host is
+ * bounded in time; connections are few and short.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NODE_HEALTH_H
 #define CONTRAST_NODE_HEALTH_H
 
-#include "lib/base/err.h"
+#include "installer/node_settings.h"
+
+struct node_verdict {
+    bool is_healthy;
+    const char *phase; /* static text */
+    char handler[64];  /* "" = none installed */
+    char reason[512];  /* "" when healthy */
+};
+
+/* Looks now. */
+void node_health_look(const struct node_settings *settings, struct node_verdict *out);
 
 struct node_health;
-
-/* `address` is "ADDRESS:PORT" (port 0: any), or NULL: no page, and *out is NULL. CONFIG. */
-RESULT node_health_open(const char *address, struct node_health **out, struct err *err);
+/* Listens on "ADDRESS:PORT" (port 0: any). Borrows `settings`. CONFIG. */
+RESULT node_health_open(const char *address, const struct node_settings *settings,
+                        struct node_health **out, struct err *err);
 void node_health_close(struct node_health *h); /* accepts NULL */
 unsigned node_health_port(const struct node_health *h);
-
-/* Copies its texts; `h` may be NULL. */
-void node_health_set(struct node_health *h, bool is_ok, const char *phase, const char *handler,
-                     const char *reason);
 
 #endif

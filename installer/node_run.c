@@ -387,24 +387,17 @@ static RESULT save_if_new(struct run *r, const struct buf *before, struct err *e
                : node_journal_save(&r->root, &r->journal, err);
 }
 
-static void say(const struct run *r, const char *phase) {
-    node_health_set(r->request->health, true, phase, r->outcome->handler, "");
-}
-
 static RESULT execute(struct run *r, struct err *err) {
     AUTO(buf_deinit)
     struct buf before = {0};
     node_journal_encode(&r->journal, &before);
     const struct node_apply apply = {&r->root,    r->settings, &r->place,
                                      &r->service, &r->journal, r->request->stop};
-    say(r, "staging");
     TRY(stage(r, err));
     ENSURE(!is_stopped(r), err, CANCELED, "stopped by a signal");
-    say(r, "swapping");
     r->journal.is_uninstall = r->request->operation == NODE_UNINSTALL;
     r->journal.handler = r->outcome->handler;
     TRY(node_apply_edits(&apply, &r->plan, err));
-    say(r, "confirming");
     TRY(node_apply_confirm(&apply, &r->plan, &r->outcome->is_rolled_back, err));
     TRY(finish(r, err));
     struct node_stat stat;

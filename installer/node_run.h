@@ -17,7 +17,6 @@
 
 #include <signal.h>
 
-#include "installer/node_health.h"
 #include "installer/node_settings.h"
 
 enum node_operation { NODE_INSTALL, NODE_UNINSTALL, NODE_STATUS };
@@ -29,7 +28,6 @@ struct node_request {
     const char *handler;  /* to uninstall; NULL = the configuration's */
     bool is_json;
     const volatile sig_atomic_t *stop;
-    struct node_health *health; /* NULL = none */
 };
 
 struct node_outcome {
