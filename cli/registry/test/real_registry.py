@@ -3,11 +3,14 @@
 
     real_registry.py DIR     prints "PORT", or "missing: TOOL ..."; ends when its input ends
 
-Repositories t/gzip, t/zstd, t/docker (schema 2), t/plain (uncompressed layers) and t/index (arm64
-and amd64), tag 1 each. DIR/NAME.digest is what `skopeo inspect` says of NAME. Nothing outside DIR
+Repositories t/gzip, t/zstd, t/docker (schema 2), t/plain (uncompressed layers), t/index (arm64 and
+amd64, and an attestation before them), t/bare (tars without end blocks) and t/artifact (no image), tag
+1 each. DIR/NAME.digest is what `skopeo inspect` says of NAME. Nothing outside DIR
 and loopback is touched. SPDX-License-Identifier: Apache-2.0
 """
+import gzip
 import hashlib
+import io
 import json
 import os
 import random
@@ -15,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import urllib.request
 
@@ -119,8 +123,47 @@ class Maker:
         manifest["mediaType"] = OCI + "manifest.v1+json"
         self.put_manifest("plain", manifest, "manifest.v1+json")
 
+    def push_json(self, name, body):
+        return self.push(name, json.dumps(body).encode())
+
+    def artifact(self, name, manifest):
+        """What buildkit and oras put beside images: no container image at all."""
+        manifest = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json",
+                    "config": {"mediaType": "application/vnd.oci.empty.v1+json",
+                               **self.push_json(name, {})},
+                    "layers": [{"mediaType": "application/vnd.in-toto+json",
+                                **self.push_json(name, {"subject": manifest})}]}
+        return manifest
+
+    def bare(self):
+        """Some tools leave the two zero blocks away; tar, containerd and the indexer read on."""
+        layers, diff_ids = [], []
+        for layer in (1, 2):
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as tar:
+                for name in ["etc/passwd"] if layer == 1 else ["opt/bare"]:
+                    info = tarfile.TarInfo(name)
+                    content = b"bare:x:1000:1000::/:/bin/sh\n"
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+            data = out.getvalue()[:1024]  # a header and a block
+            diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
+            layers.append({"mediaType": OCI + "layer.v1.tar+gzip",
+                           **self.push("bare", gzip.compress(data, mtime=0))})
+        config = {"os": "linux", "architecture": "amd64", "config": {"User": "1000"},
+                  "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        self.put_manifest("bare", {
+            "schemaVersion": 2, "mediaType": OCI + "manifest.v1+json", "layers": layers,
+            "config": {"mediaType": OCI + "config.v1+json", **self.push_json("bare", config)}},
+            "manifest.v1+json")
+
     def index(self):
-        entries = []
+        attestation = json.dumps(self.artifact("index", "amd64")).encode()
+        self.put_manifest("index", json.loads(attestation), "manifest.v1+json")
+        entries = [{"mediaType": OCI + "manifest.v1+json", "size": len(attestation),
+                    "digest": "sha256:" + hashlib.sha256(attestation).hexdigest(),
+                    "platform": {"os": "unknown", "architecture": "unknown"},
+                    "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}]
         for arch in ("arm64", "amd64"):
             name = "index" + arch
             self.image(name)
@@ -145,7 +188,9 @@ class Maker:
                   self.url("zstd"))
         self.plain()
         self.index()
-        for name in ("gzip", "docker", "zstd", "plain", "index"):
+        self.bare()
+        self.put_manifest("artifact", self.artifact("artifact", "x"), "manifest.v1+json")
+        for name in ("gzip", "docker", "zstd", "plain", "index", "bare"):
             raw = self.run("skopeo", "inspect", "--raw", "--tls-verify=false", self.url(name))
             with open(self.path(name + ".digest"), "w") as f:
                 f.write("sha256:" + hashlib.sha256(raw.encode()).hexdigest())

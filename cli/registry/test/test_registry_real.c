@@ -149,6 +149,22 @@ static void test_index(void **state) {
     assert_image("index", "indexamd64", LAYER_GZIP);
 }
 
+static void test_no_end_blocks(void **state) {
+    (void)state;
+    assert_image("bare", "bare", LAYER_GZIP);
+}
+
+static void test_artifact(void **state) {
+    (void)state;
+    struct registry *r = open_registry();
+    struct image_ref ref = ref_of("artifact");
+    struct registry_image image = {0};
+    struct err err = {0};
+    assert_int_equal(registry_fetch_image(r, &ref, NULL, &image, &err).code, ERR_INVALID);
+    assert_non_null(strstr(err.text, "it is no container image"));
+    registry_close(r);
+}
+
 static void test_unknown(void **state) {
     (void)state;
     struct registry *r = open_registry();
@@ -162,8 +178,10 @@ static void test_unknown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gzip),  cmocka_unit_test(test_docker), cmocka_unit_test(test_zstd),
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_index),  cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_gzip),          cmocka_unit_test(test_docker),
+        cmocka_unit_test(test_zstd),          cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_index),         cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_no_end_blocks), cmocka_unit_test(test_artifact),
     };
     char line[256] = "";
     const char *ci = getenv("CI");
