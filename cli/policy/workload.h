@@ -21,28 +21,27 @@
 struct workload {
     const struct yaml_file *file;
     const char *kind;
-    const char *name; /* of the resource; a Pod's generateName when it has no name */
-    bool is_name_prefix;
+    const char *name;      /* of the resource; a Pod's generateName when it has no name */
     const char *namespace; /* "default" when the file names none */
-    bool has_namespace;    /* the file names one */
     const struct yaml_node *resource;
     const char *pod_path;         /* of `pod` below the resource, with a dot behind; "" = itself */
     const struct yaml_node *pod;  /* what holds metadata and spec of the pod */
     const struct yaml_node *spec; /* of the pod; a mapping */
-    bool is_initdata;             /* annotation policy-profile: initdata (docs/policy.md) */
     const char *policy_key;       /* the annotation that holds the policy, by the profile */
     const struct yaml_node *policy; /* its value; NULL = none */
-    const char *secret_id;          /* annotation; NULL = none */
-    bool is_coordinator;            /* annotation pod-role: coordinator */
-    bool is_skipping_initializer;
-    bool is_renewing; /* annotation renew-certificates: a sidecar renews (docs/renewal.md) */
-    bool is_meshed;   /* one of the annotations servicemesh-... (mesh_spec.h); their texts: */
-    const char *mesh_ingress; /* NULL = none, also below */
+    const char *secret_id;          /* annotation; NULL = none, also below */
+    const char *mesh_ingress;       /* annotations servicemesh-... (mesh_spec.h) */
     const char *mesh_egress;
     const char *mesh_admin;
+    bool is_name_prefix; /* `name` is a generateName */
+    bool has_namespace;  /* the file names one */
+    bool is_initdata;    /* annotation policy-profile: initdata (docs/policy.md) */
+    bool is_coordinator; /* annotation pod-role: coordinator */
+    bool is_skipping_initializer;
+    bool is_renewing;     /* annotation renew-certificates: a sidecar renews (docs/renewal.md) */
+    bool is_meshed;       /* one of the three is there: a sidecar speaks TLS */
     bool is_confidential; /* runtimeClassName absent, contrast-cc, contrast-cc-* or
-                             kata-cc-isolation, and no annotation pod-role:
-                             contrast-node-installer */
+                             kata-cc-isolation, and not pod-role: contrast-node-installer */
 };
 
 struct workload_list {

@@ -188,7 +188,7 @@ static void add_annotations(const char *text, const struct row *row, enum layout
                             struct buf *out) {
     bool is_flow = layout == FLOW || layout == JSON;
     const char *at = strstr(text, is_flow ? "\"note\"" : "note: ");
-    assert_non_null(at);
+    CHECK(at != NULL);
     size_t indent = 0;
     while (at[-1 - (ptrdiff_t)indent] == ' ') {
         indent++;
@@ -290,7 +290,7 @@ static void check_text(const char *text, const struct row *row, bool is_rich) {
         !is_ok(workload_find(&file, &list, &err))) {
         fail_msg("%s\n%s", err.text, text);
     }
-    assert_int_equal(list.count, 1);
+    CHECK(list.items != NULL && list.count == 1);
     check_spec(list.items[0].spec, row, is_rich);
 }
 
