@@ -15,9 +15,9 @@
 
 struct node_verdict {
     bool is_healthy;
-    const char *phase; /* static text */
-    char handler[64];  /* "" = none installed */
-    char reason[512];  /* "" when healthy */
+    const char *phase;          /* static text */
+    char handler[64];           /* "" = none installed */
+    char reason[ERR_TEXT_SIZE]; /* "" when healthy */
 };
 
 /* Looks now. */
