@@ -93,7 +93,7 @@ class Login:
 def both(login):
     """What holds for every kind of login."""
     login.config({})
-    login.bad("nobody is logged in", "web.yaml:", "spec.containers[0].image", "docker login")
+    login.bad("nobody is logged in", "web.yaml:", "docker login " + login.host)
     login.config({"auths": {login.host: plain_auth("wrong one")}})
     login.bad("wrong password", "web.yaml:", login.host)
     login.config({"auths": {login.host: plain_auth()}})

@@ -77,12 +77,12 @@ class Folder:
                                    {"pod.yaml": text, "cases.json": self.requests, **self.others})
         names = ["pod.yaml", "coordinator.yaml", *self.others]
         if OLD_POLICY.search(text):
-            done = self.test.generate(work, "--skip-initializer", *names)
+            done = self.test.generate(work, *names)
             self.test.check(done.code == 2 and "--force" in done.err,
                             f"{self.name}: a policy of others is there", done.err)
-            done = self.test.generate(work, "--skip-initializer", "--force", *names)
+            done = self.test.generate(work, "--force", *names)
         else:
-            done = self.test.generate(work, "--skip-initializer", *names)
+            done = self.test.generate(work, *names)
         self.test.check(done.code == 0, f"{self.name}, {label}: a policy", done.err)
         return work if done.code == 0 else None
 
