@@ -282,6 +282,15 @@ static void add_image(struct env *e) {
     }
 }
 
+/* The job controller gives each pod of an indexed Job its index, behind the variables of the pod
+ * (job controller, addCompletionIndexEnvVariable). */
+static void add_index(struct env *e) {
+    bool is_indexed = strcmp(policy_text_of(e->d->owner, "completionMode", ""), "Indexed") == 0;
+    if (is_indexed && json_object_get(e->written, "JOB_COMPLETION_INDEX") == NULL) {
+        json_object_set_new(e->pod, "JOB_COMPLETION_INDEX", policy_value_open("number"));
+    }
+}
+
 static RESULT collect(struct env *e, struct err *err) {
     const json_t *from = json_object_get(e->d->container, "envFrom");
     const json_t *list = json_object_get(e->d->container, "env");
@@ -293,6 +302,7 @@ static RESULT collect(struct env *e, struct err *err) {
         (void)snprintf(e->field, sizeof e->field, ".env[%zu]", i);
         TRY(add_variable(e, list, i, err));
     }
+    add_index(e);
     add_base(e);
     add_image(e);
     const char *name = NULL;
