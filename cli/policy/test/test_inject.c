@@ -238,6 +238,48 @@ static void assert_mounted(const struct yaml_node *containers, bool is_mounted) 
     }
 }
 
+/* The value of a variable; NULL = not there. */
+static const char *variable(const struct yaml_node *container, const char *name) {
+    const struct yaml_node *env = yaml_key(container, "env");
+    for (size_t i = 0; env != NULL && i < env->count; i++) {
+        if (strcmp(yaml_key(env->items[i], "name")->value, name) == 0) {
+            return yaml_key(env->items[i], "value")->value;
+        }
+    }
+    return NULL;
+}
+
+static void assert_text(const struct yaml_node *node, const char *path, const char *want) {
+    const struct yaml_node *found = yaml_get(node, path);
+    assert_non_null(found);
+    assert_string_equal(found->value, want);
+}
+
+static void check_pieces(const struct yaml_node *list, const struct row *row) {
+    const struct yaml_node *mesh = row->is_meshed ? list->items[1] : NULL;
+    assert_int_equal(variable(list->items[0], "CONTRAST_DISABLE_SERVICE_MESH") == NULL,
+                     row->is_meshed);
+    assert_text(list, "[0].command[0]", "/usr/bin/contrast-initializer");
+    assert_string_equal(variable(list->items[0], "CONTRAST_OWNER_KEY_DIGESTS"), "aa");
+    if (row->is_meshed) {
+        assert_text(mesh, "restartPolicy", "Always");
+        assert_text(mesh, "securityContext.privileged", "true");
+        assert_text(mesh, "securityContext.capabilities.add[0]", "NET_ADMIN");
+        assert_text(mesh, "startupProbe.tcpSocket.port", "15006");
+        bool is_ingress = strcmp(row->keys[0], P "servicemesh-ingress") == 0;
+        assert_string_equal(variable(mesh, "CONTRAST_INGRESS_PROXY_CONFIG"),
+                            is_ingress ? row->values[0] : "");
+        assert_string_equal(variable(mesh, "CONTRAST_EGRESS_PROXY_CONFIG"),
+                            is_ingress ? "" : row->values[0]);
+        assert_int_equal(variable(mesh, "CONTRAST_ADMIN_PORT") == NULL, is_ingress);
+    }
+    if (row->is_renewing) {
+        const struct yaml_node *renewer = list->items[row->is_meshed ? 2 : 1];
+        assert_text(renewer, "restartPolicy", "Always");
+        assert_string_equal(variable(renewer, "CONTRAST_RENEW"), "true");
+    }
+}
+
 static void check_spec(const struct yaml_node *spec, const struct row *row, bool is_rich) {
     const struct yaml_node *list = yaml_key(spec, "initContainers");
     size_t count = 0;
@@ -261,6 +303,7 @@ static void check_spec(const struct yaml_node *spec, const struct row *row, bool
     assert_int_equal(volumes != NULL ? volumes->count : 0,
                      (is_rich ? 1 : 0) + (row->is_skipping ? 0 : 1));
     if (!row->is_skipping) {
+        check_pieces(list, row);
         assert_name(volumes, 0, "contrast-secrets");
         assert_string_equal(yaml_get(volumes, "[0].emptyDir.medium")->value, "Memory");
     }
@@ -516,6 +559,11 @@ static void test_an_initializer_of_the_users_own(void **state) {
     buf_clear(&text);
     buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), more);
     assert_output(buf_cstr(&text), &fixture_config, more);
+    static const char bare[] = "  initContainers:\n  - name: contrast-initializer\n"
+                               "    command: [/usr/bin/contrast-initializer]\n";
+    buf_clear(&text);
+    buf_appendf(&text, POD(NOTE("skip-initializer: 'true'"), "%s" WEB), bare);
+    assert_output(buf_cstr(&text), &fixture_config, bare);
     struct inject_config c = fixture_config;
     c.skip_initializer = true;
     AUTO(buf_deinit)
