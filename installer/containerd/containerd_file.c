@@ -10,6 +10,18 @@
 
 #define SET_FOR CONTAINERD_MARK "set for "
 
+/* What TOML would refuse, too: nothing else is known of a template. */
+static RESULT check_template(const struct containerd_editor *e, struct err *err) {
+    struct span text = e->toml.text;
+    for (size_t i = 0; i < text.size; i++) {
+        bool is_alone = text.data[i] == '\r' && (i + 1 == text.size || text.data[i + 1] != '\n');
+        if (is_alone || text.data[i] == '\0') {
+            return toml_fail(&e->toml, i, err, "a NUL or a carriage return without a line feed");
+        }
+    }
+    return OK;
+}
+
 RESULT containerd_file_open(struct containerd_editor *e, const char *name, struct span text,
                             bool is_template, bool discard_edits, struct err *err) {
     *e = (struct containerd_editor){
@@ -18,6 +30,7 @@ RESULT containerd_file_open(struct containerd_editor *e, const char *name, struc
         e->toml.name = mem_strdup(name);
         const char *copy = arena_strndup(&e->toml.arena, (const char *)text.data, text.size);
         e->toml.text = span_of(copy, text.size);
+        TRY(check_template(e, err));
     } else {
         TRY(toml_parse(name, text, &e->toml, err));
     }

@@ -321,12 +321,14 @@ static size_t cut_end(const struct toml_edits *e, size_t first, size_t *next) {
     return end;
 }
 
-/* A cut that takes the last, unfinished line: the line end before it goes, too. */
+/* A cut that takes the last, unfinished line: the line end before it goes, too, as append_last
+ * wrote it. */
 static size_t cut_start(struct span text, size_t start) {
+    size_t size = strlen(toml_line_end(text));
     if (start > 0) {
         start--;
     }
-    return start > 0 && text.data[start - 1] == '\r' ? start - 1 : start;
+    return start > 0 && size == 2 && text.data[start - 1] == '\r' ? start - 1 : start;
 }
 
 static void append_text(const struct toml_edits *e, const struct buf *lines, struct buf *out) {
