@@ -407,6 +407,7 @@ struct pod_fields_place pod_fields_place_of(const struct workload *w) {
              k++) {
             if (items->items[k] == w->resource) {
                 (void)snprintf(place.item, sizeof place.item, "items[%zu].", k);
+                return place;
             }
         }
     }

@@ -10,6 +10,7 @@
 
 #include "cli/policy/pod_tables.h"
 #include "cli/policy/policy_derive.h"
+#include "lib/base/limits.h"
 
 #define CLAIM "persistentVolumeClaim"
 
@@ -73,6 +74,30 @@ bool policy_volume_find(const struct derive *d, const char *name, struct policy_
     return false;
 }
 
+/* Names of volumes stand in paths of the guest. */
+static RESULT check_name(const struct derive *d, const char *field, const char *name,
+                         struct err *err) {
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    if (size == 0 || name[size] != '\0' || size > LIMIT_NAME) {
+        return policy_derive_fail(
+            d, field, err, "the name \"%.100s\" must be lower-case letters, digits and dashes",
+            name);
+    }
+    return OK;
+}
+
+static RESULT check_medium(const struct derive *d, const char *field, const json_t *volume,
+                           struct err *err) {
+    const char *medium = policy_text_of(json_object_get(volume, "emptyDir"), "medium", "");
+    if (medium[0] != '\0' && strcmp(medium, "Memory") != 0 &&
+        strncmp(medium, "HugePages", 9) != 0) {
+        return policy_derive_fail(
+            d, field, err, "emptyDir.medium: \"%.100s\" is neither Memory nor HugePages-SIZE",
+            medium);
+    }
+    return OK;
+}
+
 static RESULT check_volume(const struct derive *d, const json_t *list, size_t index,
                            struct err *err) {
     const json_t *volume = json_array_get(list, index);
@@ -80,9 +105,8 @@ static RESULT check_volume(const struct derive *d, const json_t *list, size_t in
     const char *kind = NULL;
     char field[64];
     (void)snprintf(field, sizeof field, ".volumes[%zu]", index);
-    if (name[0] == '\0') {
-        return policy_derive_fail(d, field, err, "has no name");
-    }
+    TRY(check_name(d, field, name, err));
+    TRY(check_medium(d, field, volume, err));
     for (size_t i = 0; i < index; i++) {
         if (strcmp(policy_text_of(json_array_get(list, i), "name", ""), name) == 0) {
             return policy_derive_fail(d, field, err, "a second volume \"%.63s\"; rename one", name);

@@ -374,6 +374,18 @@ static void test_unknown(void **state) {
                  "policy could not cover it; did you mean \"annotations\"?");
 }
 
+static void test_paths_are_those_of_the_document(void **state) {
+    (void)state;
+    assert_fails(
+        "kind: List\nitems:\n- kind: Service\n- kind: CronJob\n  metadata: {name: a}\n"
+        "  spec: {jobTemplate: {spec: {template: {spec: {hostIPC: true}}}}}\n",
+        "f.yaml:6:58: items[1].spec.jobTemplate.spec.template.spec.hostIPC: true is refused");
+    assert_fails(
+        "kind: Deployment\nmetadata: {name: a}\nspec:\n  template: {metadata: {x: 1}, spec: "
+        "{a: b}}\n",
+        "f.yaml:4:25: spec.template.metadata.x: this version does not know");
+}
+
 static void test_unknown_fields_can_be_allowed_one_by_one(void **state) {
     (void)state;
     static const char *const paths[] = {"spec.containers[].new", "spec.new"};
@@ -521,6 +533,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_ignored_fields_are_checked_and_left_out),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_paths_are_those_of_the_document),
         cmocka_unit_test(test_unknown_fields_can_be_allowed_one_by_one),
         cmocka_unit_test(test_document_has_the_table),
     };

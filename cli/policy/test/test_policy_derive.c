@@ -181,7 +181,10 @@ static void test_volumes_that_cannot_be(void **state) {
                    "f.yaml:4:24: spec.volumes[1]: a second volume \"v\"");
     assert_refused(POD("{name: v, emptyDir: {}, secret: {}}", ""),
                    "f.yaml:4:13: spec.volumes[0]: \"v\" is of two kinds");
-    assert_refused(POD("{emptyDir: {}}", ""), "f.yaml:4:13: spec.volumes[0]: has no name");
+    assert_refused(POD("{emptyDir: {}}", ""), "f.yaml:4:13: spec.volumes[0]: the name \"\" must");
+    assert_refused(POD("{name: ../v}", ""), "f.yaml:4:13: spec.volumes[0]: the name \"../v\" must");
+    assert_refused(POD("{name: v, emptyDir: {medium: Disk}}", ""),
+                   "f.yaml:4:13: spec.volumes[0]: emptyDir.medium: \"Disk\" is neither");
 }
 
 static void test_mounts_replace_those_of_containerd(void **state) {
