@@ -4,6 +4,7 @@
 #include "cli/gen_images.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -191,6 +192,32 @@ static void fill_layers(const struct registry_image *from, enum layer_dialect di
     }
 }
 
+static json_t *list_of(const struct oci_texts *texts) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < texts->count; i++) {
+        CHECK(json_array_append_new(list, json_string(texts->items[i])) == 0);
+    }
+    return list;
+}
+
+/* What image_read reads of a config: without history, labels and whatever else makes them long. */
+static void append_config(const struct oci_config *c, struct buf *out) {
+    json_t *volumes = json_object();
+    for (size_t i = 0; i < c->volumes.count; i++) {
+        CHECK(json_object_set_new(volumes, c->volumes.items[i], json_object()) == 0);
+    }
+    json_t *root =
+        json_pack("{s:{s:s, s:s, s:o, s:o, s:o, s:o}}", "config", "User", c->user, "WorkingDir",
+                  c->working_dir, "Env", list_of(&c->env), "Cmd", list_of(&c->cmd), "Entrypoint",
+                  list_of(&c->entrypoint), "Volumes", volumes);
+    CHECK(root != NULL);
+    char *text = json_dumps(root, JSON_COMPACT);
+    CHECK(text != NULL);
+    buf_append_str(out, text);
+    free(text); /* jansson's */
+    json_decref(root);
+}
+
 /* The file as a container sees it: of the topmost layer that says something about it. */
 static const struct layer_file *find_file(const struct registry_image *image, bool is_group) {
     for (size_t i = image->layer_count; i > 0; i--) {
@@ -249,7 +276,10 @@ static void warn_lost(const struct gen_images *g, const struct entry *e, size_t 
 static RESULT append_image(struct gen_images *g, const struct entry *e,
                            const struct registry_image *image, struct err *err) {
     struct image *out = &g->list.items[g->list.count];
-    struct result r = image_read(e->reference, buf_span(&image->config_text), out, err);
+    AUTO(buf_deinit)
+    struct buf config = {0};
+    append_config(&image->config, &config);
+    struct result r = image_read(e->reference, buf_span(&config), out, err);
     if (!is_ok(r)) {
         return err_wrap(r, err, "%s", e->where);
     }

@@ -95,7 +95,7 @@ static RESULT add_task(struct pool *p, size_t item, size_t layer, size_t *out, s
 
 static RESULT add_tasks(struct pool *p, size_t item, struct err *err) {
     const struct registry_image *image = &p->items[item].image;
-    TRY(keep(p, image->config_text.size, err));
+    TRY(keep(p, oci_config_memory(&image->config), err));
     p->states[item].tasks = mem_calloc(image->layer_count, sizeof(size_t));
     for (size_t i = 0; i < image->layer_count; i++) {
         TRY(add_task(p, item, i, &p->states[item].tasks[i], err));

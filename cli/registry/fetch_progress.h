@@ -60,7 +60,7 @@ void fetch_progress_begin(struct fetch_progress *p, struct fetch_progress_line *
 void fetch_progress_add(struct fetch_progress_line *line, uint64_t bytes);
 /* Goes back to the layer's first byte. */
 void fetch_progress_restart(struct fetch_progress_line *line);
-/* `outcome`: "done", "cached" or "failed". */
+/* `outcome`: "done", "cached", "failed" or "canceled". */
 void fetch_progress_end(struct fetch_progress_line *line, const char *outcome);
 
 #endif

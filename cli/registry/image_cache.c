@@ -222,8 +222,7 @@ static void tag_key(const struct image_ref *ref, uint8_t out[SHA256_SIZE]) {
     sha256(buf_span(&text), out);
 }
 
-/* "sha256:HEX SECONDS" */
-static bool parse_tag(struct span text, uint8_t digest[SHA256_SIZE], int64_t *unix_s) {
+bool image_cache_parse_tag(struct span text, uint8_t digest[SHA256_SIZE], int64_t *unix_s) {
     int64_t seconds = 0;
     if (text.size <= DIGEST_SIZE + 1 || text.size > TAG_SIZE || text.data[DIGEST_SIZE] != ' ' ||
         !is_ok(image_ref_digest(span_of(text.data, DIGEST_SIZE), digest, NULL))) {
@@ -248,7 +247,7 @@ bool image_cache_get_tag(struct image_cache *c, const struct image_ref *ref,
     if (!read_file(c, "tags", key, TAG_SIZE, &text)) {
         return false;
     }
-    if (!parse_tag(buf_span(&text), digest, unix_s)) {
+    if (!image_cache_parse_tag(buf_span(&text), digest, unix_s)) {
         drop(c, "tags", key, "it holds no digest and time");
         return false;
     }

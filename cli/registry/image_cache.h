@@ -38,6 +38,9 @@ void image_cache_put_layer(struct image_cache *c, const struct layer_result *lay
 void image_cache_put_tag(struct image_cache *c, const struct image_ref *ref,
                          const uint8_t digest[SHA256_SIZE], int64_t unix_s);
 
+/* A tag's file: "sha256:HEX SECONDS", at most 12 digits. */
+bool image_cache_parse_tag(struct span text, uint8_t digest[SHA256_SIZE], int64_t *unix_s);
+
 /* The bytes of a layer's file, and back. MALFORMED also when it is about another layer. */
 void image_cache_encode(const struct layer_result *layer, struct buf *out);
 RESULT image_cache_parse(struct span file, const uint8_t diff_id[SHA256_SIZE],

@@ -29,6 +29,20 @@ void oci_config_deinit(struct oci_config *c) {
     *c = (struct oci_config){0};
 }
 
+static size_t texts_memory(const struct oci_texts *t) {
+    size_t size = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        size += sizeof *t->items + strlen(t->items[i]) + 1;
+    }
+    return size;
+}
+
+size_t oci_config_memory(const struct oci_config *c) {
+    return strlen(c->user) + strlen(c->working_dir) + texts_memory(&c->env) +
+           texts_memory(&c->entrypoint) + texts_memory(&c->cmd) + texts_memory(&c->volumes) +
+           c->diff_id_count * sizeof *c->diff_ids;
+}
+
 /* "" when it is absent or null. */
 static RESULT copy_text(const json_t *object, const char *key, char **out, struct err *err) {
     const char *text = NULL;

@@ -26,6 +26,8 @@ struct oci_config {
 
 /* MALFORMED, TOO_LARGE; INVALID for an image that is not for linux/amd64. */
 RESULT oci_config_parse(struct span text, struct oci_config *out, struct err *err);
+/* Bytes that it holds. */
+size_t oci_config_memory(const struct oci_config *c);
 void oci_config_deinit(struct oci_config *c); /* accepts zeroed */
 
 #endif

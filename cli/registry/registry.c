@@ -118,7 +118,6 @@ void registry_image_deinit(struct registry_image *i) {
         }
     }
     mem_free(i->layers);
-    buf_deinit(&i->config_text);
     oci_config_deinit(&i->config);
     *i = (struct registry_image){0};
 }
@@ -260,6 +259,13 @@ static RESULT get_layer(struct registry *r, const struct image_ref *ref,
     return OK;
 }
 
+static const char *outcome_of(struct result done, const struct registry_layer *l) {
+    if (!is_ok(done)) {
+        return done.code == ERR_CANCELED ? "canceled" : "failed";
+    }
+    return l->is_cached ? "cached" : "done";
+}
+
 struct result registry_fetch_layer(struct registry *r, const struct image_ref *ref,
                                    struct registry_image *image, size_t index,
                                    const struct registry_watch *watch, struct err *err) {
@@ -272,7 +278,7 @@ struct result registry_fetch_layer(struct registry *r, const struct image_ref *r
                                        .total = l->size};
     fetch_progress_begin(watch->progress, &line);
     struct result done = get_layer(r, ref, image->config.diff_ids[index], watch, &line, l, err);
-    fetch_progress_end(&line, !is_ok(done) ? "failed" : l->is_cached ? "cached" : "done");
+    fetch_progress_end(&line, outcome_of(done, l));
     if (!is_ok(done)) {
         done = err_wrap(done, err, "layer %zu of %zu (%s)", index + 1, image->layer_count, digest);
         return registry__name_image(done, ref, err);

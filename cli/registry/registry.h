@@ -49,7 +49,6 @@ struct registry_layer {
 struct registry_image {
     uint8_t digest[SHA256_SIZE];          /* that the reference has, or that its tag means now */
     uint8_t manifest_digest[SHA256_SIZE]; /* of linux/amd64; the same unless that was an index */
-    struct buf config_text;               /* the config as it is stored; owned */
     struct oci_config config;
     struct registry_layer *layers; /* owned; bottom first, as config.diff_ids */
     size_t layer_count;

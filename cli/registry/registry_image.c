@@ -178,8 +178,6 @@ static RESULT get_config(struct registry *r, const struct image_ref *ref,
     ENSURE(out->diff_id_count == m->layer_count, err, MALFORMED,
            "the manifest has %zu layers, the image's config %zu", m->layer_count,
            out->diff_id_count);
-    image->config_text = d.body;
-    d.body = (struct buf){0};
     return OK;
 }
 

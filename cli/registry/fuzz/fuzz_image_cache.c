@@ -25,6 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         CHECK(is_ok(image_cache_parse(buf_span(&again), diff_id, &layer, NULL)));
         layer_result_deinit(&layer);
     }
+    int64_t unix_s = 0;
+    if (image_cache_parse_tag(span_of(data, size), digest, &unix_s)) {
+        CHECK(unix_s >= 0 && unix_s < INT64_C(1000000000000));
+    }
     buf_deinit(&file);
     buf_deinit(&again);
     return 0;

@@ -132,11 +132,33 @@ static void test_bad(void **state) {
     }
 }
 
+#define TAG "sha256:00000000000000000000000000000000000000000000000000000000000000ff"
+
+static void test_tag(void **state) {
+    (void)state;
+    static const char *const bad[] = {"",           TAG,         TAG " -1",  TAG "  1",
+                                      TAG "\t1",    TAG " 1\n",  TAG " 0x1", TAG " 1234567890123",
+                                      " " TAG " 1", "sha512:1 1"};
+    static const char good[] = TAG " 1763810000";
+    uint8_t digest[SHA256_SIZE];
+    int64_t unix_s = 0;
+    assert_true(image_cache_parse_tag(span_str(good), digest, &unix_s));
+    assert_int_equal(unix_s, 1763810000);
+    assert_int_equal(digest[SHA256_SIZE - 1], 0xff);
+    for (size_t n = 0; n <= strlen(TAG " "); n++) { /* a shorter time is a time, too */
+        assert_false(image_cache_parse_tag(span_of(good, n), digest, &unix_s));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(image_cache_parse_tag(span_str(bad[i]), digest, &unix_s));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
