@@ -204,6 +204,7 @@ static RESULT judge(const struct check *options, json_t **report, struct err *er
     struct buf partial = {0};
     TRY(read_path(options->policy, &list, err));
     TRY(choose(&list, options->policy, options->pod, &document, err));
+    CHECK(document != NULL);
     struct span rego = buf_span(&document->rego);
     if (options->is_partial) {
         TRY(policy_check_partial(rego, &partial, err));

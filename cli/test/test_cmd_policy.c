@@ -366,6 +366,59 @@ static void test_pods_are_chosen_by_name(void **state) {
     assert_non_null(strstr(buf_cstr(&f->out), "# Pod/boss "));
 }
 
+/* The first pod's entry: the one without a role. */
+static json_t *worker_of(json_t *manifest) {
+    const char *hash = NULL;
+    json_t *entry = NULL;
+    json_object_foreach(json_object_get(manifest, "Policies"), hash, entry) {
+        if (json_object_get(entry, "Role") == NULL) {
+            return entry;
+        }
+    }
+    fail_msg("no workload in the manifest");
+    return NULL;
+}
+
+static json_t *get_manifest(const struct fixture *f) {
+    struct buf text = get(f, "manifest.json");
+    json_t *manifest = json_loadb((const char *)text.data, text.size, 0, NULL);
+    buf_deinit(&text);
+    assert_non_null(manifest);
+    return manifest;
+}
+
+/* SANs and the secret's id, edited by hand, survive a change of the pod that changes its hash. */
+static void test_generate_keeps_what_was_edited(void **state) {
+    struct fixture *f = *state;
+    run(f, "generate --skip-images --log-level error --reference-values refs.json pods.yaml");
+    assert_int_equal(f->status, 0);
+    json_t *manifest = get_manifest(f);
+    json_t *entry = worker_of(manifest);
+    json_object_set_new(entry, "SANs", json_pack("[s]", "shop.example"));
+    json_object_set_new(entry, "WorkloadSecretID", json_string("kept"));
+    char *text = json_dumps(manifest, JSON_COMPACT);
+    put(f, "manifest.json", span_str(text));
+    free(text);
+    json_decref(manifest);
+    struct buf yaml = get(f, "pods.yaml");
+    char *command = strstr((char *)(uintptr_t)buf_cstr(&yaml), "name: w,");
+    assert_non_null(command);
+    command = strstr(command, "command: [c]");
+    assert_non_null(command);
+    command[10] = 'd';
+    put(f, "pods.yaml", buf_span(&yaml));
+    buf_deinit(&yaml);
+    run(f, "generate --skip-images --log-level error pods.yaml");
+    assert_int_equal(f->status, 0);
+    manifest = get_manifest(f);
+    entry = worker_of(manifest);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(entry, "SANs"), 0)),
+                        "shop.example");
+    assert_string_equal(json_string_value(json_object_get(entry, "WorkloadSecretID")), "kept");
+    assert_int_equal(json_object_size(json_object_get(manifest, "Policies")), 2);
+    json_decref(manifest);
+}
+
 static void test_diff_of_files(void **state) {
     struct fixture *f = *state;
     put(f, "rules.rego", span_str(small_rego));
@@ -410,6 +463,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_check_without_a_judge, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pods_are_chosen_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_diff_of_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_generate_keeps_what_was_edited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Documents in all forms, bad ones, and what differs between two. SPDX-License-Identifier:
- * Apache-2.0 */
+/* Documents in all forms, bad ones, and what differs between two.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
