@@ -15,7 +15,8 @@
 #define TERMINAL_MS 100 /* between two looks of the lines */
 #define JSON_MS 1000
 #define MEGA 1000000.0
-#define DIGEST_SHOWN 19 /* "sha256:" and twelve digits */
+#define DIGEST_PREFIX 7 /* "sha256:" */
+#define DIGEST_SHOWN 12 /* digits */
 #define COLUMNS 80      /* of a terminal that does not say */
 #define ROWS 24
 #define ROWS_LEAST 4
@@ -46,10 +47,10 @@ static void append_line(const struct fetch_progress_line *l, uint64_t now_ms, co
                         size_t columns, struct buf *out) {
     AUTO(buf_deinit)
     struct buf line = {0};
-    buf_appendf(&line, "%7.1f of %7.1f MB %7.1f MB/s  layer %zu/%zu %.*s  %s%s%s",
+    buf_appendf(&line, "%7.1f of %7.1f MB %7.1f MB/s  layer %zu/%zu of %s (%.*s)%s%s",
                 (double)l->done / MEGA, (double)l->total / MEGA, (double)rate_of(l, now_ms) / MEGA,
-                l->layer, l->layers, DIGEST_SHOWN, l->digest, l->image, outcome != NULL ? " " : "",
-                outcome != NULL ? outcome : "");
+                l->layer, l->layers, l->image, DIGEST_SHOWN, l->digest + DIGEST_PREFIX,
+                outcome != NULL ? " " : "", outcome != NULL ? outcome : "");
     size_t size = columns > 0 && line.size > columns ? columns : line.size;
     buf_append(out, line.data, size);
 }

@@ -1,7 +1,7 @@
 /* Progress of fetching: what is being loaded, how far it is and how fast.
  *
- *     12.4 of   40.1 MB    9.8 MB/s  layer 2/6 sha256:1f2e3d4c5b6a  docker.io/library/nginx:1
- *      3.0 of   11.0 MB    2.5 MB/s  layer 3/6 sha256:0a9b8c7d6e5f  docker.io/library/nginx:1
+ *     12.4 of    40.1 MB     9.8 MB/s  layer 2/6 of docker.io/library/nginx:1 (1f2e3d4c5b6a)
+ *      3.0 of    11.0 MB     2.5 MB/s  layer 3/6 of docker.io/library/nginx:1 (0a9b8c7d6e5f)
  *
  *   {"event":"layer","image":...,"layer":2,"layers":6,...}                          elsewhere
  *

@@ -180,8 +180,8 @@ static void test_several_lines(void **state) {
     end(&f, &out);
     show(&screen, &out);
     assert_row(&screen, 0, "between the lines");
-    assert_row(&screen, 1, "    2.0 of     2.0 MB     1.0 MB/s  layer 2/2 sha256:0123456789ab");
-    assert_row(&screen, 1, "c/d:2 done");
+    assert_row(&screen, 1,
+               "    2.0 of     2.0 MB     1.0 MB/s  layer 2/2 of c/d:2 (0123456789ab) done");
     assert_row(&screen, 2, "    1.0 of     2.0 MB     0.5 MB/s  layer 1/2");
     assert_int_equal(screen.row, 3);
     assert_string_equal(screen.rows[3], "");
@@ -209,7 +209,7 @@ static void test_narrow(void **state) {
     }
     end(&f, &out);
     show(&screen, &out);
-    assert_row(&screen, 0, "xxx failed");
+    assert_row(&screen, 0, "xxx (0123456789ab) failed");
     assert_int_equal(screen.row, 1);
 }
 
