@@ -125,10 +125,13 @@ static void test_what_is_no_difference(void **state) {
            MANIFEST(WEB(H64("a"), "\"web\",\"*\"") " , " COORDINATOR, SET(M96, ""),
                     OWNERS("\"" H64("e") "\"")),
            "");
-    expect(base,
-           WITH_SETS(SET(M96, ",\"VMPL\":0,\"CRL\":\"off\",\"PlatformInfoRequired\":\"0x0\","
-                              "\"PermitProvisionalFirmware\":true,\"AllowedChipIDs\":[]")),
-           "");
+    expect(
+        base,
+        WITH_SETS(SET(
+            M96,
+            ",\"VMPL\":0,\"CRL\":\"off\",\"PlatformInfoRequired\":\"0x0\","
+            "\"PermitProvisionalFirmware\":true,\"AllowedChipIDs\":[],\"AllowMaskedChips\":false")),
+        "");
     expect(WITH_SETS(SET(M96, ",\"PlatformInfoRequired\":37")),
            WITH_SETS(SET(M96, ",\"PlatformInfoRequired\":\"0x25\"")), "");
     expect(WITH_SETS(SET(M96, "") "," SET(N96, "")), WITH_SETS(SET(N96, "") "," SET(M96, "")), "");
