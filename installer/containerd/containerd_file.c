@@ -45,9 +45,17 @@ void containerd_file_close(struct containerd_editor *e) {
     *e = (struct containerd_editor){0};
 }
 
+/* Our marks must be found again: comments of others may look like ours. */
 RESULT containerd_file_finish(struct containerd_editor *e, struct buf *out, struct err *err) {
-    return e->is_template ? toml_edits_join(&e->edits, out, err)
-                          : toml_edits_apply(&e->edits, out, err);
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    AUTO(containerd_file_close)
+    struct containerd_editor again = {0};
+    TRY(e->is_template ? toml_edits_join(&e->edits, &text, err)
+                       : toml_edits_apply(&e->edits, &text, err));
+    TRY(containerd_file_open(&again, e->name, buf_span(&text), e->is_template, false, err));
+    buf_append_span(out, buf_span(&text));
+    return OK;
 }
 
 static RESULT fail_at(const struct containerd_editor *e, enum err_code code, size_t offset,

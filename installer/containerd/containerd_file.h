@@ -65,7 +65,8 @@ void containerd_file_strip_imports(struct containerd_editor *e);
 RESULT containerd_file_strip(struct containerd_editor *e, const char *handler, bool keep_imports,
                              struct err *err);
 
-/* Appends the changed text; what is no TOML any more is INTERNAL. */
+/* Appends the changed text, read once more: what is no TOML any more is INTERNAL, marks that would
+ * not be found again are CHANGED. */
 RESULT containerd_file_finish(struct containerd_editor *e, struct buf *out, struct err *err);
 
 #endif
