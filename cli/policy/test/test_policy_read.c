@@ -181,6 +181,8 @@ static void test_bad_documents(void **state) {
         {"algorithm = 'md5'\n[data]\n'policy.rego' = 'package a'\n", "\"md5\" is none of"},
         {"algorithm = 'sha256'\nalgorithm = 'sha256'\n", "line 2: the key stands twice"},
         {"algorithm = 'sha256'\n[data]\n'policy.rego' = 'x'\n", "no policy: want YAML"},
+        {"algorithm = 'sha256'\n[data]\n'policy.rego' = 'x'\n\"policy.rego\" = 'y'\n",
+         "line 4: the key stands twice"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         expect_refused(span_str(rows[i].text), rows[i].want);
