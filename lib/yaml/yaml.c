@@ -170,6 +170,7 @@ static RESULT new_node(struct loader *l, const yaml_event_t *event, enum yaml_ki
     node->end = mark_of(l, event->end_mark);
     node->content = start;
     node->weight = 1;
+    node->is_in_flow = l->depth > 0 && l->stack[l->depth - 1].node->layout == YAML_LAYOUT_FLOW;
     *out = node;
     return OK;
 }
@@ -308,6 +309,9 @@ static struct yaml_mark own_end(const struct loader *l, const struct yaml_node *
     bool is_nothing = node->kind == YAML_KIND_SCALAR && at == node->end.offset;
     const struct frame *top = l->depth > 0 ? &l->stack[l->depth - 1] : NULL;
     bool has_key = top != NULL && top->node->kind == YAML_KIND_MAPPING && top->count % 2 == 1;
+    while (at > 0 && strchr(" \t", l->file->text.data[at - 1]) != NULL) {
+        at--;
+    }
     bool is_behind = at > 0 && l->file->text.data[at - 1] == ':';
     return is_nothing && has_key && !is_behind ? top->children[top->count - 1].end : node->end;
 }
@@ -538,6 +542,7 @@ static RESULT resolve_merge(struct loader *l, struct yaml_node *node, size_t ind
     }
     TRY(merge_value(&m, node->pairs[index].value, err));
     node->has_merge = true;
+    node->merge_end = node->ranges[index].end;
     node->pairs = m.pairs;
     node->ranges = m.ranges;
     node->count = m.count;

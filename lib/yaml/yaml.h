@@ -55,13 +55,15 @@ struct yaml_node {
     struct yaml_pair *pairs;  /* mapping, in the order of the file */
     struct yaml_node **items; /* sequence */
     struct yaml_range *ranges;
-    size_t count;   /* pairs or items, and ranges */
-    size_t first;   /* offset of the first entry, which may be a merge key; 0 = none */
-    bool has_merge; /* a mapping with a merge key, which is none of its pairs */
+    size_t count;     /* pairs or items, and ranges */
+    size_t first;     /* offset of the first entry, which may be a merge key; 0 = none */
+    bool has_merge;   /* a mapping with a merge key, which is none of its pairs */
+    size_t merge_end; /* behind its value */
     struct yaml_mark start;
     struct yaml_mark content; /* behind anchor and tag; of a block list: the first dash */
     struct yaml_mark end;     /* behind the last byte; of a block collection: of its last child */
     bool is_anchored;         /* has "&name" */
+    bool is_in_flow;          /* stands between brackets */
     bool is_shared;           /* an alias or a merge key brings it to other places, too */
     size_t weight;            /* nodes below and with this one, aliases expanded */
 };

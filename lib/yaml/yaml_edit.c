@@ -98,13 +98,37 @@ static size_t line_before(struct span text, size_t at) {
     return line_start(text, end);
 }
 
-/* Over the comment lines right above a line that start in the same column, back to the first. Not
- * over those that begin the file: they speak of all of it. */
-static size_t above_comments(struct span text, size_t start, size_t indent) {
+/* Behind the line on which an entry ends, its comment included. */
+static size_t line_behind(struct span text, size_t at) {
+    while (at < text.size && !is_break(text.data[at])) {
+        at++;
+    }
+    at += at < text.size && text.data[at] == '\r' ? 1 : 0;
+    at += at < text.size && text.data[at] == '\n' ? 1 : 0;
+    return at;
+}
+
+/* Where an entry begins, with its dash or question mark: behind the entry before it, over white
+ * space and comments. */
+static size_t entry_start(struct span text, const struct yaml_node *node, size_t index) {
+    if (node->layout == YAML_LAYOUT_FLOW) {
+        return node->ranges[index].start;
+    }
+    size_t at = index == 0 ? node->content.offset : node->ranges[index - 1].end;
+    while (at < text.size && strchr(" \t\r\n#", text.data[at]) != NULL) {
+        at = text.data[at] == '#' ? line_behind(text, at) : at + 1;
+    }
+    return at;
+}
+
+/* Over the comment lines right above a line that start in the same column, back to the first, but
+ * not above `floor`. Not over those that begin the file: they speak of all of it. */
+static size_t above_comments(struct span text, size_t start, size_t indent, size_t floor) {
     size_t at = start;
-    while (at > 0) {
+    while (at > floor) {
         size_t line = line_before(text, at);
-        bool is_comment = line < at && line + indent < at && text.data[line + indent] == '#' &&
+        bool is_comment = line < at && line >= floor && line + indent < at &&
+                          text.data[line + indent] == '#' &&
                           is_all_of(span_of(text.data + line, indent), " ");
         if (!is_comment) {
             return at;
@@ -117,12 +141,45 @@ static size_t above_comments(struct span text, size_t start, size_t indent) {
     return at;
 }
 
-/* Where a new first entry of a block collection goes. */
+/* Where a new entry of a block collection goes. */
 struct place {
     size_t at;
     size_t indent;   /* of the entries */
     bool is_on_line; /* false: `at` starts a line */
 };
+
+/* Before the second key, when the first stands behind a dash: "- name: a" stays as it is. */
+static bool find_second(struct span text, const struct yaml_node *node, size_t indent,
+                        struct place *out) {
+    if (node->kind != YAML_KIND_MAPPING || node->count < 2) {
+        return false;
+    }
+    size_t at = entry_start(text, node, 1);
+    size_t start = line_start(text, at);
+    if (at - start != indent || !is_all_of(span_of(text.data + start, indent), " ")) {
+        return false;
+    }
+    size_t floor = node->ranges[0].end;
+    *out = (struct place){above_comments(text, start, indent, floor), indent, false};
+    return true;
+}
+
+/* Behind the line of a merge key: in front of it, parsers disagree which of two keys counts. */
+static RESULT find_behind_merge(const struct yaml_edits *e, const struct yaml_node *node,
+                                size_t indent, struct place *out, struct err *err) {
+    struct span text = e->file->text;
+    size_t at = node->merge_end;
+    while (is_break(text.data[at - 1])) {
+        at--;
+    }
+    at = line_behind(text, at);
+    if (!is_break(text.data[at - 1])) {
+        return yaml_fail(e->file, node, err,
+                         "cannot add an entry here; end the last line of the file");
+    }
+    *out = (struct place){at, indent, false};
+    return OK;
+}
 
 /* Only spaces and dashes may stand before an entry on its line. */
 static RESULT find_place(const struct yaml_edits *e, const struct yaml_node *node,
@@ -135,9 +192,13 @@ static RESULT find_place(const struct yaml_edits *e, const struct yaml_node *nod
         return yaml_fail(e->file, node, err,
                          "cannot add an entry here; start the entry on a line of its own");
     }
-    *out = (struct place){at, at - start, true};
+    if (node->has_merge) {
+        return find_behind_merge(e, node, at - start, out, err);
+    }
     if (is_all_of(before, " ")) {
-        *out = (struct place){above_comments(text, start, at - start), at - start, false};
+        *out = (struct place){above_comments(text, start, at - start, 0), at - start, false};
+    } else if (!find_second(text, node, at - start, out)) {
+        *out = (struct place){at, at - start, true};
     }
     return OK;
 }
@@ -240,6 +301,11 @@ static RESULT make_flow(const struct yaml_edits *e, const struct yaml_node *node
         buf_appendf(out, "%s%s", is_second ? ", " : "", flow);
         return OK;
     }
+    if (node->has_merge) {
+        *at = node->merge_end;
+        buf_appendf(out, ", %s", flow);
+        return OK;
+    }
     struct span indent = {0};
     *at = node->first;
     buf_appendf(out, "%s,", flow);
@@ -317,7 +383,11 @@ static RESULT check_missing(const struct yaml_edits *e, const struct yaml_node *
                             struct err *err) {
     size_t at = node->content.offset;
     const uint8_t *text = e->file->text.data;
-    if (at > node->start.offset || (at > 0 && (text[at - 1] == ':' || text[at - 1] == '-'))) {
+    while (at > 0 && strchr(" \t", text[at - 1]) != NULL) {
+        at--;
+    }
+    if (node->content.offset > node->start.offset ||
+        (at > 0 && (text[at - 1] == ':' || text[at - 1] == '-'))) {
         return OK;
     }
     return yaml_fail(e->file, node, err, "cannot set a value here; write the key as \"key: null\"");
@@ -341,11 +411,43 @@ static bool has_text(const struct yaml_edits *e, const struct yaml_node *node,
     return span_equal(old, buf_span(text));
 }
 
+/* "key:" or "key: # why" on a line: a collection can follow in lines of its own. */
+static bool can_follow(const struct yaml_edits *e, const struct yaml_node *node,
+                       struct yaml_text text) {
+    struct span all = e->file->text;
+    size_t at = node->content.offset;
+    bool is_collection = text.flow[0] == '[' || text.flow[0] == '{';
+    if (node->is_in_flow || !is_collection || at == 0 || all.data[at - 1] != ':') {
+        return false;
+    }
+    while (at < all.size && strchr(" \t", all.data[at]) != NULL) {
+        at++;
+    }
+    return at == all.size || is_break(all.data[at]) || all.data[at] == '#';
+}
+
+static void append_below(const struct yaml_edits *e, const struct yaml_node *node,
+                         const char *lines, struct buf *out) {
+    struct span text = e->file->text;
+    size_t start = line_start(text, node->content.offset);
+    size_t indent = 0;
+    while (strchr(" -", text.data[start + indent]) != NULL) {
+        indent++;
+    }
+    append_break(e, indent + 2, out);
+    append_lines(e, lines, indent + 2, out);
+}
+
 static RESULT make_replacement(const struct yaml_edits *e, const struct yaml_node *node,
                                struct yaml_text text, struct buf *out, struct err *err) {
     if (is_missing(node)) {
         TRY(check_missing(e, node, err));
-        buf_append_str(out, " ");
+        if (can_follow(e, node, text)) {
+            append_below(e, node, text.block, out);
+            return OK;
+        }
+        bool is_spaced = e->file->text.data[node->content.offset - 1] == ' ';
+        buf_append_str(out, is_spaced ? "" : " ");
     }
     if (node->kind != YAML_KIND_SCALAR && node->layout == YAML_LAYOUT_BLOCK) {
         /* A list may stand in the column of its key; nothing else may. */
@@ -358,11 +460,23 @@ static RESULT make_replacement(const struct yaml_edits *e, const struct yaml_nod
     return OK;
 }
 
+/* Where the new text goes: of a missing value that follows in lines, the end of the line. */
+static size_t start_of(const struct yaml_edits *e, const struct yaml_node *node,
+                       struct yaml_text text) {
+    size_t at = node->content.offset;
+    bool is_below = is_missing(node) && can_follow(e, node, text);
+    while (is_below && at < e->file->text.size && !is_break(e->file->text.data[at])) {
+        at++;
+    }
+    return at;
+}
+
 /* Sets *is_known when a shared node has this very edit already. */
 static RESULT find_replacement(const struct yaml_edits *e, const struct yaml_node *node,
-                               const struct buf *text, bool *is_known, struct err *err) {
+                               struct yaml_range range, const struct buf *text, bool *is_known,
+                               struct err *err) {
     for (size_t i = 0; i < e->count && node->is_shared; i++) {
-        if (e->items[i].start == node->content.offset && e->items[i].end == end_of(e, node)) {
+        if (e->items[i].start == range.start && e->items[i].end == range.end) {
             *is_known = true;
             return span_equal(buf_span(&e->items[i].text), buf_span(text))
                        ? OK
@@ -383,17 +497,19 @@ RESULT yaml_edit_replace(struct yaml_edits *e, const struct yaml_node *node, str
     bool is_known = false;
     struct result r = make_replacement(e, node, text, &new_text, err);
     if (is_ok(r)) {
-        r = find_replacement(e, node, &new_text, &is_known, err);
+        range.start = start_of(e, node, text);
+        range.end = range.start > end_of(e, node) ? range.start : end_of(e, node);
+        r = find_replacement(e, node, range, &new_text, &is_known, err);
     }
     if (!is_ok(r) || is_known || has_text(e, node, &new_text)) {
         buf_deinit(&new_text);
         return r;
     }
-    size_t end = end_of(e, node);
+    size_t end = range.end;
     if (end < e->file->text.size && e->file->text.data[end] == '#') {
         buf_append_str(&new_text, " "); /* behind brackets and quotes a comment needs no space */
     }
-    *add(e, node->content.offset, end) = new_text;
+    *add(e, range.start, range.end) = new_text;
     return OK;
 }
 
@@ -403,29 +519,6 @@ void yaml_edit_range(struct yaml_edits *e, size_t start, size_t end, struct span
 }
 
 /* --- Removing */
-
-/* Behind the line on which an entry ends, its comment included. */
-static size_t line_behind(struct span text, size_t at) {
-    while (at < text.size && !is_break(text.data[at])) {
-        at++;
-    }
-    at += at < text.size && text.data[at] == '\r' ? 1 : 0;
-    at += at < text.size && text.data[at] == '\n' ? 1 : 0;
-    return at;
-}
-
-/* Where an entry begins, with its dash or question mark: behind the entry before it, over white
- * space and comments. */
-static size_t entry_start(struct span text, const struct yaml_node *node, size_t index) {
-    if (node->layout == YAML_LAYOUT_FLOW) {
-        return node->ranges[index].start;
-    }
-    size_t at = index == 0 ? node->content.offset : node->ranges[index - 1].end;
-    while (at < text.size && strchr(" \t\r\n#", text.data[at]) != NULL) {
-        at = text.data[at] == '#' ? line_behind(text, at) : at + 1;
-    }
-    return at;
-}
 
 /* The end of an entry without the line ends that a block scalar takes in. */
 static size_t entry_end(struct span text, const struct yaml_node *node, size_t index) {

@@ -3,7 +3,8 @@
  * An edit replaces a byte range by new text; comments, order, quotes, anchors and line ends outside
  * of the ranges stay. New block entries go *before* the first entry of their collection, and before
  * the comment lines that belong to that entry: there the indentation is known and no trailing
- * comment or missing line feed matters.
+ * comment or missing line feed matters. A key behind a dash keeps its place ("- name: a"): then
+ * they go before the second.
  *
  *     spec:                    spec:
  *       # the program            volumes:

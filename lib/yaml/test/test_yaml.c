@@ -195,7 +195,10 @@ static void test_edit_adds(void **state) {
     const struct yaml_text item = {"p: 1\nq: 2", "{p: 1, q: 2}"};
     assert_added("a:\n  # why\n  b: 1   # c\n", "a", pair,
                  "a:\n  n:\n    m: 1\n  # why\n  b: 1   # c\n");
-    assert_added("l:\n- b: 1\n  c: 2", "l[0]", pair, "l:\n- n:\n    m: 1\n  b: 1\n  c: 2");
+    assert_added("l:\n- b: 1\n  c: 2", "l[0]", pair, "l:\n- b: 1\n  n:\n    m: 1\n  c: 2");
+    assert_added("l:\n- b: 1\n  # of c\n  c: 2", "l[0]", pair,
+                 "l:\n- b: 1\n  n:\n    m: 1\n  # of c\n  c: 2");
+    assert_added("l:\n- b: 1\n", "l[0]", pair, "l:\n- n:\n    m: 1\n  b: 1\n");
     assert_added("a: {b: 1}\n", "a", pair, "a: {n: {m: 1}, b: 1}\n");
     assert_added("a: {}\n", "a", pair, "a: {n: {m: 1}}\n");
     assert_added("l:\n  - x\r\n  - y\r\n", "l", item, "l:\n  - p: 1\n    q: 2\n  - x\r\n  - y\r\n");
@@ -225,6 +228,12 @@ static void test_edit_replaces(void **state) {
     assert_replaced("a: 'old' # c\nb: 2\n", "a", v, "a: new # c\nb: 2\n");
     assert_replaced("a: new\n", "a", v, "a: new\n");
     assert_replaced("a:\nb: 2\n", "a", v, "a: new\nb: 2\n");
+    const struct yaml_text map = {"p: 1\nq: 2", "{p: 1, q: 2}"};
+    assert_replaced("a:\nb: 2\n", "a", map, "a:\n  p: 1\n  q: 2\nb: 2\n");
+    assert_replaced("a:\n- b: # why\r\n  c: d", "a[0].b", map,
+                    "a:\n- b: # why\n    p: 1\n    q: 2\r\n  c: d");
+    assert_replaced("a: &x # why", "a", map, "a: &x {p: 1, q: 2} # why");
+    assert_replaced("{a: }", "a", map, "{a: {p: 1, q: 2}}");
     assert_replaced("a: |\n  x\n  y\nb: 2\n", "a", v, "a: new\nb: 2\n");
     assert_replaced("l:\n  - x: 1\n    y: 2\n\n# c\n  - z\n", "l[0]", v,
                     "l:\n  - p: 1\n    q: 2\n\n# c\n  - z\n");
@@ -269,8 +278,10 @@ static void test_edit_behind_anchors_and_tags(void **state) {
                  "a: !!seq &x\n  - n: 1\n  # why\n  - b\n");
     assert_added("a: &x {b: 1}\n", "a", text, "a: &x {n: 1, b: 1}\n");
     assert_added("a:\n  &k b: 1\n", "a", text, "a:\n  n: 1\n  &k b: 1\n");
-    assert_added("b: &x {c: 1}\na: {<<: *x}\n", "a", text, "b: &x {c: 1}\na: {n: 1, <<: *x}\n");
-    assert_added("b: &x {c: 1}\na:\n  <<: *x\n", "a", text, "b: &x {c: 1}\na:\n  n: 1\n  <<: *x\n");
+    assert_added("b: &x {c: 1}\na: {<<: *x}\n", "a", text, "b: &x {c: 1}\na: {<<: *x, n: 1}\n");
+    assert_added("b: &x {c: 1}\na:\n  <<: *x\n", "a", text, "b: &x {c: 1}\na:\n  <<: *x\n  n: 1\n");
+    assert_added("b: &x {c: 1}\na:\n- <<: *x # why\n  d: 1\n", "a[0]", text,
+                 "b: &x {c: 1}\na:\n- <<: *x # why\n  n: 1\n  d: 1\n");
     const struct yaml_text v = {"p: 1", "new"};
     assert_replaced("a: &x old\nb: *x\n", "a", v, "a: &x new\nb: *x\n");
     assert_replaced("a: &x old\nb: *x\n", "b", v, "a: &x new\nb: *x\n");
@@ -359,6 +370,7 @@ static void test_edit_refuses_odd_layouts(void **state) {
     assert_uneditable("? a\n: - b\n", "a", "f.yaml:2:3: cannot add an entry here; start");
     assert_uneditable("a: [b: 1]\n", "a[0]", "f.yaml:1:5: cannot add an entry here; write the b");
     assert_uneditable("a: {b, c}\n", "a.b", "cannot set a value here");
+    assert_uneditable("a: {b: # c\n  }\n", "a.b", "cannot set a value here");
     assert_removed("a:\n- x: &n 1\n- y: *n\n", "x", "f.yaml:2:6: an alias elsewhere needs this");
 }
 

@@ -350,10 +350,13 @@ struct changes {
 
 static void print_tree(const struct changes *c, const struct yaml_node *node, struct buf *out);
 
+/* Those that were added go first, wherever they stand. */
 static void print_entries(const struct changes *c, const struct yaml_node *node, const bool *drop,
-                          struct buf *out) {
+                          bool is_first, struct buf *out) {
     for (size_t i = 0; i < node->count; i++) {
-        if (drop != NULL && drop[i]) {
+        bool is_new =
+            node->kind == YAML_KIND_MAPPING && strcmp(node->pairs[i].key->value, "added") == 0;
+        if ((drop != NULL && drop[i]) || is_new != is_first) {
             continue;
         }
         if (node->kind == YAML_KIND_MAPPING) {
@@ -392,7 +395,8 @@ static void print_tree(const struct changes *c, const struct yaml_node *node, st
     if (is_added) {
         buf_append_str(out, is_mapping ? "'added'={'A'='M';'O'='P';};" : "{'A'='M';'O'='P';};");
     }
-    print_entries(c, node, drop, out);
+    print_entries(c, node, drop, true, out);
+    print_entries(c, node, drop, false, out);
     buf_append_str(out, is_mapping ? "}" : "]");
 }
 
