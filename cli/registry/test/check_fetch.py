@@ -109,6 +109,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name in registry.documents:
             self.head(200, len(registry.documents[name]))
             return self.wfile.write(registry.documents[name])
+        if name not in registry.blobs:
+            registry.reached.wait(PATIENCE_S)  # for what else has to be under way
+            return self.head(404, 0)
         self.send_blob(registry, registry.blobs[name])
 
     def send_blob(self, registry, blob):
@@ -373,14 +376,16 @@ class Parallel(Case):
         self.assertNotEqual(lines[0].split()[2:], lines[1].split()[2:])
 
     def test_a_failure_ends_the_others(self):
-        layer = small_layer(1)
-        name = self.registry.put("silent", [layer])
-        self.registry.stop_at(layer)
-        missing = f"{self.registry.host}/missing:1"
-        # The layer is silent for longer than anybody waits here.
-        for names in ((name, missing), (missing, name)):
-            _, err = self.run_one("--workers", "2", *names, want=2, cache=False)
-            self.assertIn(f"registry-fetch: NOT_FOUND: {missing}: image {missing}", err)
+        """One layer is silent for longer than anybody waits here, another one is missing."""
+        silent, missing = small_layer(1), small_layer(2)
+        names = [self.registry.put("silent", [silent]), self.registry.put("missing", [missing])]
+        del self.registry.blobs[missing.blob.digest]
+        self.registry.stop_at(silent)
+        for order in (names, names[::-1]):
+            self.registry.reached.clear()
+            _, err = self.run_one("--workers", "2", *order, want=2, cache=False)
+            self.assertIn(f"registry-fetch: NOT_FOUND: {names[1]}: image {names[1]}", err)
+        self.assertEqual(self.registry.count(silent), 2)
 
     def test_progress_lines(self):
         layers = [small_layer(seed) for seed in range(4)]
