@@ -51,16 +51,31 @@ bool workload_is_runtime_class(const char *name) {
            strcmp(name, "kata-cc-isolation") == 0;
 }
 
-static RESULT read_name(const struct yaml_node *resource, struct workload *w, struct err *err) {
-    w->name = text_of(yaml_get(resource, "metadata.name"));
+/* A string, or NULL when there is none: Kubernetes takes nothing else for a name. */
+static RESULT read_string(const struct workload *w, const struct yaml_node *top, const char *path,
+                          const char **out, struct err *err) {
+    const struct yaml_node *node = yaml_get(top, path);
+    *out = NULL;
+    if (yaml_is_null(node)) {
+        return OK;
+    }
+    if (!is_ok(yaml_read_string(w->file, node, out, NULL))) {
+        return yaml_fail(w->file, node, err, "%s%s: must be a string; put the value in quotes",
+                         top == w->resource ? "" : w->pod_path, path);
+    }
+    return OK;
+}
+
+static RESULT read_name(struct workload *w, struct err *err) {
+    TRY(read_string(w, w->resource, "metadata.name", &w->name, err));
     if (w->name == NULL) {
-        w->name = text_of(yaml_get(resource, "metadata.generateName"));
+        TRY(read_string(w, w->resource, "metadata.generateName", &w->name, err));
         w->is_name_prefix = true;
     }
     if (w->name == NULL || w->name[0] == '\0') {
-        return yaml_fail(w->file, resource, err, "metadata.name: this %s has none", w->kind);
+        return yaml_fail(w->file, w->resource, err, "metadata.name: this %s has none", w->kind);
     }
-    w->namespace = text_of(yaml_get(resource, "metadata.namespace"));
+    TRY(read_string(w, w->resource, "metadata.namespace", &w->namespace, err));
     w->has_namespace = w->namespace != NULL;
     if (w->namespace == NULL) {
         w->namespace = "default";
@@ -92,7 +107,8 @@ static RESULT read_role(struct workload *w, struct err *err) {
     const struct yaml_node *role = annotation(w, "pod-role");
     bool is_installer = has_text(role, "contrast-node-installer");
     w->is_coordinator = has_text(role, "coordinator");
-    const char *class = text_of(yaml_key(w->spec, "runtimeClassName"));
+    const char *class = NULL;
+    TRY(read_string(w, w->pod, "spec.runtimeClassName", &class, err));
     w->is_confidential = !is_installer && (class == NULL || workload_is_runtime_class(class));
     if (!yaml_is_null(role) && !w->is_coordinator && !is_installer) {
         return yaml_fail(
@@ -124,7 +140,7 @@ static RESULT add(const struct yaml_file *file, const struct yaml_node *resource
                   const struct kind *kind, struct workload_list *list, struct err *err) {
     struct workload w = {
         .file = file, .kind = kind->name, .resource = resource, .pod_path = kind->pod};
-    TRY(read_name(resource, &w, err));
+    TRY(read_name(&w, err));
     w.pod = kind->pod[0] == '\0' ? resource : find_pod(resource, kind->pod);
     w.spec = yaml_key(w.pod, "spec");
     if (w.spec == NULL || w.spec->kind != YAML_KIND_MAPPING || w.spec->count == 0) {
@@ -138,26 +154,40 @@ static RESULT add(const struct yaml_file *file, const struct yaml_node *resource
 }
 
 static RESULT find_in(const struct yaml_file *file, const struct yaml_node *resource,
-                      struct workload_list *list, struct err *err) {
+                      const struct kind *fallback, struct workload_list *list, struct err *err) {
     const char *name = text_of(yaml_key(resource, "kind"));
-    if (name == NULL) {
+    const char *version = text_of(yaml_key(resource, "apiVersion"));
+    const struct kind *kind = name != NULL ? find_kind(name) : fallback;
+    if (version != NULL && workload_is_foreign(version)) {
         return OK;
     }
-    const char *version = text_of(yaml_key(resource, "apiVersion"));
-    const struct kind *kind =
-        version != NULL && workload_is_foreign(version) ? NULL : find_kind(name);
     return kind != NULL ? add(file, resource, kind, list, err) : OK;
+}
+
+/* What the items of a "PodList" are, which need not say so: the API server's lists of one kind. */
+static const struct kind *find_kind_of_list(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t size = strlen(kinds[i].name);
+        if (strncmp(name, kinds[i].name, size) == 0 && strcmp(name + size, "List") == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
 }
 
 static RESULT find_in_document(const struct yaml_file *file, const struct yaml_node *root,
                                struct workload_list *list, struct err *err) {
     const struct yaml_node *items = yaml_key(root, "items");
-    if (!has_text(yaml_key(root, "kind"), "List") || items == NULL ||
-        items->kind != YAML_KIND_SEQUENCE) {
-        return find_in(file, root, list, err);
+    const char *name = text_of(yaml_key(root, "kind"));
+    const char *version = text_of(yaml_key(root, "apiVersion"));
+    bool is_foreign = version != NULL && workload_is_foreign(version);
+    const struct kind *kind = name != NULL && !is_foreign ? find_kind_of_list(name) : NULL;
+    bool is_list = kind != NULL || (name != NULL && strcmp(name, "List") == 0);
+    if (!is_list || items == NULL || items->kind != YAML_KIND_SEQUENCE) {
+        return find_in(file, root, NULL, list, err);
     }
     for (size_t i = 0; i < items->count; i++) {
-        TRY(find_in(file, items->items[i], list, err));
+        TRY(find_in(file, items->items[i], kind, list, err));
     }
     return OK;
 }

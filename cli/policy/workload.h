@@ -4,7 +4,7 @@
  *   Deployment, StatefulSet, DaemonSet, Job,
  *   ReplicaSet, ReplicationController            -> spec.template
  *   CronJob                                      -> spec.jobTemplate.spec.template
- *   List                                         -> each of its items
+ *   List, PodList, DeploymentList, ...           -> each of its items
  *
  * Other kinds are no workloads and stay untouched. Pure; everything borrows from the yaml_file.
  *
@@ -52,8 +52,8 @@ struct workload_list {
 void workload_list_deinit(struct workload_list *list);
 
 /* Appends the workloads of all documents. INVALID with the position for a workload kind without
- * name or pod spec, or with a pod-role that is none. Other annotations are read as far as they make
- * sense; pod_annotations_check is strict. */
+ * name or pod spec, with names that are no strings, or with a pod-role that is none. Other
+ * annotations are read as far as they make sense; pod_annotations_check is strict. */
 RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err);
 
 /* True for a version of somebody else's API ("batch.volcano.sh/v1alpha1"): a Job of that group is

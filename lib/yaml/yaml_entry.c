@@ -31,10 +31,16 @@ static bool is_break(uint8_t byte) {
     return byte == '\n' || byte == '\r';
 }
 
+/* Of the first line. */
 static const char *line_end(const struct yaml_file *file) {
     struct span text = file->text;
-    const uint8_t *lf = text.size > 0 ? memchr(text.data, '\n', text.size) : NULL;
-    return lf != NULL && lf > text.data && lf[-1] == '\r' ? "\r\n" : "\n";
+    for (size_t i = 0; i < text.size; i++) {
+        if (is_break(text.data[i])) {
+            bool is_pair = i + 1 < text.size && text.data[i + 1] == '\n';
+            return text.data[i] == '\n' ? "\n" : is_pair ? "\r\n" : "\r";
+        }
+    }
+    return "\n";
 }
 
 /* Behind the line on which the range ends; that of a block scalar holds its line end already. */

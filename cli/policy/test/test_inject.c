@@ -402,7 +402,8 @@ static void test_refused_pods(void **state) {
         {POD(NOTE("servicemesh-ingress: ''"),
              "  initContainers: [{name: contrast-service-mesh, command: [sh]}]\n" WEB),
          "the name contrast-service-mesh is for the container"},
-        {POD("", "  runtimeClassName: [a]\n" WEB), "spec.runtimeClassName: must be a string"},
+        {POD("", "  runtimeClassName: [a]\n" WEB),
+         "f.yaml:7:21: spec.runtimeClassName: must be a string"},
         {POD("", "  initContainers: none\n" WEB),
          "f.yaml:7:19: spec.initContainers: must be a list"},
         {POD("", "  containers: []\n"), "spec.containers: Pod/p has none"},
@@ -454,6 +455,35 @@ static void assert_output(const char *text, const struct inject_config *c, const
     if (strstr(buf_cstr(&out), want) == NULL) {
         fail_msg("no '%s' in\n%s", want, buf_cstr(&out));
     }
+}
+
+static void test_names_are_strings(void **state) {
+    (void)state;
+    assert_refused("kind: Pod\nmetadata: {name: 123}\nspec: {containers: [{name: a}]}\n",
+                   "f.yaml:2:18: metadata.name: must be a string; put the value in quotes");
+    assert_refused("kind: Pod\nmetadata: {generateName: yes}\nspec: {containers: [{name: a}]}\n",
+                   "metadata.generateName: must be a string");
+    assert_refused("kind: Pod\nmetadata: {name: a, namespace: on}\nspec: {containers: [{}]}\n",
+                   "metadata.namespace: must be a string");
+    assert_refused("kind: Job\nmetadata: {name: a}\nspec: {template: {spec: {runtimeClassName: 1, "
+                   "containers: [{name: a}]}}}\n",
+                   "spec.template.spec.runtimeClassName: must be a string");
+}
+
+/* Items of a typed list need not say their kind. */
+static void test_typed_lists(void **state) {
+    (void)state;
+    assert_output("kind: DeploymentList\nitems:\n- metadata: {name: a}\n  spec:\n    template:\n"
+                  "      spec:\n        containers:\n        - name: w\n",
+                  &fixture_config, "        - name: contrast-initializer\n");
+    assert_output("kind: PodList\nitems:\n- kind: Service\n  metadata: {name: a}\n- metadata: "
+                  "{name: b}\n  spec:\n    containers:\n    - name: w\n",
+                  &fixture_config, "    - name: contrast-initializer\n");
+    assert_output("kind: JobList\napiVersion: batch.volcano.sh/v1\nitems: [{metadata: {name: a}, "
+                  "spec: {}}]\n",
+                  &fixture_config, "spec: {}");
+    assert_output("kind: ServiceList\nitems: [{metadata: {name: a}, spec: {}}]\n", &fixture_config,
+                  "spec: {}");
 }
 
 static void test_runtime_classes(void **state) {
@@ -742,6 +772,8 @@ int main(void) {
         cmocka_unit_test(test_every_kind_layout_and_annotation),
         cmocka_unit_test(test_refused_pods),
         cmocka_unit_test(test_a_shared_spec),
+        cmocka_unit_test(test_names_are_strings),
+        cmocka_unit_test(test_typed_lists),
         cmocka_unit_test(test_runtime_classes),
         cmocka_unit_test(test_pods_that_are_not_ours),
         cmocka_unit_test(test_what_the_user_chose_stays),
