@@ -85,12 +85,15 @@ static struct toml_entry *find(const struct toml_node *table, const char *key, s
     return NULL;
 }
 
-/* Adds an entry whose value is still to be filled; the key may be NULL. */
-static RESULT add_entry(struct toml_cursor *c, struct toml_node *to, const struct key_path *path,
-                        size_t part, struct toml_entry **out) {
-    if (c->nodes++ >= LIMIT_TOML_NODES) {
-        return toml__fail(c, "too many keys and values in this file");
-    }
+static RESULT check_room(struct toml_cursor *c) {
+    return c->nodes++ < LIMIT_TOML_NODES ? OK
+                                         : toml__fail(c, "too many keys and values in this file");
+}
+
+/* Adds an entry whose value is still to be filled; without a path: an item. */
+static struct toml_entry *add_entry(struct toml_cursor *c, struct toml_node *to,
+                                    const struct key_path *path, size_t part) {
+    CHECK(to != NULL);
     struct toml_entry *entry = arena_alloc(&c->file->arena, sizeof *entry);
     entry->value = arena_alloc(&c->file->arena, sizeof *entry->value);
     if (path != NULL) {
@@ -105,8 +108,7 @@ static RESULT add_entry(struct toml_cursor *c, struct toml_node *to, const struc
     }
     to->last = entry;
     to->count++;
-    *out = entry;
-    return OK;
+    return entry;
 }
 
 static void make_table(struct toml_node *node, enum toml_origin origin, struct toml_range range) {
@@ -228,8 +230,8 @@ static RESULT parse_array(struct toml_cursor *c, struct toml_node *node, size_t 
         if (toml__peek(c, 0) == ']') {
             break;
         }
-        struct toml_entry *item = NULL;
-        TRY(add_entry(c, node, NULL, 0, &item));
+        TRY(check_room(c));
+        struct toml_entry *item = add_entry(c, node, NULL, 0);
         TRY(parse_value(c, item->value, depth + 1));
         TRY(skip_lines(c));
         if (toml__peek(c, 0) != ',') {
@@ -250,7 +252,8 @@ static RESULT walk_dotted(struct toml_cursor *c, struct toml_node *table,
     for (size_t i = 0; i + 1 < path->count; i++) {
         struct toml_entry *entry = find(table, path->parts[i].text, path->parts[i].size);
         if (entry == NULL) {
-            TRY(add_entry(c, table, path, i, &entry));
+            TRY(check_room(c));
+            entry = add_entry(c, table, path, i);
             make_table(entry->value, TOML_ORIGIN_DOTTED, entry->key_range);
         }
         struct toml_node *node = entry->value;
@@ -282,7 +285,8 @@ static RESULT parse_pair(struct toml_cursor *c, struct toml_node *table, size_t 
     }
     c->at++;
     skip_blanks(c);
-    TRY(add_entry(c, table, &path, last, &entry));
+    TRY(check_room(c));
+    entry = add_entry(c, table, &path, last);
     return parse_value(c, entry->value, depth);
 }
 
@@ -334,7 +338,8 @@ static RESULT walk_header(struct toml_cursor *c, const struct key_path *path,
     for (size_t i = 0; i + 1 < path->count; i++) {
         struct toml_entry *entry = find(table, path->parts[i].text, path->parts[i].size);
         if (entry == NULL) {
-            TRY(add_entry(c, table, path, i, &entry));
+            TRY(check_room(c));
+            entry = add_entry(c, table, path, i);
             make_table(entry->value, TOML_ORIGIN_IMPLICIT, entry->key_range);
         }
         table = entry->value;
@@ -355,7 +360,8 @@ static RESULT open_table(struct toml_cursor *c, const struct key_path *path, str
     size_t last = path->count - 1;
     struct toml_entry *entry = find(in, path->parts[last].text, path->parts[last].size);
     if (entry == NULL) {
-        TRY(add_entry(c, in, path, last, &entry));
+        TRY(check_room(c));
+        entry = add_entry(c, in, path, last);
         make_table(entry->value, TOML_ORIGIN_IMPLICIT, range);
     }
     struct toml_node *node = entry->value;
@@ -373,7 +379,8 @@ static RESULT open_element(struct toml_cursor *c, const struct key_path *path, s
     size_t last = path->count - 1;
     struct toml_entry *entry = find(in, path->parts[last].text, path->parts[last].size);
     if (entry == NULL) {
-        TRY(add_entry(c, in, path, last, &entry));
+        TRY(check_room(c));
+        entry = add_entry(c, in, path, last);
         entry->value->kind = TOML_KIND_ARRAY;
         entry->value->origin = TOML_ORIGIN_HEADER;
         entry->value->range = range;
@@ -382,8 +389,8 @@ static RESULT open_element(struct toml_cursor *c, const struct key_path *path, s
     if (array->kind != TOML_KIND_ARRAY || array->origin != TOML_ORIGIN_HEADER) {
         return fail_key(c, path, last, "is defined already, and not as [[ ]]", entry);
     }
-    struct toml_entry *item = NULL;
-    TRY(add_entry(c, array, NULL, 0, &item));
+    TRY(check_room(c));
+    struct toml_entry *item = add_entry(c, array, NULL, 0);
     make_table(item->value, TOML_ORIGIN_ELEMENT, range);
     *out = item->value;
     return OK;

@@ -1,190 +1,9 @@
 /* Plans on texts alone: what each kind of node gets, that it comes off again without a trace, and
  * what is refused. The real daemon judges in installer/test/test_containerd_real.py.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "installer/containerd/test/containerd_node.h"
 
-#include <cmocka.h>
-
-#include "installer/containerd/containerd_config.h"
-#include "installer/toml/toml.h"
 #include "lib/base/mem.h"
-
-#define A "contrast-cc-aks-aaaaaaaa"
-#define B "contrast-cc-aks-bbbbbbbb"
-#define MAIN "/etc/containerd/config.toml"
-#define GLOB "/etc/containerd/conf.d/contrast-cc-*.toml"
-#define MARK "# contrast-node-installer: "
-#define CRI "plugins.\"io.containerd.grpc.v1.cri\""
-#define DEFAULT                                                                                    \
-    "imports = []\nversion = 2\n[" CRI ".containerd.runtimes.runc]\nruntime_type = "               \
-    "\"io.containerd.runc.v2\"\n"
-
-static const struct containerd_version v1_6 = {1, 6, 20};
-static const struct containerd_version v1_7 = {1, 7, 22};
-static const struct containerd_version v2_0 = {2, 0, 1};
-
-/* The files of a node. A drop-in belongs to a handler: [0] to A, [1] to B. */
-struct node {
-    struct containerd_facts facts;
-    char *texts[CONTAINERD_PLACES]; /* NULL: no such file */
-    char *drop_ins[2];
-};
-
-static char **slot(struct node *n, enum containerd_place place, const char *handler) {
-    return place == CONTAINERD_DROP_IN ? &n->drop_ins[strcmp(handler, B) == 0] : &n->texts[place];
-}
-
-static void set_text(struct node *n, enum containerd_place place, const char *handler,
-                     const char *text) {
-    char **at = slot(n, place, handler);
-    mem_free(*at);
-    *at = text != NULL ? mem_strdup(text) : NULL;
-}
-
-static struct node new_node(struct containerd_version daemon, const char *main_text) {
-    struct node n = {.facts = {.daemon = daemon, .path = MAIN, .default_text = span_str(DEFAULT)}};
-    n.facts.accept_old_daemon = true;
-    set_text(&n, CONTAINERD_MAIN, A, main_text);
-    return n;
-}
-
-static struct node new_k3s(struct containerd_version daemon, const char *rendered) {
-    struct node n = new_node(daemon, rendered);
-    n.facts.flavor = CONTAINERD_K3S;
-    n.facts.path = "/k/config.toml";
-    return n;
-}
-
-static void free_node(struct node *n) {
-    for (size_t i = 0; i < CONTAINERD_PLACES; i++) {
-        mem_free(n->texts[i]);
-    }
-    mem_free(n->drop_ins[0]);
-    mem_free(n->drop_ins[1]);
-}
-
-static const struct containerd_facts *look(struct node *n, const char *handler) {
-    for (size_t i = 0; i < CONTAINERD_PLACES; i++) {
-        const char *text = *slot(n, (enum containerd_place)i, handler);
-        n->facts.files[i].exists = text != NULL;
-        n->facts.files[i].text = text != NULL ? span_str(text) : span_of(NULL, 0);
-    }
-    return &n->facts;
-}
-
-static struct containerd_runtime runtime_of(const char *handler, const char *snapshotter) {
-    static const char *const annotations[] = {"io.katacontainers.*"};
-    return (struct containerd_runtime){
-        .handler = handler,
-        .runtime_type = "io.containerd.contrast-cc.v2",
-        .runtime_path = "/opt/edgeless/x/bin/containerd-shim-contrast-cc-v2",
-        .config_path = "/opt/edgeless/x/etc/configuration-clh-snp.toml",
-        .snapshotter = snapshotter,
-        .snapshotter_address = snapshotter != NULL ? "/run/containerd/tardev.sock" : NULL,
-        .pod_annotations = annotations,
-        .pod_annotation_count = 1,
-    };
-}
-
-static size_t apply(struct node *n, const char *handler, struct containerd_change *change) {
-    size_t count = change->count;
-    for (size_t i = 0; i < count; i++) {
-        struct containerd_edit *edit = &change->edits[i];
-        set_text(n, edit->place, handler, edit->is_deletion ? NULL : buf_cstr(&edit->text));
-        if (!edit->is_deletion && edit->place != CONTAINERD_TEMPLATE &&
-            edit->place != CONTAINERD_TEMPLATE_V3) {
-            struct toml_file file = {0};
-            assert_true(is_ok(toml_parse("out", buf_span(&edit->text), &file, NULL)));
-            toml_file_deinit(&file);
-        }
-    }
-    containerd_change_deinit(change);
-    return count;
-}
-
-/* Returns how many files changed. */
-static size_t install_as(struct node *n, const char *handler, bool has_snapshotter) {
-    char snapshotter[96];
-    snprintf(snapshotter, sizeof snapshotter, "tardev-%s", handler);
-    struct containerd_runtime r = runtime_of(handler, has_snapshotter ? snapshotter : NULL);
-    struct containerd_change change = {0};
-    struct err err;
-    if (!is_ok(containerd_config_install(look(n, handler), &r, &change, &err))) {
-        fail_msg("%s", err.text);
-    }
-    return apply(n, handler, &change);
-}
-
-static size_t install(struct node *n, const char *handler) {
-    return install_as(n, handler, true);
-}
-
-static size_t take_off(struct node *n, const char *handler) {
-    struct containerd_change change = {0};
-    struct err err;
-    if (!is_ok(containerd_config_remove(look(n, handler), handler, &change, &err))) {
-        fail_msg("%s", err.text);
-    }
-    return apply(n, handler, &change);
-}
-
-static void assert_same(struct node *n, struct node *want) {
-    for (size_t i = 0; i < CONTAINERD_PLACES + 2; i++) {
-        const char *x = i < CONTAINERD_PLACES ? n->texts[i] : n->drop_ins[i - CONTAINERD_PLACES];
-        const char *y =
-            i < CONTAINERD_PLACES ? want->texts[i] : want->drop_ins[i - CONTAINERD_PLACES];
-        if ((x == NULL) != (y == NULL) || (x != NULL && strcmp(x, y) != 0)) {
-            fail_msg("file %zu differs\n--- have\n%s\n--- want\n%s\n---", i, x, y);
-        }
-    }
-}
-
-static void assert_main(struct node *n, const char *want) {
-    assert_string_equal(n->texts[CONTAINERD_MAIN], want);
-}
-
-static void assert_has(const char *text, const char *part) {
-    if (text == NULL || strstr(text, part) == NULL) {
-        fail_msg("no \"%s\" in:\n%s", part, text);
-    }
-}
-
-static void assert_lacks(const char *text, const char *part) {
-    if (strstr(text, part) != NULL) {
-        fail_msg("\"%s\" in:\n%s", part, text);
-    }
-}
-
-static void assert_refused(struct node *n, const char *handler, enum err_code code,
-                           const char *want) {
-    char snapshotter[96];
-    snprintf(snapshotter, sizeof snapshotter, "tardev-%s", handler);
-    struct containerd_runtime r = runtime_of(handler, snapshotter);
-    struct containerd_change change = {0};
-    struct err err = {0};
-    struct result result = containerd_config_install(look(n, handler), &r, &change, &err);
-    if (result.code != code || strstr(err.text, want) == NULL) {
-        fail_msg("want %s '%s', got %s '%s'", err_name(code), want, err_name(result.code),
-                 err.text);
-    }
-    assert_int_equal(change.count, 0);
-}
-
-static void assert_removal_refused(struct node *n, const char *handler, const char *want) {
-    struct containerd_change change = {0};
-    struct err err = {0};
-    struct result result = containerd_config_remove(look(n, handler), handler, &change, &err);
-    if (result.code != ERR_CHANGED || strstr(err.text, want) == NULL) {
-        fail_msg("want '%s', got %s '%s'", want, err_name(result.code), err.text);
-    }
-    assert_int_equal(change.count, 0);
-}
 
 /* --- Every layout of a file: on and off again */
 
@@ -251,17 +70,17 @@ static void check_layout(struct containerd_version daemon, const char *text) {
 static void test_every_layout(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
-        check_layout(v1_6, layouts[i]);
-        check_layout(v1_7, layouts[i]);
-        check_layout(v2_0, layouts[i]);
+        check_layout(V1_6, layouts[i]);
+        check_layout(V1_7, layouts[i]);
+        check_layout(V2_0, layouts[i]);
     }
 }
 
 /* The handlers of a node may differ: one with a snapshotter, one without. */
 static void test_flags_belong_to_who_needs_them(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, "version = 2\n");
-    struct node only_b = new_node(v1_7, "version = 2\n");
+    struct node n = new_node(V1_7, "version = 2\n");
+    struct node only_b = new_node(V1_7, "version = 2\n");
     install_as(&only_b, B, false);
     assert_lacks(only_b.texts[CONTAINERD_MAIN], "disable_snapshot_annotations");
     install(&n, A);
@@ -277,7 +96,7 @@ static void test_flags_belong_to_who_needs_them(void **state) {
 
 static void test_in_place_text(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, "version = 2\n[" CRI ".containerd] # c\n"
+    struct node n = new_node(V1_7, "version = 2\n[" CRI ".containerd] # c\n"
                                    "  disable_snapshot_annotations = true # u\n"
                                    "[" CRI ".containerd.runtimes.runc]\n");
     install(&n, A);
@@ -300,7 +119,7 @@ static void test_in_place_text(void **state) {
 
 static void test_legacy_names(void **state) {
     (void)state;
-    struct node n = new_node(v1_6, "root = \"/x\"\n");
+    struct node n = new_node(V1_6, "root = \"/x\"\n");
     install(&n, A);
     assert_has(n.texts[CONTAINERD_MAIN], "[plugins.cri.containerd.runtimes." A "]\n");
     assert_has(n.texts[CONTAINERD_MAIN], "[plugins.cri.containerd.runtimes.runc]\n");
@@ -311,7 +130,7 @@ static void test_legacy_names(void **state) {
 /* A file that names no runtime has runc by default; ours alone would displace it. */
 static void test_runc_is_kept(void **state) {
     (void)state;
-    struct node n = new_node(v1_6, "version = 2\n");
+    struct node n = new_node(V1_6, "version = 2\n");
     install(&n, A);
     assert_has(n.texts[CONTAINERD_MAIN],
                MARK "set for " A " begin\n[" CRI ".containerd.runtimes.runc]\n"
@@ -319,7 +138,7 @@ static void test_runc_is_kept(void **state) {
     install(&n, B);
     assert_has(n.texts[CONTAINERD_MAIN], MARK "set for " A " " B " begin\n");
     free_node(&n);
-    n = new_node(v1_6, "version = 2\n[" CRI ".containerd.runtimes.crun]\n");
+    n = new_node(V1_6, "version = 2\n[" CRI ".containerd.runtimes.crun]\n");
     install(&n, A);
     assert_lacks(n.texts[CONTAINERD_MAIN], "runtimes.runc");
     free_node(&n);
@@ -327,7 +146,7 @@ static void test_runc_is_kept(void **state) {
 
 static void test_drop_in_text(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "version = 3\n[debug]\n");
+    struct node n = new_node(V2_0, "version = 3\n[debug]\n");
     install(&n, A);
     assert_main(&n, "version = 3\nimports = [\"" GLOB "\"] " MARK "set for " A "\n[debug]\n");
     assert_has(n.drop_ins[0],
@@ -344,16 +163,16 @@ static void test_drop_in_text(void **state) {
 /* containerd >= 2.1 refuses a drop-in with a higher version than its importer. */
 static void test_drop_in_has_the_version_of_its_importer(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "version = 2\n");
+    struct node n = new_node(V2_0, "version = 2\n");
     install(&n, A);
     assert_has(n.drop_ins[0], "version = 2\n[" CRI ".containerd]\ndisable_snapshot_annotations");
     free_node(&n);
-    n = new_node(v2_0, "root = \"/x\"\n");
+    n = new_node(V2_0, "root = \"/x\"\n");
     install(&n, A);
     assert_lacks(n.drop_ins[0], "version =");
     assert_has(n.drop_ins[0], "[plugins.cri.containerd.runtimes." A "]");
     free_node(&n);
-    n = new_node(v2_0, "version = 4\n");
+    n = new_node(V2_0, "version = 4\n");
     install(&n, A);
     assert_has(n.drop_ins[0], "version = 4\n[plugins.\"io.containerd.cri.v1.images\"]");
     free_node(&n);
@@ -374,7 +193,7 @@ static void test_imports_in_every_layout(void **state) {
         {"version = 3", "version = 3\nimports = [\"" GLOB "\"] " MARK "set for " A},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct node n = new_node(v2_0, cases[i].before);
+        struct node n = new_node(V2_0, cases[i].before);
         install(&n, A);
         assert_main(&n, cases[i].after);
         free_node(&n);
@@ -392,7 +211,7 @@ static void test_imports_that_match_already(void **state) {
         "imports = [\"/x\", \"/etc/containerd/conf.d/" A ".toml\"]\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        struct node n = new_node(v2_0, texts[i]);
+        struct node n = new_node(V2_0, texts[i]);
         assert_int_equal(install(&n, A), 1);
         assert_main(&n, texts[i]);
         assert_int_equal(take_off(&n, A), 1);
@@ -400,7 +219,7 @@ static void test_imports_that_match_already(void **state) {
         assert_null(n.drop_ins[0]);
         free_node(&n);
     }
-    struct node n = new_node(v2_0, "imports = [\"/etc/containerd/*.toml\", \"/etc/*\"]\n");
+    struct node n = new_node(V2_0, "imports = [\"/etc/containerd/*.toml\", \"/etc/*\"]\n");
     assert_int_equal(install(&n, A), 2);
     free_node(&n);
 }
@@ -408,7 +227,7 @@ static void test_imports_that_match_already(void **state) {
 /* The user's own imports change while we are installed: they stay. */
 static void test_imports_edited_meanwhile(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "imports = []\n");
+    struct node n = new_node(V2_0, "imports = []\n");
     install(&n, A);
     set_text(&n, CONTAINERD_MAIN, A,
              "imports = [\"" GLOB "\", " MARK "set for " A "\n \"/new.toml\",\n]\n[debug]\n");
@@ -419,7 +238,7 @@ static void test_imports_edited_meanwhile(void **state) {
 
 static void test_order_of_edits(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "version = 3\n");
+    struct node n = new_node(V2_0, "version = 3\n");
     struct containerd_runtime r = runtime_of(A, NULL);
     struct containerd_change change = {0};
     assert_true(is_ok(containerd_config_install(look(&n, A), &r, &change, NULL)));
@@ -439,7 +258,7 @@ static void test_order_of_edits(void **state) {
 
 static void test_missing_file_starts_from_the_default(void **state) {
     (void)state;
-    struct node n = new_node(v1_6, NULL);
+    struct node n = new_node(V1_6, NULL);
     install(&n, A);
     assert_has(n.texts[CONTAINERD_MAIN], MARK "created this file ");
     assert_has(n.texts[CONTAINERD_MAIN], DEFAULT);
@@ -453,7 +272,7 @@ static void test_missing_file_starts_from_the_default(void **state) {
 /* The user took the file over: it stays. */
 static void test_created_file_that_was_edited_stays(void **state) {
     (void)state;
-    struct node n = new_node(v1_6, NULL);
+    struct node n = new_node(V1_6, NULL);
     install(&n, A);
     AUTO(buf_deinit)
     struct buf edited = {0};
@@ -468,14 +287,14 @@ static void test_created_file_that_was_edited_stays(void **state) {
 
 static void test_daemon_is_upgraded(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
-    struct node fresh = new_node(v2_0, DEFAULT);
+    struct node n = new_node(V1_7, DEFAULT);
+    struct node fresh = new_node(V2_0, DEFAULT);
     install(&n, A);
-    n.facts.daemon = v2_0;
+    n.facts.daemon = V2_0;
     assert_int_equal(install(&n, A), 2);
     install(&fresh, A);
     assert_same(&n, &fresh);
-    n.facts.daemon = v1_7; /* and back: the import would end runc there */
+    n.facts.daemon = V1_7; /* and back: the import would end runc there */
     install(&n, A);
     assert_null(n.drop_ins[0]);
     assert_lacks(n.texts[CONTAINERD_MAIN], GLOB);
@@ -487,9 +306,9 @@ static void test_daemon_is_upgraded(void **state) {
 
 static void test_removal_after_an_upgrade_of_the_daemon(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
+    struct node n = new_node(V1_7, DEFAULT);
     install(&n, A);
-    n.facts.daemon = v2_0;
+    n.facts.daemon = V2_0;
     take_off(&n, A);
     assert_main(&n, DEFAULT);
     free_node(&n);
@@ -510,8 +329,8 @@ static void replace(struct node *n, const char *old, const char *new_text) {
 static void test_hand_edit_in_a_block(void **state) {
     (void)state;
     static const char text[] = DEFAULT "[" CRI ".containerd]\n";
-    struct node n = new_node(v1_7, text);
-    struct node clean = new_node(v1_7, text);
+    struct node n = new_node(V1_7, text);
+    struct node clean = new_node(V1_7, text);
     install(&clean, A);
     install(&n, A);
     replace(&n, "privileged_without_host_devices = true",
@@ -533,7 +352,7 @@ static void test_hand_edit_in_a_block(void **state) {
 
 static void test_hand_edit_around_a_block_is_kept(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
+    struct node n = new_node(V1_7, DEFAULT);
     install(&n, A);
     replace(&n, "version = 2\n", "version = 2\noom_score = -999 # mine\n");
     AUTO(buf_deinit)
@@ -564,7 +383,7 @@ static void test_hand_edits_of_marks(void **state) {
         {"\n" MARK "was: ", "\n" MARK "was: x = 1\n" MARK "was: ", "is kept here"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct node n = new_node(v1_7, "version = 2\n[" CRI ".containerd]\n"
+        struct node n = new_node(V1_7, "version = 2\n[" CRI ".containerd]\n"
                                        "disable_snapshot_annotations = true\n"
                                        "[" CRI ".containerd.runtimes.runc]\n");
         install(&n, A);
@@ -578,7 +397,7 @@ static void test_hand_edits_of_marks(void **state) {
 /* A key that was added behind our last table belongs to it: removal would move it elsewhere. */
 static void test_key_behind_our_tables(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
+    struct node n = new_node(V1_7, DEFAULT);
     install(&n, A);
     AUTO(buf_deinit)
     struct buf more = {0};
@@ -590,7 +409,7 @@ static void test_key_behind_our_tables(void **state) {
 
 static void test_drop_ins_that_are_not_ours(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "version = 3\n");
+    struct node n = new_node(V2_0, "version = 3\n");
     set_text(&n, CONTAINERD_DROP_IN, A, "version = 3\n");
     assert_refused(&n, A, ERR_EXISTS, "not from this installer");
     set_text(&n, CONTAINERD_DROP_IN, A, NULL);
@@ -613,46 +432,46 @@ static void test_refusals(void **state) {
     (void)state;
     static const struct {
         struct containerd_version daemon;
-        const char *text;
         enum err_code code;
+        const char *text;
         const char *want;
     } cases[] = {
-        {{1, 6, 20}, "version = 3\n", ERR_CONFIG, "config.toml:1: containerd 1.6.20 runs here"},
-        {{1, 7, 1}, "version = 3\n", ERR_CONFIG, "make it version = 2"},
-        {{1, 5, 9}, "version = 2\n", ERR_CONFIG, "1.5.9 is not supported"},
-        {{3, 0, 0}, "version = 3\n", ERR_CONFIG, "3.0.0 is not supported"},
-        {{2, 0, 0}, "version = 5\n", ERR_CONFIG, "is not known"},
-        {{2, 0, 0}, "version = \"2\"\n", ERR_CONFIG, "is not known"},
-        {{1, 7, 1}, "version = 2\n[a\n", ERR_INVALID, "config.toml:2:3: ']' is missing"},
-        {{1, 7, 1}, "version = 2\n[a]\n[a]\n", ERR_INVALID, "defined twice"},
-        {{1, 7, 1}, "\xef\xbb\xbfversion = 2\n", ERR_INVALID, "byte order mark"},
-        {{1, 7, 1}, "disabled_plugins = [\"cri\"]\n", ERR_CONFIG, "turns the CRI off (cri)"},
+        {{1, 6, 20}, ERR_CONFIG, "version = 3\n", "config.toml:1: containerd 1.6.20 runs here"},
+        {{1, 7, 1}, ERR_CONFIG, "version = 3\n", "make it version = 2"},
+        {{1, 5, 9}, ERR_CONFIG, "version = 2\n", "1.5.9 is not supported"},
+        {{3, 0, 0}, ERR_CONFIG, "version = 3\n", "3.0.0 is not supported"},
+        {{2, 0, 0}, ERR_CONFIG, "version = 5\n", "is not known"},
+        {{2, 0, 0}, ERR_CONFIG, "version = \"2\"\n", "is not known"},
+        {{1, 7, 1}, ERR_INVALID, "version = 2\n[a\n", "config.toml:2:3: ']' is missing"},
+        {{1, 7, 1}, ERR_INVALID, "version = 2\n[a]\n[a]\n", "defined twice"},
+        {{1, 7, 1}, ERR_INVALID, "\xef\xbb\xbfversion = 2\n", "byte order mark"},
+        {{1, 7, 1}, ERR_CONFIG, "disabled_plugins = [\"cri\"]\n", "turns the CRI off (cri)"},
         {{2, 0, 0},
-         "version = 3\ndisabled_plugins = ['x',\n'io.containerd.cri.v1.runtime']\n",
          ERR_CONFIG,
+         "version = 3\ndisabled_plugins = ['x',\n'io.containerd.cri.v1.runtime']\n",
          "config.toml:3: disabled_plugins"},
         {{1, 7, 1},
-         "version = 2\n[" CRI ".containerd.runtimes." A "]\n",
          ERR_EXISTS,
+         "version = 2\n[" CRI ".containerd.runtimes." A "]\n",
          "config.toml:2: " A " is configured here already"},
         {{1, 7, 1},
-         "version = 2\n[proxy_plugins.'tardev-" A "']\n",
          ERR_EXISTS,
+         "version = 2\n[proxy_plugins.'tardev-" A "']\n",
          "tardev-" A " is configured here already"},
         {{2, 0, 1},
-         "version = 2\n[" CRI ".containerd.runtimes." A "]\n",
          ERR_EXISTS,
+         "version = 2\n[" CRI ".containerd.runtimes." A "]\n",
          "is configured here already"},
         {{1, 7, 1},
+         ERR_CONFIG,
          "version = 2\n[" CRI ".containerd]\nruntimes = {runc = {}}\n",
-         ERR_CONFIG,
          "config.toml:3: runtimes must be a table with a header"},
-        {{1, 7, 1}, "version = 2\nplugins = {}\n", ERR_CONFIG, "plugins must be a table"},
+        {{1, 7, 1}, ERR_CONFIG, "version = 2\nplugins = {}\n", "plugins must be a table"},
         {{1, 7, 1},
-         "version = 2\n[" CRI ".containerd]\ndisable_snapshot_annotations = \"x\"\n",
          ERR_CONFIG,
+         "version = 2\n[" CRI ".containerd]\ndisable_snapshot_annotations = \"x\"\n",
          "must be true or false"},
-        {{2, 0, 1}, "imports = \"x\"\n", ERR_CONFIG, "must be a list"},
+        {{2, 0, 1}, ERR_CONFIG, "imports = \"x\"\n", "must be a list"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct node n = new_node(cases[i].daemon, cases[i].text);
@@ -663,7 +482,7 @@ static void test_refusals(void **state) {
 
 static void test_old_daemon_and_snapshotter(void **state) {
     (void)state;
-    struct node n = new_node(v1_6, DEFAULT);
+    struct node n = new_node(V1_6, DEFAULT);
     n.facts.accept_old_daemon = false;
     assert_refused(&n, A, ERR_CONFIG, "ignores the snapshotter of a runtime");
     n.facts.accept_old_daemon = true;
@@ -679,7 +498,7 @@ static void test_old_daemon_and_snapshotter(void **state) {
 
 static void test_bad_runtimes(void **state) {
     (void)state;
-    struct node n = new_node(v1_7, DEFAULT);
+    struct node n = new_node(V1_7, DEFAULT);
     assert_refused(&n, "kata", ERR_CONFIG, "is no name of a runtime of ours");
     assert_refused(&n, "contrast-cc-", ERR_CONFIG, "is no name");
     assert_refused(&n, "contrast-cc-x/../y", ERR_CONFIG, "is no name");
@@ -693,105 +512,6 @@ static void test_bad_runtimes(void **state) {
     assert_int_equal(containerd_config_install(look(&n, A), &r, &change, NULL).code, ERR_CONFIG);
     n.facts.path = "config.toml";
     assert_refused(&n, A, ERR_CONFIG, "must be absolute");
-    free_node(&n);
-}
-
-/* --- k3s and RKE2 */
-
-#define K3S_V2                                                                                     \
-    "version = 2\n[" CRI ".containerd]\ndisable_snapshot_annotations = false\n"                    \
-    "[" CRI ".containerd.runtimes.runc]\n"
-#define K3S_V3 "version = 3\n[plugins.'io.containerd.cri.v1.images']\n"
-
-static void test_k3s_template_is_made(void **state) {
-    (void)state;
-    struct node n = new_k3s(v1_7, K3S_V2);
-    struct node start = new_k3s(v1_7, K3S_V2);
-    assert_int_equal(install(&n, A), 1);
-    assert_int_equal(install(&n, A), 0);
-    assert_main(&n, K3S_V2);
-    assert_has(n.texts[CONTAINERD_TEMPLATE], "\n{{ template \"base\" . }}\n" MARK A " begin\n[" CRI
-                                             ".containerd.runtimes." A "]\n");
-    install(&n, B);
-    take_off(&n, A);
-    take_off(&n, B);
-    assert_same(&n, &start);
-    free_node(&n);
-    free_node(&start);
-}
-
-static void test_k3s_template_of_the_user(void **state) {
-    (void)state;
-    static const char mine[] = "{{ template \"base\" . }}\n[debug]\nlevel = \"debug\"";
-    struct node n = new_k3s(v1_7, K3S_V2);
-    set_text(&n, CONTAINERD_TEMPLATE, A, mine);
-    install(&n, A);
-    assert_memory_equal(n.texts[CONTAINERD_TEMPLATE], mine, sizeof mine - 1);
-    /* The next rendering holds our block: that is no foreign runtime. */
-    AUTO(buf_deinit)
-    struct buf rendered = {0};
-    buf_appendf(&rendered, K3S_V2 "%s", strstr(n.texts[CONTAINERD_TEMPLATE], MARK));
-    set_text(&n, CONTAINERD_MAIN, A, buf_cstr(&rendered));
-    assert_int_equal(install(&n, A), 0);
-    take_off(&n, A);
-    assert_string_equal(n.texts[CONTAINERD_TEMPLATE], mine);
-    free_node(&n);
-}
-
-static void test_k3s_drop_in(void **state) {
-    (void)state;
-    struct node n = new_k3s(v2_0, "imports = [\"/k/config-v3.toml.d/*.toml\"]\n" K3S_V3);
-    assert_int_equal(install(&n, A), 1);
-    assert_has(n.drop_ins[0], "version = 3\n");
-    assert_null(n.texts[CONTAINERD_TEMPLATE_V3]);
-    char *path = containerd_config_path(CONTAINERD_RKE2, "/k/config.toml", CONTAINERD_DROP_IN, A);
-    assert_string_equal(path, "/k/config-v3.toml.d/" A ".toml");
-    mem_free(path);
-    take_off(&n, A);
-    assert_null(n.drop_ins[0]);
-    free_node(&n);
-}
-
-/* containerd 1.x would lose runc by a drop-in, whatever k3s imports. */
-static void test_k3s_of_old_takes_no_drop_in(void **state) {
-    (void)state;
-    struct node n = new_k3s(v1_7, "imports = [\"/k/config-v3.toml.d/*.toml\"]\n" K3S_V2);
-    install(&n, A);
-    assert_null(n.drop_ins[0]);
-    assert_non_null(n.texts[CONTAINERD_TEMPLATE]);
-    free_node(&n);
-}
-
-static void test_k3s_v3_template(void **state) {
-    (void)state;
-    struct node n = new_k3s(v2_0, K3S_V3 "disable_snapshot_annotations = false\n");
-    install(&n, A);
-    assert_has(n.texts[CONTAINERD_TEMPLATE_V3], "[plugins.\"io.containerd.cri.v1.runtime\"");
-    /* k3s is updated and imports now. */
-    set_text(&n, CONTAINERD_MAIN, A, "imports = [\"config-v3.toml.d/*\"]\n" K3S_V3);
-    assert_int_equal(install(&n, A), 2);
-    assert_null(n.texts[CONTAINERD_TEMPLATE_V3]);
-    assert_non_null(n.drop_ins[0]);
-    free_node(&n);
-    /* Only a template of version 2 is there: one of version 3 would put it out of force. */
-    n = new_k3s(v2_0, K3S_V2);
-    set_text(&n, CONTAINERD_TEMPLATE, A, "{{ template \"base\" . }}\n");
-    install(&n, A);
-    assert_null(n.texts[CONTAINERD_TEMPLATE_V3]);
-    assert_has(n.texts[CONTAINERD_TEMPLATE], A);
-    free_node(&n);
-}
-
-static void test_k3s_refusals(void **state) {
-    (void)state;
-    struct node n = new_k3s(v1_7, NULL);
-    assert_refused(&n, A, ERR_CONFIG, "start it once");
-    set_text(&n, CONTAINERD_MAIN, A, "version = 2\n");
-    assert_refused(&n, A, ERR_CONFIG, "a template cannot change tables of its base");
-    assert_int_equal(install_as(&n, A, false), 1);
-    set_text(&n, CONTAINERD_TEMPLATE, A, NULL);
-    set_text(&n, CONTAINERD_MAIN, A, K3S_V2 "[" CRI ".containerd.runtimes." A "]\n");
-    assert_refused(&n, A, ERR_EXISTS, "configured here already");
     free_node(&n);
 }
 
@@ -837,7 +557,7 @@ static void test_schema(void **state) {
 
 static void test_handlers(void **state) {
     (void)state;
-    struct node n = new_node(v2_0, "imports = ['/a']\n");
+    struct node n = new_node(V2_0, "imports = ['/a']\n");
     struct containerd_handlers found;
     install(&n, B);
     install(&n, A);
@@ -881,12 +601,6 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_old_daemon_and_snapshotter),
         cmocka_unit_test(test_bad_runtimes),
-        cmocka_unit_test(test_k3s_template_is_made),
-        cmocka_unit_test(test_k3s_template_of_the_user),
-        cmocka_unit_test(test_k3s_drop_in),
-        cmocka_unit_test(test_k3s_of_old_takes_no_drop_in),
-        cmocka_unit_test(test_k3s_v3_template),
-        cmocka_unit_test(test_k3s_refusals),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_schema),
         cmocka_unit_test(test_handlers),
