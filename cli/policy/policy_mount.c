@@ -225,6 +225,17 @@ static void absolute(const char *at, struct buf *out) {
     buf_appendf(out, "%s%s", at[0] == '/' ? "" : "/", at);
 }
 
+/* Kata puts the sandbox's shared memory at /dev/shm in place of any volume but one in memory
+ * (kata_agent.go, handleShm). Versions differ in when they do it: either will do. */
+static void keep_shm(json_t *places, const char *at) {
+    AUTO(buf_deinit)
+    struct buf place = {0};
+    clean(at, &place);
+    if (strcmp(buf_cstr(&place), "/dev/shm") == 0) {
+        json_object_set(places, "/dev/shm of the sandbox", json_object_get(places, "/dev/shm"));
+    }
+}
+
 static RESULT put_volume(const struct derive *d, const char *field, const json_t *mount,
                          json_t *seen, json_t *places, struct err *err) {
     struct policy_volume volume = {.kind = ""};
@@ -243,12 +254,15 @@ static RESULT put_volume(const struct derive *d, const char *field, const json_t
     struct buf options = {0};
     buf_appendf(&options, "rbind,%s,%s", propagation(mount), is_readonly ? "ro" : "rw");
     const char *from = origin(&volume);
+    if (strcmp(from, "memory") != 0) {
+        keep_shm(places, buf_cstr(&at));
+    }
     if (strcmp(from, "shared") == 0) {
         put_shared(places, buf_cstr(&at), buf_cstr(&options), false);
-        return OK;
+    } else {
+        json_t *placed = put(places, buf_cstr(&at), from, "bind", buf_cstr(&options));
+        json_object_set_new(placed, "volume", json_string(policy_text_of(mount, "name", "")));
     }
-    json_t *placed = put(places, buf_cstr(&at), from, "bind", buf_cstr(&options));
-    json_object_set_new(placed, "volume", json_string(policy_text_of(mount, "name", "")));
     return OK;
 }
 

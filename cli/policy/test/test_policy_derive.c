@@ -200,6 +200,28 @@ static void test_mounts_replace_those_of_containerd(void **state) {
                  "/dev/termination-log", SHARED("/dev/termination-log", "termination-log", RW));
 }
 
+static void assert_shm(const char *medium, size_t want) {
+    char yaml[512];
+    (void)snprintf(yaml, sizeof yaml,
+                   POD("{name: v, emptyDir: {medium: '%s'}}", "{name: v, mountPath: /dev/shm/}"),
+                   medium);
+    json_t *data = data_of(yaml);
+    const json_t *list = json_object_get(last_of(data), "mounts");
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *from = json_string_value(json_object_get(json_array_get(list, i), "from"));
+        count += strcmp(from, "/run/kata-containers/sandbox/shm") == 0 ? 1 : 0;
+    }
+    assert_int_equal(count, want);
+    json_decref(data);
+}
+
+static void test_shared_memory_of_the_sandbox_stays(void **state) {
+    (void)state;
+    assert_shm("", 1);
+    assert_shm("Memory", 0);
+}
+
 static void test_propagation_reaches_the_root(void **state) {
     (void)state;
     json_t *data = data_of(POD("{name: v}, {name: w}",
@@ -349,6 +371,7 @@ int main(void) {
         cmocka_unit_test(test_claim_templates_are_volumes),
         cmocka_unit_test(test_volumes_that_cannot_be),
         cmocka_unit_test(test_mounts_replace_those_of_containerd),
+        cmocka_unit_test(test_shared_memory_of_the_sandbox_stays),
         cmocka_unit_test(test_propagation_reaches_the_root),
         cmocka_unit_test(test_copied_disks_are_told_of_once),
         cmocka_unit_test(test_names_of_pods),
