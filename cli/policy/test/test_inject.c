@@ -256,6 +256,7 @@ static void assert_text(const struct yaml_node *node, const char *path, const ch
 }
 
 static void check_pieces(const struct yaml_node *list, const struct row *row) {
+    CHECK(list != NULL);
     const struct yaml_node *mesh = row->is_meshed ? list->items[1] : NULL;
     assert_int_equal(variable(list->items[0], "CONTRAST_DISABLE_SERVICE_MESH") == NULL,
                      row->is_meshed);
