@@ -111,7 +111,7 @@ always := {
     "io.kubernetes.cri.sandbox-name", "io.kubernetes.cri.sandbox-namespace"
 }
 
-needed_images(c) := {"io.kubernetes.cri.image-name"} if {
+needed_images(c) := {"io.kubernetes.cri.image-name", "io.kubernetes.cri.sandbox-uid"} if {
     not c.sandbox
     not partial
 }

@@ -56,11 +56,6 @@ gids_ok(c, given) if {
     same_set(c.gids, given)
 }
 
-# What some versions of containerd make of runAsUser.
-gids_ok(c, given) if {
-    same_set(c.gidsAlso, given)
-}
-
 caps_ok(c, given) if {
     same_caps(c.caps, given.Bounding)
     same_caps(c.caps, given.Effective)

@@ -284,6 +284,7 @@ layer_form(s) if {
 
 layer_ok(c, s) if {
     layer_form(s)
+    regex.match("^([0-9a-f]{2}(/[0-9a-f]{2})*|[0-9]{1,3}:[0-9]{1,3}|/dev/[0-9a-z]{1,16})$", s.source)
     s.driver_options == []
     object_or(s, "shared", false) == false
     s.fs_group == null
@@ -316,11 +317,27 @@ overlay_ok(c, s) if {
     object_or(s, "shared", false) == false
     s.fs_group == null
     overlay_place_ok(s.mount_point)
-    startswith(s.options[0], "io.katacontainers.fs-opt.layer-src-prefix=/var/lib/containerd/")
+    regex.match("^[-0-9a-z./]{0,64}$", s.source)
+    regex.match(layer_source, s.options[0])
     lower_ok(c, s.options[count(s.options) - 1])
-    middle := array.slice(s.options, 1, count(s.options) - 2)
     s.options[count(s.options) - 2] == "io.katacontainers.fs-opt.overlay-rw"
-    count([o | o := middle[_]; not layer_option_ok(c, o)]) == 0
+    layer_options_ok(c, array.slice(s.options, 1, count(s.options) - 2))
+}
+
+# Where the snapshotter keeps layers, by distribution and by runtime class
+layer_source := "^io[.]katacontainers[.]fs-opt[.]layer-src-prefix=/var/lib/(containerd|rancher/(k3s|rke2)/agent/containerd)/io[.]containerd[.]snapshotter[.]v1[.]tardev[-0-9a-z]*(/layers)?$"
+
+# One for each layer, in order
+layer_options_ok(c, list) if {
+    count([o | o := list[_]; not layer_option_ok(c, o)]) == 0
+    ids := [split(base64.decode(substring(o, 31, -1)), ",")[0] | o := list[_]]
+    ids == [l.id | l := c.layers[_]]
+}
+
+layer_options_ok(c, list) if {
+    absent(c, "layers")
+    distinct(list)
+    count([o | o := list[_]; not layer_option_ok(c, o)]) == 0
 }
 
 overlay_place_ok(place) if {

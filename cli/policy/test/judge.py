@@ -343,45 +343,61 @@ def mutate(judge, policy, case, setup):
     return len(names), [n for n, v in zip(names, verdicts[1:]) if v["allowed"]]
 
 
-def judge_admitted(report, reasons, used, where, case, bad, table):
-    report.check(len(bad) <= 25, "%s: %d mutants admitted" % (where, len(bad)))
-    for path, how in bad:
-        entry = reason_of(reasons, case["kind"], path, how)
-        report.check(entry is not None, "%s: %s %s: admitted, no reason listed" % (where, path, how))
-        if entry is not None:
-            used[id(entry)] += 1
-        if table:
-            print("      %-60s %-8s %s" % (path, how, entry["why"] if entry else "?"))
+class Mutants:
+    """Counts mutants, and finds the reason of each that is admitted."""
+
+    def __init__(self, report, table):
+        self.reasons = load(os.path.join(HERE, "mutants.json"))
+        self.used = {id(r): 0 for r in self.reasons}
+        self.report, self.table, self.total, self.admitted = report, table, 0, 0
+
+    def add(self, where, case, count, bad):
+        self.total += count
+        self.admitted += len(bad)
+        print("  %-44s %-24s %7d  %d" % (where[:44], case["kind"], count, len(bad)))
+        where += ": " + case["description"]
+        self.report.check(len(bad) <= 25, "%s: %d mutants admitted" % (where, len(bad)))
+        for path, how in bad:
+            entry = reason_of(self.reasons, case["kind"], path, how)
+            self.report.check(entry is not None, "%s: %s %s: admitted, no reason listed" % (where, path, how))
+            if entry is not None:
+                self.used[id(entry)] += 1
+            if self.table:
+                print("      %-60s %-8s %s" % (path, how, entry["why"] if entry else "?"))
+
+    def end(self):
+        for entry in self.reasons:
+            if self.used[id(entry)] == 0:
+                print("  note: mutants.json: %s %s admits none" % (entry["kind"], entry["path"]))
+        print("  %-44s %-24s %7d  %d" % ("all", "", self.total, self.admitted))
+
+
+def mutate_folder(judge, mutants_seen, name, folder):
+    cases = load_cases(folder)
+    policies = {partial: judge.policy(folder, partial=partial) for partial in (False, True)}
+    for i, case in enumerate(cases):
+        found = mutate(judge, policies[False], case, before(cases, i)) if case["allowed"] else None
+        if found is not None:
+            mutants_seen.add(name, case, *found)
+    for i, case in enumerate(cases if mutants_seen.table else []):
+        found = mutate(judge, policies[True], case, before(cases, i)) if case["allowed"] else None
+        if found is not None:
+            print("      for partial requests: %s: %d of %d" % (case["description"], len(found[1]), found[0]))
 
 
 def judge_mutants(judge, report, table):
-    reasons = load(os.path.join(HERE, "mutants.json"))
-    used = {id(r): 0 for r in reasons}
-    total = [0, 0]
-    print("  %-42s %-24s %7s  %s" % ("folder", "request", "mutants", "admitted"))
+    seen = Mutants(report, table)
+    print("  %-44s %-24s %7s  %s" % ("folder", "request", "mutants", "admitted"))
     for name, folder in folders():
         try:
-            cases = load_cases(folder)
-            policies = {partial: judge.policy(folder, partial=partial) for partial in (False, True)}
-        except (RuntimeError, ValueError) as e:
+            mutate_folder(judge, seen, name, folder)
+        except (RuntimeError, ValueError, KeyError, TypeError) as e:
             report.check(False, "%s: %s" % (name, e))
-            continue
-        for i, case in enumerate(cases):
-            found = mutate(judge, policies[False], case, before(cases, i)) if case["allowed"] else None
-            if found is None:
-                continue
-            count, bad = found
-            total = [total[0] + count, total[1] + len(bad)]
-            print("  %-42s %-24s %7d  %d" % (name[:42], case["kind"], count, len(bad)))
-            judge_admitted(report, reasons, used, "%s: %s" % (name, case["description"]), case, bad, table)
-        for i, case in enumerate(cases if table else []):
-            found = mutate(judge, policies[True], case, before(cases, i)) if case["allowed"] else None
-            if found is not None:
-                print("      for partial requests: %s: %d of %d" % (case["description"], len(found[1]), found[0]))
-    for entry in reasons:
-        if used[id(entry)] == 0:
-            print("  note: mutants.json: %s %s admits none" % (entry["kind"], entry["path"]))
-    print("  %-42s %-24s %7d  %d" % ("all", "", total[0], total[1]))
+    print("  %-44s %-24s %7d  %d" % ("all of them", "", seen.total, seen.admitted))
+    for name, book in own_books():
+        for case, names, bad in mutate_book(judge, book):
+            seen.add(name, case, len(names), bad)
+    seen.end()
 
 
 def step_of(value, step):
@@ -424,9 +440,10 @@ def judge_attacks(judge, report):
                 set_at(case["request"], path, value)
             asked.append(dict(case, start=step.get("start", True)))
         for partial in (False, True):
-            if partial and attack.get("strict"):
+            if not partial and attack.get("partial"):
                 continue
-            verdicts = ask_in_order(judge, judge.policy(folder, partial), asked)
+            ask = judge.ask if partial else (lambda policy, cases: ask_in_order(judge, policy, cases))
+            verdicts = ask(judge.policy(folder, partial), asked)
             word = " (partial)" if partial else ""
             report.check(verdicts[-1]["allowed"] == attack.get("allowed", False),
                          "attack: %s%s" % (attack["name"], word))
@@ -471,32 +488,49 @@ def own_steps(book):
     return steps, wanted
 
 
-def judge_book(judge, report, name, book):
+def book_policies(judge, book, profiles):
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "pod.yaml"), "w", encoding="utf-8") as f:
             f.write("\n".join(book["pod"]) + "\n")
         with open(os.path.join(folder, "images.json"), "w", encoding="utf-8") as f:
             json.dump(book.get("images", {}), f)
-        policies = {p: judge.policy(folder, partial=False, initdata=p == "initdata")
-                    for p in book.get("profiles", ["annotation", "initdata"])}
+        return {p: judge.policy(folder, partial=False, initdata=p == "initdata") for p in profiles}
+
+
+def judge_book(judge, report, name, book):
+    policies = book_policies(judge, book, book.get("profiles", ["annotation", "initdata"]))
     steps, wanted = own_steps(book)
-    right = slowest = 0
+    right = 0
+    start = time.monotonic()
     for profile, policy in policies.items():
-        start = time.monotonic()
-        verdicts = judge.ask(policy, steps)
-        slowest = max(slowest, (time.monotonic() - start) / len(steps))
-        for (text, allowed), verdict in zip(wanted, verdicts):
+        for (text, allowed), verdict in zip(wanted, judge.ask(policy, steps)):
             right += verdict["allowed"] == allowed
             report.check(verdict["allowed"] == allowed, "%s: %s (%s): allowed is %s%s" % (
-                name, text, profile, verdict["allowed"], ", " + verdict["error"] if "error" in verdict else ""))
+                name, text, profile, verdict["allowed"],
+                ", " + verdict["error"] if "error" in verdict else ""))
+    count = len(wanted) * len(policies)
     print("  own cases: %-28s %3d of %3d right, %5.1f ms each" % (
-        name, right, len(wanted) * len(policies), slowest * 1000))
+        name, right, count, (time.monotonic() - start) / count * 1000))
+
+
+def own_books():
+    folder = os.path.join(HERE, "cases")
+    return [(name, load(os.path.join(folder, name))) for name in sorted(os.listdir(folder))]
+
+
+def mutate_book(judge, book):
+    """For each case with "mutate": (case, mutants, those that are admitted)."""
+    policies = book_policies(judge, book, book.get("profiles", ["annotation"])[:1])
+    steps = own_steps(book)[0]
+    for i, step in enumerate(steps):
+        if step.get("mutate"):
+            asked, names = mutation_cases(step, steps[:i])
+            verdicts = judge.ask(list(policies.values())[0], asked)[i:]
+            yield step, names, [n for n, v in zip(names, verdicts) if v["allowed"]]
 
 
 def judge_own(judge, report):
-    folder = os.path.join(HERE, "cases")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        book = load(os.path.join(folder, name))
+    for name, book in own_books():
         try:
             judge_book(judge, report, name, book)
         except RuntimeError as e:

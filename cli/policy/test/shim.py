@@ -151,7 +151,8 @@ def process_of(pod, container):
     gid = container.get("gid", 65535 if is_sandbox else 0)
     return {"ApparmorProfile": container.get("apparmor", "" if is_sandbox else "cri-containerd.apparmor.d"),
             "Args": container.get("args", ["/pause"]), "ConsoleSize": None, "Cwd": container.get("cwd", "/"), "Env": env,
-            "Capabilities": {"Ambient": [], "Inheritable": [], "Bounding": caps, "Effective": caps, "Permitted": caps},
+            "Capabilities": {"Ambient": [], "Inheritable": [], "Bounding": list(caps),
+                             "Effective": list(caps), "Permitted": list(caps)},
             "NoNewPrivileges": is_sandbox or not container.get("escalate", True), "Rlimits": [], "SelinuxLabel": "",
             "OOMScoreAdj": -998 if is_sandbox else container.get("oom", 1000), "Terminal": container.get("tty", False),
             "User": {"UID": uid, "GID": gid, "AdditionalGids": container.get("gids", [gid]), "Username": ""}}
