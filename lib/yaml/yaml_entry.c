@@ -105,23 +105,25 @@ static void fit_to_end(const struct yaml_edits *e, size_t start, struct buf *tex
 static RESULT splice_block(struct yaml_edits *e, const struct yaml_node *sequence,
                            const struct yaml_entry_splice *s, struct err *err) {
     struct span all = e->file->text;
-    size_t at = s->removed > 0 ? s->first : 0;
+    size_t first_dash = sequence->content.offset;
+    size_t line = 0;
     size_t start = 0;
-    if (!find_dash_line(all, sequence->ranges[at].start, &start)) {
-        return yaml_fail(e->file, sequence->items[at], err,
-                         "cannot edit the items here; start each on a line of its own");
-    }
-    if (s->removed == 0 && s->first > 0) {
+    bool is_clean = find_line(all, first_dash, &line);
+    if (s->removed > 0) {
+        is_clean = is_clean && find_dash_line(all, sequence->ranges[s->first].start, &start);
+    } else {
         start = behind_line(all, sequence->ranges[s->first - 1]);
+    }
+    if (!is_clean) {
+        return yaml_fail(e->file, sequence->items[s->first < sequence->count ? s->first : 0], err,
+                         "cannot edit the items here; start each on a line of its own");
     }
     size_t end =
         s->removed > 0 ? behind_line(all, sequence->ranges[s->first + s->removed - 1]) : start;
     AUTO(buf_deinit)
     struct buf text = {0};
-    size_t line = 0;
-    CHECK(find_line(all, sequence->content.offset, &line) || s->removed > 0);
     for (size_t i = 0; i < s->inserted; i++) {
-        append_item(e, s->items[i].block, sequence->content.offset - line, &text);
+        append_item(e, s->items[i].block, first_dash - line, &text);
     }
     fit_to_end(e, start, &text);
     yaml_edit_range(e, start, end, buf_span(&text));
@@ -162,10 +164,16 @@ static void splice_flow(struct yaml_edits *e, const struct yaml_node *sequence,
         }
         buf_append_str(&text, s->items[i].flow);
     }
-    if (is_first && s->removed == 0) {
-        append_separator(e, sequence, &text);
-    }
     yaml_edit_range(e, start, end, buf_span(&text));
+}
+
+/* New first items go above the comments of the item that was first. */
+static RESULT add_first(struct yaml_edits *e, const struct yaml_node *sequence,
+                        const struct yaml_entry_splice *s, struct err *err) {
+    for (size_t i = 0; i < s->inserted; i++) {
+        TRY(yaml_edit_add_item(e, sequence, s->items[i], err));
+    }
+    return OK;
 }
 
 RESULT yaml_entry_splice(struct yaml_edits *e, const struct yaml_node *sequence,
@@ -176,6 +184,9 @@ RESULT yaml_entry_splice(struct yaml_edits *e, const struct yaml_node *sequence,
     TRY(check_unshared(e->file, sequence, false, err));
     for (size_t i = splice->first; i < splice->first + splice->removed; i++) {
         TRY(check_unshared(e->file, sequence->items[i], true, err));
+    }
+    if (splice->removed == 0 && splice->first == 0) {
+        return add_first(e, sequence, splice, err);
     }
     if (splice->removed == 0 && splice->inserted == 0) {
         return OK;

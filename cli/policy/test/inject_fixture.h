@@ -70,4 +70,14 @@ static inline void assert_refused(const char *text, const char *want) {
     assert_int_equal(out.size, 0);
 }
 
+static inline void assert_output(const char *text, const struct inject_config *c,
+                                 const char *want) {
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    inject_ok(text, c, &out);
+    if (strstr(buf_cstr(&out), want) == NULL) {
+        fail_msg("no '%s' in\n%s", want, buf_cstr(&out));
+    }
+}
+
 #endif

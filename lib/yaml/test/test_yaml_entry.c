@@ -41,7 +41,9 @@ static void test_block_items(void **state) {
     splice("l:\n  - a # 1\n  # b's\n  - b\n", 1, 0, 2,
            "l:\n  - a # 1\n  - n: x\n    v: 1\n  - y\n  # b's\n  - b\n");
     splice("l:\n  - a", 1, 0, 2, "l:\n  - a\n  - n: x\n    v: 1\n  - y");
-    splice("l:\n  # a's\n  - a\n", 0, 0, 1, "l:\n  # a's\n  - n: x\n    v: 1\n  - a\n");
+    splice("l:\n  # a's\n  - a\n", 0, 0, 1, "l:\n  - n: x\n    v: 1\n  # a's\n  - a\n");
+    splice("l:\n- # why\n  a: 1\n- b\n", 0, 0, 1, "l:\n- n: x\n  v: 1\n- # why\n  a: 1\n- b\n");
+    splice("l:\n- # why\n  a: 1\n- b\n", 1, 0, 1, "l:\n- # why\n  a: 1\n- n: x\n  v: 1\n- b\n");
     splice("l:\r\n- a\r\n- b\r\n", 0, 1, 1, "l:\r\n- n: x\r\n  v: 1\r\n- b\r\n");
     splice("l:\r- a\r- b\r", 1, 0, 1, "l:\r- a\r- n: x\r  v: 1\r- b\r");
     splice("l:\r\n- a\r\n- b\r\n", 0, 1, 0, "l:\r\n- b\r\n");
