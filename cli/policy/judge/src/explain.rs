@@ -259,7 +259,11 @@ impl Explainer<'_> {
     fn learn(&self, frame: &mut Frame, conditions: &[String]) {
         for condition in conditions {
             if let Some(at) = rules::find(condition, ":=") {
-                let origin = self.origin(frame, condition[at + 2..].trim());
+                let value = condition[at + 2..].trim();
+                let origin = match (self.origin(frame, value), self.request_path(frame, value)) {
+                    (Origin::Unknown, Some(path)) => Origin::Request(path),
+                    (origin, _) => origin,
+                };
                 frame.origins.insert(condition[..at].trim().to_string(), origin);
             }
         }
@@ -353,6 +357,8 @@ impl Explainer<'_> {
         let text = self.failing(&frame, given, &failing, depth)?;
         let is_meant = self.reads_request(&frame, &failing) && !self.has_no_form(&frame, given, &failing);
         let progress = (1000 * (held as i64 + 1)) / (conditions.len() as i64 + 1);
+        // That something was not asked before says less than what was.
+        let progress = if failing.starts_with("absent(data.pstate") { 0 } else { progress };
         Some(Told { score: (if is_meant { progress } else { NOT_MEANT }, held as i64), text })
     }
 
@@ -684,16 +690,16 @@ impl Explainer<'_> {
     }
 }
 
-/// Without the variable that runs over all elements.
-fn clean(path: &str) -> &str {
-    match path.rfind('[') {
-        Some(open) if path.ends_with(']') => {
-            let index = &path[open + 1..path.len() - 1];
-            let is_name = index.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
-            if is_name { &path[..open] } else { path }
+/// Without the variables that run over all elements.
+fn clean(mut path: &str) -> &str {
+    while let (Some(open), true) = (path.rfind('['), path.ends_with(']')) {
+        let index = &path[open + 1..path.len() - 1];
+        if !index.chars().all(|c| c.is_ascii_alphabetic() || c == '_') {
+            break;
         }
-        _ => path,
+        path = &path[..open];
     }
+    path
 }
 
 fn one_line(text: &str) -> String {

@@ -20,6 +20,7 @@ mod explain;
 mod rules;
 
 use regorus::{Engine, Value};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::exit;
 
 /// What the engine says of a rule that has no value.
@@ -104,6 +105,12 @@ fn answer(verdict: &Verdict, why: Option<String>) -> serde_json::Value {
     line
 }
 
+/// An explanation is help, no verdict: whatever goes wrong in it, the other cases are judged.
+fn why(rules: &rules::Rules, engine: &Engine, kind: &str) -> String {
+    let told = catch_unwind(AssertUnwindSafe(|| explain::why(rules, engine, kind)));
+    told.unwrap_or_else(|_| format!("rule {kind} does not hold"))
+}
+
 fn judge(policy: &str, cases: &[serde_json::Value], explains: bool) {
     let mut engine = Engine::new();
     engine.set_rego_v0(true);
@@ -125,7 +132,7 @@ fn judge(policy: &str, cases: &[serde_json::Value], explains: bool) {
         let is_plain = verdict.error.as_deref().map_or(true, |e| e == UNDEFINED);
         let denied = explains && !verdict.allowed && is_plain;
         let kind = case["kind"].as_str().unwrap_or("");
-        println!("{}", answer(&verdict, denied.then(|| explain::why(&rules, &engine, kind))));
+        println!("{}", answer(&verdict, denied.then(|| why(&rules, &engine, kind))));
         if let (true, false, Some(ops)) = (verdict.allowed, case["probe"] == true, verdict.ops) {
             apply(&mut data, ops);
             set_data(&mut engine, &data);
