@@ -244,6 +244,7 @@ static RESULT fail_shared(const struct yaml_edits *e, const struct yaml_node *no
 static RESULT check_pair(const struct yaml_edits *e, const struct yaml_node *mapping, size_t at,
                          const struct buf *text, struct err *err) {
     struct span line = buf_span(text);
+    CHECK(line.data != NULL); /* "key: value" */
     const uint8_t *colon = memchr(line.data, ':', line.size);
     size_t size = colon != NULL ? (size_t)(colon - line.data) + 1 : line.size;
     for (size_t i = 0; i < e->count && mapping->is_shared; i++) {

@@ -386,6 +386,8 @@ static void test_edit_removes(void **state) {
     assert_removed("a:\r\n  x: 1\r\n  y: 2\r\n", "x", "a:\r\n  y: 2\r\n");
     assert_removed("a: &n\n-\n  x\n- # c\n  y\n", "y", "a: &n\n-\n  x\n");
     assert_removed("b: &n\n  q: 1\na:\n- x\n- *n\n- z\n", "q", "b: &n\n  q: 1\na:\n- x\n- z\n");
+    assert_removed("a:\n- x: |+\n    t\n- y\n\n\n- z\n", "y", "a:\n- x: |+\n    t\n- z\n");
+    assert_removed("a:\n  ? x\n  y: 1\n", "x", "a:\n  y: 1\n");
     assert_removed("a: [x, y, z]\n", "y", "a: [x, z]\n");
     assert_removed("a: [x, y, z]\n", "xy", "a: [z]\n");
     assert_removed("a: [x, y, z]\n", "yz", "a: [x]\n");
