@@ -281,7 +281,7 @@ exec_target_ok(i) if {
 }
 
 exec_process_ok(c, p) if {
-    count([1 | p.Args == [fill(a) | a := c.commands[k][_]]; c.commands[k]]) > 0
+    is_command(c, p.Args)
     same_or_open(c, "cwd", p.Cwd)
     p.Terminal == c.tty
     p.NoNewPrivileges == c.noNewPrivileges
@@ -293,6 +293,11 @@ exec_process_ok(c, p) if {
     p.ApparmorProfile == ""
     user_ok(c, p.User)
     env_ok(c, p.Env)
+}
+
+is_command(c, args) if {
+    command := c.commands[_]
+    args == [fill(a) | a := command[_]]
 }
 
 # --- Texts

@@ -110,7 +110,7 @@ turn_ok(c, i) if {
     absent(data.pstate, concat("", ["c:", input.container_id]))
     absent(data.pstate, concat("", ["s:", c.name]))
     sandbox_runs(c)
-    count([k | b := policy_data.containers[k]; k < i; b.init; not has_run(b)]) == 0
+    init_runs(i)
 }
 
 sandbox_runs(c) if {
@@ -121,8 +121,9 @@ sandbox_runs(c) if {
     is_string(data.pstate["s:"])
 }
 
-has_run(b) if {
-    data.pstate[concat("", ["d:", b.name])]
+init_runs(i) if {
+    before := [concat("", ["d:", b.name]) | b := policy_data.containers[k]; k < i; b.init]
+    count([d | d := before[_]; absent(data.pstate, d)]) == 0
 }
 
 # --- What stays the same for all containers of the pod
