@@ -23,6 +23,7 @@ struct state {
     char *name;     /* for progress; owned */
     size_t *tasks;  /* of its layers; owned */
     struct err err; /* code is OK: it has not failed */
+    bool is_over;   /* opening it, well or badly */
 };
 
 struct pool {
@@ -57,7 +58,17 @@ static void fail_item(struct pool *p, size_t item, const struct err *err) {
         p->states[item].err = *err;
     }
     p->has_failed = true;
-    registry_cancel(p->registry);
+}
+
+/* Once it is certain which failure is the first, the others need not come to an end: items are
+ * opened in their order, so that no run reports another failure than the run before. */
+static void cancel_after_first(const struct pool *p) {
+    for (size_t i = 0; i < p->count && p->states[i].is_over; i++) {
+        if (p->states[i].err.code != ERR_OK) {
+            registry_cancel(p->registry);
+            return;
+        }
+    }
 }
 
 static const uint8_t *diff_id_of(const struct pool *p, const struct task *t) {
@@ -118,7 +129,9 @@ static void open_item(struct pool *p, size_t item) {
     if (!is_ok(r)) {
         fail_item(p, item, &err);
     }
+    p->states[item].is_over = true;
     p->opening--;
+    cancel_after_first(p);
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
 }
@@ -146,14 +159,14 @@ static void fetch_layer(struct pool *p, size_t order, struct task task) {
     }
     if (!is_ok(r)) {
         fail_item(p, task.item, &err);
+        registry_cancel(p->registry);
     }
     pthread_mutex_unlock(&p->mutex);
 }
 
 /* One piece of work; false when there is none left. The mutex is held before and after. */
 static bool work_once(struct pool *p) {
-    while (!p->has_failed && p->next_item == p->count && p->next_task == p->task_count &&
-           p->opening > 0) {
+    while (!p->has_failed && p->next_item == p->count && p->opening > 0) {
         pthread_cond_wait(&p->changed, &p->mutex);
     }
     if (p->has_failed || (p->next_item == p->count && p->next_task == p->task_count)) {

@@ -1,12 +1,13 @@
 /* Fetching images: many of them, with all their layers, in parallel.
  *
- *   workers:  open an image (manifest, config), as long as there is one to be opened; then
- *             layers, each that the images have between them once
+ *   workers:  open all images (manifest, config); then their layers, each that they have between
+ *             them once
  *
- * All images are opened before most layers are fetched: what is misspelt or denied shows early. The
- * first failure cancels the others. Memory: LIMIT_FETCH_MEMORY for all layers together
- * (fetch_budget.h), LIMIT_FETCH_KEPT for what is kept of them, a few buffers for each worker; the
- * allocator is told, for the whole process, to give large blocks back.
+ * What is misspelt or denied so shows before anything large is fetched, and of several such images
+ * it is always the first one that is reported. A failure cancels the others. Memory:
+ * LIMIT_FETCH_MEMORY for all layers together (fetch_budget.h), LIMIT_FETCH_KEPT for what is kept of
+ * them, a few buffers for each worker; the allocator is told, for the whole process, to give large
+ * blocks back.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_FETCH_IMAGES_H
@@ -24,8 +25,8 @@ struct fetch_item {
 size_t fetch_images_workers(void);
 
 /* Fills all images, or none. `workers`: threads, at most the registry's session_count. Errors as
- * registry_fetch_image's, of the first item that failed by itself; TOO_LARGE also when the images
- * have too many layers, or too large configs, together. */
+ * registry_fetch_image's, of the first item that cannot be opened, else of one with a bad layer;
+ * TOO_LARGE also when the images have too many layers, or too large configs, together. */
 RESULT fetch_images(struct registry *r, struct fetch_item *items, size_t count, size_t workers,
                     struct fetch_progress *progress, struct err *err);
 

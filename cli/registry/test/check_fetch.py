@@ -99,6 +99,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         what, name = self.path.split("/")[-2:]
         image = "/".join(self.path.split("/")[2:-2])
         if what == "manifests":
+            if image == "late":
+                registry.reached.wait(PATIENCE_S)
+            elif image.startswith("missing"):
+                registry.reached.set()
             body = registry.manifests.get(image) or registry.documents.get(name)
             if body is None:
                 return self.head(404, 0)
@@ -386,6 +390,17 @@ class Parallel(Case):
             _, err = self.run_one("--workers", "2", *order, want=2, cache=False)
             self.assertIn(f"registry-fetch: NOT_FOUND: {names[1]}: image {names[1]}", err)
         self.assertEqual(self.registry.count(silent), 2)
+
+    def test_the_first_failure_is_reported(self):
+        """Also when it comes last: the second one's answer is there before the first is asked for."""
+        good = self.registry.put("good", [small_layer(1)])
+        late = f"{self.registry.host}/late:1"
+        names = [good, late] + [f"{self.registry.host}/missing{i}:1" for i in range(6)]
+        for _ in range(3):
+            self.registry.reached.clear()
+            _, err = self.run_one("--workers", "8", *names, want=2, cache=False)
+            self.assertIn(f"registry-fetch: NOT_FOUND: {late}: image {late}", err)
+        self.assertLessEqual(sum(self.registry.asked.values()), 3)  # configs, and no layer
 
     def test_progress_lines(self):
         layers = [small_layer(seed) for seed in range(4)]
