@@ -262,9 +262,42 @@ static void diff_object(const struct diff *d, const char *field, const json_t *b
     }
 }
 
+/* Of the names under which an image is accepted the shortest: as people write it. */
+static const json_t *short_name(const json_t *images) {
+    const json_t *best = NULL;
+    for (size_t i = 0; i < json_array_size(images); i++) {
+        const json_t *name = json_array_get(images, i);
+        if (json_is_string(name) &&
+            (best == NULL || json_string_length(name) < json_string_length(best))) {
+            best = name;
+        }
+    }
+    return best;
+}
+
+static void append_image(struct buf *out, const json_t *image) {
+    if (image == NULL) {
+        buf_append_str(out, "nothing");
+    } else {
+        append_marked(out, json_string_value(image));
+    }
+}
+
 static void diff_images(const struct diff *d, const char *field, const json_t *before,
                         const json_t *after) {
-    report_change(d, field, "image", before, after);
+    const json_t *old = short_name(before);
+    const json_t *new = short_name(after);
+    if ((old == NULL && new == NULL) || json_equal(old, new)) {
+        report_change(d, field, "names of the image", before, after);
+        return;
+    }
+    AUTO(buf_deinit)
+    struct buf words = {0};
+    buf_append_str(&words, "image changed ");
+    append_image(&words, old);
+    buf_append_str(&words, " -> ");
+    append_image(&words, new);
+    report(d, field, before, after, buf_cstr(&words));
 }
 
 static void diff_command(const struct diff *d, const char *field, const json_t *before,

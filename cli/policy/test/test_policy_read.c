@@ -257,7 +257,11 @@ static void test_differences_in_words(void **state) {
         const char *to;
         const char *want;
     } rows[] = {
-        {"web:1", "web:2", "p: container web: image changed [\"web:1\"] -> [\"web:2\"]"},
+        {"web:1", "web:2", "p: container web: image changed web:1 -> web:2"},
+        {"[\"web:1\"]", "[\"web:1\",\"docker.io/web:1\"]",
+         "p: container web: names of the image changed [\"web:1\"] -> "
+         "[\"web:1\",\"docker.io/web:1\"]"},
+        {"[\"web:1\"]", "[]", "p: container web: image changed web:1 -> nothing"},
         {"[\"CAP_CHOWN\"]", "[\"CAP_CHOWN\",\"CAP_KILL\"]", "p: container web: +CAP_KILL"},
         {"[\"CAP_CHOWN\"]", "[]", "p: container web: -CAP_CHOWN"},
         {"[\"CAP_CHOWN\"]", "[\"CAP_CHOWN\",\"CAP_CHOWN\"]",
