@@ -13,8 +13,12 @@
 
 /* --- Long strings become arrays of pieces (rules_container.rego: text) */
 
+static bool is_escaped(char c) {
+    return (unsigned char)c < 0x20 || c == '\'' || c == 0x7f;
+}
+
 static size_t json_size(char c) {
-    return (unsigned char)c < 0x20 ? 6 : c == '"' || c == '\\' ? 2 : 1;
+    return is_escaped(c) ? 6 : c == '"' || c == '\\' ? 2 : 1;
 }
 
 /* Bytes of the next piece: whole characters that fill at most PIECE_SIZE in JSON. */
@@ -142,6 +146,17 @@ static RESULT check_form(const struct workload *w, const char *json, struct err 
     return OK;
 }
 
+/* Quotes and DEL as \uXXXX, so that a TOML literal can hold any text (policy_initdata.h). */
+static void append_json(const char *json, struct buf *out) {
+    for (const char *p = json; *p != '\0'; p++) {
+        if (is_escaped(*p) && *p != '\n') {
+            buf_appendf(out, "\\u%04x", (unsigned)*p);
+        } else {
+            buf_append(out, p, 1);
+        }
+    }
+}
+
 RESULT policy_text_make(const struct workload *w, const struct policy_inputs *inputs,
                         struct buf *out, struct err *err) {
     json_t *data = NULL;
@@ -153,8 +168,11 @@ RESULT policy_text_make(const struct workload *w, const struct policy_inputs *in
     AUTO(buf_deinit)
     struct buf text = {0};
     buf_append_span(&text, w->is_initdata ? policy_rules_initdata() : policy_rules());
-    buf_appendf(&text, "\npolicy_data := %s\n", json);
-    struct result r = check_form(w, json, err);
+    buf_append_str(&text, "\npolicy_data := ");
+    size_t start = text.size;
+    append_json(json, &text);
+    struct result r = check_form(w, buf_cstr(&text) + start, err);
+    buf_append_str(&text, "\n");
     free(json);
     TRY(r);
     AUTO(buf_deinit)

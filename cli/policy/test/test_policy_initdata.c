@@ -62,22 +62,30 @@ static void test_document_and_annotation(void **state) {
     buf_deinit(&again);
 }
 
-static void test_refuses_what_toml_cannot_hold(void **state) {
+static void test_holds_quotes_and_controls(void **state) {
     (void)state;
     static const struct policy_inputs none = {0};
     struct yaml_file file = {0};
     struct workload_list list = {0};
     struct buf yaml = {0};
     struct buf document = {0};
-    struct err err = {0};
-    make_yaml("", "\"x'''y\"", &yaml);
+    make_yaml("", "\"x'''y\\x7f\\ez\"", &yaml);
     parse(buf_cstr(&yaml), &file, &list);
-    assert_int_equal(policy_text_make(&list.items[0], &none, &document, &err).code, ERR_INVALID);
-    assert_non_null(strstr(err.text, "Pod/p: a text of the pod has '''"));
-    assert_int_equal(document.size, 0);
+    assert_true(is_ok(policy_text_make(&list.items[0], &none, &document, NULL)));
+    assert_non_null(strstr(buf_cstr(&document), "\"x\\u0027\\u0027\\u0027y\\u007f\\u001Bz\""));
+    buf_clear(&document);
+    struct err err = {0};
+    const char *const bad[] = {"a'''b", "a\rb", "a\x7f"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct result r = policy_initdata_make(&list.items[0], span_str(bad[i]), &document, &err);
+        assert_int_equal(r.code, ERR_INVALID);
+        assert_non_null(strstr(err.text, "Pod/p: a text of the pod has '''"));
+        assert_int_equal(document.size, 0);
+    }
     workload_list_deinit(&list);
     yaml_file_deinit(&file);
     buf_deinit(&yaml);
+    buf_deinit(&document);
 }
 
 static void test_refuses_annotations_over_the_limit(void **state) {
@@ -158,7 +166,7 @@ static void test_refuses_every_prefix_and_flip(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document_and_annotation),
-        cmocka_unit_test(test_refuses_what_toml_cannot_hold),
+        cmocka_unit_test(test_holds_quotes_and_controls),
         cmocka_unit_test(test_refuses_annotations_over_the_limit),
         cmocka_unit_test(test_packs_any_size),
         cmocka_unit_test(test_known_answer),
