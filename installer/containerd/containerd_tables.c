@@ -1,5 +1,8 @@
-/* Tables: see the header. Keys as in containerd's docs/cri/config.md; a drop-in never has a newer
- * version than the file that imports it (containerd >= 2.1 refuses that).
+/* Tables: see the header. Keys as in containerd's docs/cri/config.md.
+ *
+ * A drop-in has the version of the file that imports it: containerd 2.0 and 2.1 merge first and
+ * migrate the whole by one version, later ones refuse a drop-in that is newer than its importer.
+ * Both take a file without a version for migrated when they read it, so version 3 suits it.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "installer/containerd/containerd_tables.h"
@@ -81,7 +84,8 @@ static void append_flags(int schema, struct buf *out) {
 
 void containerd_tables_encode(int schema, const struct containerd_runtime *runtime, bool is_drop_in,
                               struct buf *out) {
-    if (is_drop_in && schema > 1) { /* a file without a version imports others without */
+    if (is_drop_in) {
+        schema = schema == 1 ? 3 : schema;
         buf_appendf(out, "version = %d\n", schema);
     }
     if (is_drop_in && runtime->snapshotter != NULL) {
