@@ -175,6 +175,32 @@ static const struct kind *find_kind_of_list(const char *name) {
     return NULL;
 }
 
+/* What kubectl would refuse must not pass as something that has no pods: an object without kind
+ * (other files in a folder have neither metadata nor spec), and a bare list of objects. */
+static RESULT check_kind(const struct yaml_file *file, const struct yaml_node *root,
+                         struct err *err) {
+    for (size_t i = 0; root->kind == YAML_KIND_SEQUENCE && i < root->count; i++) {
+        if (yaml_key(root->items[i], "kind") != NULL) {
+            return yaml_fail(file, root->items[i], err,
+                             "[%zu]: objects in a bare list; put them below \"items\" of \"kind: "
+                             "List\", or write each as a document",
+                             i);
+        }
+    }
+    bool is_object = yaml_key(root, "metadata") != NULL || yaml_key(root, "spec") != NULL;
+    if (!is_object || !yaml_is_null(yaml_key(root, "kind"))) {
+        return OK;
+    }
+    for (size_t i = 0; i < root->count; i++) {
+        const char *value = text_of(root->pairs[i].value);
+        if (value != NULL && find_kind(value) != NULL) {
+            return yaml_fail(file, root->pairs[i].key, err,
+                             "kind: this object has none; did you mean \"kind: %s\" here?", value);
+        }
+    }
+    return yaml_fail(file, root, err, "kind: this object has none; add it");
+}
+
 static RESULT find_in_document(const struct yaml_file *file, const struct yaml_node *root,
                                struct workload_list *list, struct err *err) {
     const struct yaml_node *items = yaml_key(root, "items");
@@ -199,6 +225,9 @@ void workload_list_deinit(struct workload_list *list) {
 
 RESULT workload_find(const struct yaml_file *file, struct workload_list *list, struct err *err) {
     for (size_t i = 0; i < file->count; i++) {
+        if (file->documents[i].root != NULL) {
+            TRY(check_kind(file, file->documents[i].root, err));
+        }
         TRY(find_in_document(file, file->documents[i].root, list, err));
     }
     return OK;

@@ -6,7 +6,8 @@
  *   CronJob                                      -> spec.jobTemplate.spec.template
  *   List, PodList, DeploymentList, ...           -> each of its items
  *
- * Other kinds are no workloads and stay untouched. Pure; everything borrows from the yaml_file.
+ * Other kinds are no workloads and stay untouched. Objects without a kind are refused. Pure;
+ * everything borrows from the yaml_file.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_WORKLOAD_H

@@ -16,6 +16,20 @@ static void test_names_are_strings(void **state) {
                    "spec.template.spec.runtimeClassName: must be a string");
 }
 
+static void test_objects_without_kind(void **state) {
+    (void)state;
+    assert_refused("apiVersion: v1\nind: Pod\nmetadata: {name: a}\nspec: {containers: [{}]}\n",
+                   "f.yaml:2:1: kind: this object has none; did you mean \"kind: Pod\" here?");
+    assert_refused("a: 1\n---\nmetadata: {name: a}\n",
+                   "f.yaml:3:1: kind: this object has none; add");
+    assert_refused("kind:\nspec: {}\n", "f.yaml:1:1: kind: this object has none");
+    assert_refused("- kind: Pod\n  metadata: {name: a}\n  spec: {containers: [{name: a}]}\n",
+                   "f.yaml:1:3: [0]: objects in a bare list; put them below \"items\"");
+    assert_output(
+        "apiVersion: v2\nname: chart\n---\n- 1\n---\n# nothing\n---\nresources: [a.yaml]\n",
+        &fixture_config, "resources: [a.yaml]\n");
+}
+
 /* Items of a typed list need not say their kind. */
 static void test_typed_lists(void **state) {
     (void)state;
@@ -57,6 +71,7 @@ static void test_pods_that_are_not_ours(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_strings),
+        cmocka_unit_test(test_objects_without_kind),
         cmocka_unit_test(test_typed_lists),
         cmocka_unit_test(test_pods_that_are_not_ours),
     };
