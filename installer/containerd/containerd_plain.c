@@ -52,7 +52,7 @@ static RESULT set_flags(struct containerd_plan *p, struct containerd_editor *e, 
 static RESULT edit_in_place(struct containerd_plan *p, struct containerd_editor *e, int schema) {
     AUTO(buf_deinit)
     struct buf body = {0};
-    containerd_tables_encode(schema, p->runtime, false, &body);
+    containerd_tables_encode(schema, p->runtime, CONTAINERD_TABLE_1X, &body);
     containerd_file_strip_imports(e); /* of a newer daemon; here they would end runc */
     TRY(set_flags(p, e, schema));
     TRY(keep_runc(p, e, schema));

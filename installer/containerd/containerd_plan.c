@@ -166,7 +166,7 @@ RESULT containerd_plan_drop_in(struct containerd_plan *p, int schema) {
     AUTO(buf_deinit)
     struct buf text = {0};
     TRY(check_drop_in(p));
-    containerd_tables_encode(schema, p->runtime, true, &body);
+    containerd_tables_encode(schema, p->runtime, CONTAINERD_TABLE_DROP_IN, &body);
     containerd_mark_block(p->handler, buf_cstr(&body), &text);
     buf_append_str(&text, "\n");
     containerd_plan_put(p, CONTAINERD_DROP_IN, buf_span(&text));

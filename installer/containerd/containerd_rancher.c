@@ -63,7 +63,9 @@ static RESULT put_template(struct containerd_plan *p, enum containerd_place plac
         containerd_plan_created(span_str(TEMPLATE_BASE), &start);
     }
     TRY(containerd_file_open(&e, path, buf_span(&start), true, p->facts->discard_edits, p->err));
-    containerd_tables_encode(place == CONTAINERD_TEMPLATE ? 2 : 3, p->runtime, false, &body);
+    bool is_old = containerd_check_older(p->facts->daemon, 2, 0);
+    containerd_tables_encode(place == CONTAINERD_TEMPLATE ? 2 : 3, p->runtime,
+                             is_old ? CONTAINERD_TABLE_1X : CONTAINERD_TABLE_2X, &body);
     TRY(containerd_file_block(&e, p->handler, buf_cstr(&body), p->err));
     TRY(containerd_file_finish(&e, &text, p->err));
     containerd_plan_put(p, place, buf_span(&text));

@@ -55,11 +55,13 @@ static void append_runtime(int schema, const struct containerd_runtime *runtime,
     append_string("ConfigPath", runtime->config_path, out);
 }
 
-static void append_snapshotter(int schema, const struct containerd_runtime *runtime,
+/* From 2.0 on the images plugin must know, too; its migration of older versions forgets it, and
+ * keeps what stands there under the new name. */
+static void append_snapshotter(const struct containerd_runtime *runtime, bool has_images,
                                struct buf *out) {
-    if (schema >= 3) {
+    if (has_images) {
         buf_append_str(out, "[plugins.");
-        toml_encode_key(containerd_tables_images(schema), out);
+        toml_encode_key(containerd_tables_images(3), out);
         buf_append_str(out, ".runtime_platforms.");
         toml_encode_key(runtime->handler, out);
         buf_append_str(out, "]\n");
@@ -82,18 +84,18 @@ static void append_flags(int schema, struct buf *out) {
                         "discard_unpacked_layers = false\n");
 }
 
-void containerd_tables_encode(int schema, const struct containerd_runtime *runtime, bool is_drop_in,
-                              struct buf *out) {
-    if (is_drop_in) {
+void containerd_tables_encode(int schema, const struct containerd_runtime *runtime,
+                              enum containerd_table_form form, struct buf *out) {
+    if (form == CONTAINERD_TABLE_DROP_IN) {
         schema = schema == 1 ? 3 : schema;
         buf_appendf(out, "version = %d\n", schema);
     }
-    if (is_drop_in && runtime->snapshotter != NULL) {
+    if (form == CONTAINERD_TABLE_DROP_IN && runtime->snapshotter != NULL) {
         append_flags(schema, out);
     }
     append_runtime(schema, runtime, out);
     if (runtime->snapshotter != NULL) {
-        append_snapshotter(schema, runtime, out);
+        append_snapshotter(runtime, form != CONTAINERD_TABLE_1X, out);
     }
     out->size--; /* the last LF */
 }

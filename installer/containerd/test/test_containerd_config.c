@@ -166,6 +166,7 @@ static void test_drop_in_has_the_version_of_its_importer(void **state) {
     struct node n = new_node(V2_0, "version = 2\n");
     install(&n, A);
     assert_has(n.drop_ins[0], "version = 2\n[" CRI ".containerd]\ndisable_snapshot_annotations");
+    assert_has(n.drop_ins[0], "[plugins.\"io.containerd.cri.v1.images\".runtime_platforms." A "]");
     free_node(&n);
     n = new_node(V2_0, "root = \"/x\"\n");
     install(&n, A);
