@@ -138,11 +138,22 @@ static void note_one(const struct yaml_file *file, const struct yaml_node *resou
     note(context, line.text);
 }
 
+/* "List", "PodList", "DeploymentList": their items are told of one by one. */
+static bool is_list(const char *kind) {
+    size_t size = strlen(kind);
+    char item[64] = "";
+    if (size < 4 || size >= sizeof item || strcmp(kind + size - 4, "List") != 0) {
+        return false;
+    }
+    memcpy(item, kind, size - 4);
+    return size == 4 || is_builtin(item, "");
+}
+
 void kind_note_each(const struct yaml_file *file, kind_note_fn *note, void *context) {
     for (size_t i = 0; i < file->count; i++) {
         const struct yaml_node *root = file->documents[i].root;
         const struct yaml_node *items = yaml_key(root, "items");
-        if (strcmp(text_of(yaml_key(root, "kind"), ""), "List") != 0 || items == NULL ||
+        if (!is_list(text_of(yaml_key(root, "kind"), "")) || items == NULL ||
             items->kind != YAML_KIND_SEQUENCE) {
             note_one(file, root, note, context);
             continue;

@@ -16,13 +16,17 @@ struct diff {
 
 /* --- Values as text */
 
-/* \u0001name\u0001 stands for what only the cluster knows. */
+/* \u0001name\u0001 stands for what only the cluster knows, \u0001=NAME\u0001 for a variable. */
 static void append_marked(struct buf *out, const char *text) {
-    bool is_open = false;
+    const char *end = NULL;
     for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\x01') {
-            is_open = !is_open;
-            buf_append_str(out, is_open ? "<pod's " : ">");
+        if (*p == '\x01' && end != NULL) {
+            buf_append_str(out, end);
+            end = NULL;
+        } else if (*p == '\x01') {
+            end = p[1] == '=' ? ")" : ">";
+            buf_append_str(out, p[1] == '=' ? "$(" : "<pod's ");
+            p += p[1] == '=' ? 1 : 0;
         } else {
             buf_append(out, p, 1);
         }

@@ -87,7 +87,7 @@ static RESULT expand(const struct env *e, const char *text, json_t **out, struct
     AUTO(buf_deinit)
     struct buf stuck = {0};
     if (!policy_expand(e->pod, text, &expanded, &stuck)) {
-        return fail_stuck(e, buf_cstr(&stuck), "a variable with valueFrom, whose value", err);
+        return fail_stuck(e, buf_cstr(&stuck), "a label or annotation, which", err);
     }
     if (expanded.size > LIMIT_POLICY) {
         return policy_derive_fail(e->d, e->field, err, "variables that expand to over %d bytes",

@@ -26,9 +26,10 @@ RESULT policy_resource_value(const struct derive *d, const char *field, const js
                              json_t **out, struct err *err);
 
 /* Appends `text` with $(NAME) replaced by the string that `scope` has for NAME, and "$$" by "$".
- * A reference to a name that `scope` has not stays as it is. False when a value is no string (an
- * open one): then `stuck` has the name. Source: k8s.io/kubernetes third_party/forked/golang/
- * expansion. */
+ * For an open value "=NAME" stands between two POLICY_MARK: the rules fill in the request's own. A
+ * reference to a name that `scope` has not stays as it is. False when a value may be any text, by
+ * which the cluster would write the program's arguments: then `stuck` has the name. Source:
+ * k8s.io/kubernetes third_party/forked/golang/expansion. */
 bool policy_expand(const json_t *scope, const char *text, struct buf *out, struct buf *stuck);
 
 /* Calls `each` with every NAME that `text` refers to, in order; stops when it returns false. */

@@ -22,11 +22,16 @@ static bool expand_one(const json_t *scope, const char *name, struct buf *out, s
         buf_appendf(out, "$(%s)", name);
         return true;
     }
-    if (!json_is_string(value)) {
+    const char *form = json_string_value(json_object_get(value, "open"));
+    if (form != NULL && strcmp(form, "any") == 0) {
         buf_append_str(stuck, name);
         return false;
     }
-    buf_append_str(out, json_string_value(value));
+    if (form != NULL) {
+        buf_appendf(out, POLICY_MARK "=%s" POLICY_MARK, name);
+    } else {
+        buf_append_str(out, json_string_value(value));
+    }
     return true;
 }
 

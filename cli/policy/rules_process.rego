@@ -327,6 +327,15 @@ filled_part(i, x) := pod_values[x] if {
     i % 2 == 1
 }
 
+# "=NAME": the request's own value of an open variable, which env_ok holds against its form.
+filled_part(i, x) := value if {
+    i % 2 == 1
+    startswith(x, "=")
+    start := concat("", [substring(x, 1, -1), "="])
+    given := [substring(e, count(start), -1) | e := given_env[_]; startswith(e, start)]
+    value := given[count(given) - 1]
+}
+
 # The request's own, when it is right.
 pod_values["host"] := name if {
     name := given_hosts[0]

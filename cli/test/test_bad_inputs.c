@@ -188,8 +188,8 @@ static void test_types(void **state) {
     };
     ROWS(POD, fields, "");
     static const struct row names[] = {
-        {"name: 123", "metadata.name: must be a string but \"123\" is a number; put it in quotes"},
-        {"name: on", "metadata.name: must be a string but \"on\""},
+        {"name: 123", "f.yaml:2:18: metadata.name: must be a string"},
+        {"name: on", "metadata.name: must be a string"},
         {"name: p, labels: {a: 1}", "metadata.labels.a: must be a string"},
         {"name: p, namespace: 1", "metadata.namespace: must be a string"},
     };
@@ -218,8 +218,10 @@ static void test_variables(void **state) {
          "valueFrom: fieldRef beside resourceFieldRef; keep one of them"},
         {"{name: A, value: '$(KUBERNETES_SERVICE_HOST)'}",
          "$(KUBERNETES_SERVICE_HOST): the address of a Service, which only the cluster knows"},
-        {"{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, {name: B, value: '$(A):1'}",
-         "env[1]: $(A): a variable with valueFrom, whose value only the cluster knows; write"},
+        {"{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['k8s.io/a']\"}}}, {name: "
+         "B, "
+         "value: '$(A):1'}",
+         "env[1]: $(A): a label or annotation, which only the cluster knows; write"},
     };
     ROWS(POD "    env: [", rows, "]\n");
     assert_refused(POD "    envFrom: [{prefix: A}]\n",

@@ -31,6 +31,7 @@ static void test_built_in_kinds_are_silent(void **state) {
         "kind: Service\napiVersion: v1\n---\nkind: Deployment\napiVersion: extensions/v1beta1\n"
         "---\nkind: Role\napiVersion: rbac.authorization.k8s.io/v1\n---\n---\nkind: List\n"
         "items: [{kind: Secret}, {kind: Ingress, apiVersion: networking.k8s.io/v1}]\n---\n"
+        "kind: PodList\nitems: [{metadata: {name: a}}]\n---\nkind: ServiceList\nitems: []\n---\n"
         "just: text\n--- [1]\n--- x\n",
         &out);
     assert_string_equal(buf_cstr(&out), "");

@@ -143,8 +143,8 @@ static void test_refuses_what_it_cannot_cover(void **state) {
     assert_refused(POD("  - name: x\n    command: [c]\n    args: ['$(A)']\n    "
                        "env: [{name: A, "
                        "valueFrom: {fieldRef: "
-                       "{fieldPath: status.podIP}}}]\n"),
-                   "args[0]: $(A): a variable with valueFrom, whose value only the cluster");
+                       "{fieldPath: \"metadata.labels['k8s.io/a']\"}}}]\n"),
+                   "args[0]: $(A): a label or annotation, which only the cluster knows");
     assert_refused(POD("    []\n"), "spec.containers: Pod/a.b has none");
     assert_refused("kind: Pod\nmetadata: {}\nspec: {a: b}\n", "f.yaml:1:1: metadata.name");
     assert_refused(

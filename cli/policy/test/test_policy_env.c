@@ -151,11 +151,22 @@ static void test_later_ones_see_earlier_ones(void **state) {
 
 static void test_dollars(void **state) {
     static const char *const rows[][2] = {
-        {"$$(A)", "$(A)"}, {"$$$(A)", "$a"},     {"$$$$(A)", "$$(A)"}, {"$(A", "$(A"},
-        {"$A$", "$A$"},    {"$(X)", "$(X)"},     {"$()", "$()"},       {"$(A)$(A)", "aa"},
-        {"$", "$"},        {"$(a b)", "$(a b)"}, {"x$(A)y", "xay"},    {"$($(A))", "$($(A))"},
+        {"$$(A)", "$(A)"},
+        {"$$$(A)", "$a"},
+        {"$$$$(A)", "$$(A)"},
+        {"$(A", "$(A"},
+        {"$A$", "$A$"},
+        {"$(X)", "$(X)"},
+        {"$()", "$()"},
+        {"$(A)$(A)", "aa"},
+        {"$", "$"},
+        {"$(a b)", "$(a b)"},
+        {"x$(A)y", "xay"},
+        {"$($(A))", "$($(A))"},
+        {"a$(P):1", "a\x01=P\x01:1"},
     };
-    json_t *scope = json_pack("{s:s, s:{s:s}}", "A", "a", "O", "open", "any");
+    json_t *scope =
+        json_pack("{s:s, s:{s:s}, s:{s:s}}", "A", "a", "O", "open", "any", "P", "open", "pod-ip");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         AUTO(buf_deinit)
         struct buf out = {0};
@@ -211,6 +222,35 @@ static void test_optional_keys(void **state) {
                      "{configMapKeyRef: {name: m, key: x, optional: true}}}, {name: a, valueFrom: "
                      "{secretKeyRef: {name: s, key: a}}}]\n",
                 MAP SECRET, "{\"env\": [\"A=from\", " HOSTNAME ", " PATH ", \"a=plain\", \"b=\"]}");
+}
+
+static void on_warning(void *context, const char *text) {
+    buf_appendf(context, "%s\n", text);
+}
+
+static void test_secrets_are_told_of(void **state) {
+    (void)state;
+    struct yaml_file file = {0};
+    AUTO(workload_list_deinit)
+    struct workload_list list = {0};
+    AUTO(buf_deinit)
+    struct buf told = {0};
+    json_t *data = NULL;
+    assert_true(is_ok(yaml_parse(
+        "f.yaml",
+        span_str("kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: x, env: "
+                 "[{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}], envFrom: "
+                 "[{configMapRef: {name: m}}]}]}\n" MAP SECRET),
+        &file, NULL)));
+    assert_true(is_ok(workload_find(&file, &list, NULL)));
+    const struct policy_inputs inputs = {
+        .files = &file, .file_count = 1, .warner = {on_warning, &told}};
+    assert_true(is_ok(policy_data_make(&list.items[0], &inputs, &data, NULL)));
+    const char *at = strstr(buf_cstr(&told), "spec.containers[0].env[0]: the Secret \"s\" becomes");
+    assert_non_null(at);
+    assert_null(strstr(at + 1, "becomes part"));
+    json_decref(data);
+    yaml_file_deinit(&file);
 }
 
 static void test_objects_of_other_namespaces(void **state) {
@@ -385,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_env_from),
         cmocka_unit_test(test_env_sees_env_from),
         cmocka_unit_test(test_optional_keys),
+        cmocka_unit_test(test_secrets_are_told_of),
         cmocka_unit_test(test_objects_of_other_namespaces),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_open_fields),
