@@ -194,6 +194,9 @@ static const char small_rego[] =
     "mount_ok(c, m) if {\n    c.special\n    m.source == \"y\"\n}\n\n"
     "partial_ok if {\n    policy_data.partial\n}\n\npartial_ok if {\n    input.whole == true\n}\n\n"
     "CopyFileRequest if {\n    regex.match(\"^/a/\", input.path)\n    input.mode <= 4\n}\n\n"
+    "RemoveContainerRequest if {\n    is_number(known)\n}\n\n"
+    "known := data.pstate[concat(\"\", [\"c:\", input.container_id])]\n\n"
+    "UpdateRoutesRequest if {\n    open_ok(input.routes)\n}\n\n"
     "policy_data := {\n \"containers\": [\n"
     "  {\"args\": [\"/pause\"], \"env\": [], \"name\": \"\", \"sandbox\": true},\n"
     "  {\"args\": [\"/web\", \"-v\"], \"env\": [\"A=1\"], \"name\": \"web\"},\n"
@@ -246,6 +249,12 @@ static void test_check_says_why(void **state) {
         {"{\"kind\": \"CopyFileRequest\", \"allowed\": false, \"request\": {\"path\": \"/a/\", "
          "\"mode\": 9}}",
          "mode: limit 4, request 9 (rule CopyFileRequest: input.mode <= 4)"},
+        {"{\"kind\": \"RemoveContainerRequest\", \"allowed\": false, \"request\": "
+         "{\"container_id\": \"x\"}}",
+         "container_id: \"x\" is unknown; no earlier request made it (rule RemoveContainerRequest: "
+         "is_number(known))"},
+        {"{\"kind\": \"UpdateRoutesRequest\", \"allowed\": false, \"request\": {}}",
+         "routes: needed, request has none (rule UpdateRoutesRequest: open_ok)"},
         {"{\"kind\": \"SetPolicyRequest\", \"allowed\": false, \"request\": {}}",
          "no rule of the policy allows SetPolicyRequest"},
     };

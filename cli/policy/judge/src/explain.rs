@@ -11,13 +11,13 @@
 //!
 //! SPDX-License-Identifier: Apache-2.0
 use crate::rules::{self, Definition, Rules};
+use crate::say::*;
 use regorus::{Engine, Value};
 use std::collections::BTreeMap;
 
 const DEPTH_MAX: usize = 12;
 const QUESTIONS_MAX: usize = 400;
 const SOLUTIONS_MAX: usize = 64;
-const TEXT_MAX: usize = 300;
 const NOT_MEANT: i64 = -100_000;
 /// More than any progress: a definition for just this value is the one that is meant.
 const HEAD_FITS: i64 = 5000;
@@ -66,72 +66,6 @@ pub fn why(rules: &Rules, engine: &Engine, kind: &str) -> String {
         Some(told) => told.text,
         None => format!("rule {kind} does not hold"),
     }
-}
-
-fn shorten(text: String) -> String {
-    if text.len() <= TEXT_MAX {
-        return text;
-    }
-    let mut end = TEXT_MAX;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}... ({} bytes)", &text[..end], text.len())
-}
-
-fn show(value: &Value) -> String {
-    match value.to_json_str() {
-        Ok(text) => match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(compact) => shorten(compact.to_string()),
-            Err(_) => shorten(text),
-        },
-        Err(_) => "?".to_string(),
-    }
-}
-
-fn items(value: &Value) -> Option<Vec<Value>> {
-    if let Ok(list) = value.as_array() {
-        return Some(list.to_vec());
-    }
-    value.as_set().ok().map(|s| s.iter().cloned().collect())
-}
-
-/// What differs between two lists or sets that are too long to be shown; or both values.
-fn difference(policy: &Value, request: &Value) -> String {
-    let whole = format!("policy {}, request {}", show(policy), show(request));
-    let (Some(want), Some(have)) = (items(policy), items(request)) else {
-        return whole;
-    };
-    if policy.as_set().is_ok() {
-        let missing: Vec<Value> = want.iter().filter(|w| !have.contains(w)).cloned().collect();
-        let extra: Vec<Value> = have.iter().filter(|h| !want.contains(h)).cloned().collect();
-        let difference = missing_and_extra(&missing, &extra);
-        return if whole.len() > TEXT_MAX { difference } else { format!("{whole}; {difference}") };
-    }
-    match (0..want.len().max(have.len())).find(|i| want.get(*i) != have.get(*i)) {
-        Some(i) if whole.len() > TEXT_MAX => {
-            let at = |list: &[Value]| list.get(i).map_or("nothing".to_string(), show);
-            format!("first difference at [{i}]: policy {}, request {}", at(&want), at(&have))
-        }
-        _ => whole,
-    }
-}
-
-fn missing_and_extra(missing: &[Value], extra: &[Value]) -> String {
-    let mut parts = Vec::new();
-    for (name, list) in [("missing", missing), ("too much", extra)] {
-        if !list.is_empty() {
-            let shown: Vec<String> = list.iter().map(show).collect();
-            parts.push(format!("{name}: {}", shorten(shown.join(", "))));
-        }
-    }
-    parts.join("; ")
-}
-
-/// "OCI" + ".Process" + `["a.b"]`: the path of a field of the request.
-fn join(base: &str, rest: &str) -> String {
-    let path = format!("{base}{rest}");
-    path.trim_start_matches('.').to_string()
 }
 
 impl Explainer<'_> {
@@ -447,6 +381,9 @@ impl Explainer<'_> {
         let list = format!("[{}]", arguments.join(", "));
         let mut solutions = self.values(f, given, &list)?;
         solutions.truncate(SOLUTIONS_MAX);
+        if solutions.is_empty() {
+            return self.without_argument(f, given, name, arguments);
+        }
         let origins: Vec<Origin> = arguments.iter().map(|a| self.origin(f, a)).collect();
         let mut best: Option<Told> = None;
         let is_single = solutions.len() == 1;
@@ -466,6 +403,22 @@ impl Explainer<'_> {
             }
         }
         best.map(|t| t.text)
+    }
+
+    /// A call with an argument that has no value.
+    fn without_argument(
+        &mut self,
+        f: &Frame,
+        given: &[String],
+        name: &str,
+        arguments: &[String],
+    ) -> Option<String> {
+        let missing = arguments.iter().find(|a| self.value(f, given, a).is_none())?.clone();
+        let what = match self.not_asked_before(f, &missing) {
+            Some(told) => told,
+            None => self.against(f, given, &missing, "needed"),
+        };
+        Some(at_place(f, &format!("{what} (rule {}: {name})", f.rule)))
     }
 
     /// How many conditions of a function hold, each for itself.
@@ -629,6 +582,11 @@ impl Explainer<'_> {
             };
             let (left, right) = (text[..at].trim(), text[at + operator.len()..].trim());
             let (a, b) = (self.value(f, given, left), self.value(f, given, right));
+            for (side, value) in [(left, &a), (right, &b)] {
+                if let (None, Some(told)) = (value, self.not_asked_before(f, side)) {
+                    return Some(told);
+                }
+            }
             let (from_a, from_b) = (self.origin(f, left), self.origin(f, right));
             let (policy, request, path) = match (&from_a, &from_b) {
                 (Origin::Request(p), _) => (b, a, p.clone()),
@@ -657,6 +615,25 @@ impl Explainer<'_> {
         None
     }
 
+    /// A rule without a value that looks up what earlier requests left, by a field of this one.
+    fn not_asked_before(&mut self, f: &Frame, name: &str) -> Option<String> {
+        let definitions = self.rules.by_name.get(name)?.clone();
+        let mut texts: Vec<String> = Vec::new();
+        for d in &definitions {
+            texts.extend(d.conditions.iter().cloned());
+            texts.push(d.value.clone());
+        }
+        if !texts.iter().any(|t| t.contains("data.pstate[")) {
+            return None;
+        }
+        let reference = texts.iter().flat_map(|t| rules::references(t)).find(|r| {
+            matches!(self.origin_of(f, r, 0), Origin::Request(path) if !path.is_empty())
+        })?;
+        let value = self.value(f, &[], &reference)?;
+        let path = self.request_path(f, &reference)?;
+        Some(format!("{path}: {} is unknown; no earlier request made it", show(&value)))
+    }
+
     /// regex.match(pattern, value), a set's [value], or whatever else reads the request.
     fn read_values(&mut self, f: &Frame, given: &[String], text: &str) -> Option<String> {
         let text = rules::find(text, ":=").map_or(text, |at| text[at + 2..].trim());
@@ -672,7 +649,11 @@ impl Explainer<'_> {
                 return Some(self.against(f, given, &subject, &format!("policy {wanted}")));
             }
         }
-        let subject = rules::references(reference)
+        let references = rules::references(reference);
+        if let Some(told) = references.iter().find_map(|r| self.not_asked_before(f, r)) {
+            return Some(told);
+        }
+        let subject = references
             .into_iter()
             .find(|r| matches!(self.origin_of(f, r, 0), Origin::Request(_)))?;
         Some(self.against(f, given, &subject, "not allowed"))
@@ -690,22 +671,6 @@ impl Explainer<'_> {
     }
 }
 
-/// Without the variables that run over all elements.
-fn clean(mut path: &str) -> &str {
-    while let (Some(open), true) = (path.rfind('['), path.ends_with(']')) {
-        let index = &path[open + 1..path.len() - 1];
-        if !index.chars().all(|c| c.is_ascii_alphabetic() || c == '_') {
-            break;
-        }
-        path = &path[..open];
-    }
-    path
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 fn place_prefix(f: &Frame) -> String {
     if f.place.is_empty() {
         String::new()
@@ -716,27 +681,6 @@ fn place_prefix(f: &Frame) -> String {
 
 fn at_place(f: &Frame, text: &str) -> String {
     format!("{}{text}", place_prefix(f))
-}
-
-/// A mount by its place, anything else as it is.
-fn shown_element(element: &Value) -> String {
-    match element["destination"].as_string() {
-        Ok(place) => format!("mount {place}"),
-        Err(_) => show(element),
-    }
-}
-
-/// A condition on what was asked before. Comparisons with it are told like others.
-fn reads_state(condition: &str) -> bool {
-    condition.contains("(data.pstate") && !condition.contains(" == ")
-}
-
-fn regex_parts(condition: &str) -> Option<(String, String)> {
-    let inner = condition.strip_prefix("regex.match(").and_then(|t| t.strip_suffix(')'))?;
-    match rules::split(inner, |c| c == b',').as_slice() {
-        [pattern, subject] => Some((pattern.clone(), subject.clone())),
-        _ => None,
-    }
 }
 
 /// The first argument that is a container of the policy gives the place its name.

@@ -18,6 +18,7 @@
 //! SPDX-License-Identifier: Apache-2.0
 mod explain;
 mod rules;
+mod say;
 
 use regorus::{Engine, Value};
 use std::panic::{catch_unwind, AssertUnwindSafe};
