@@ -7,6 +7,11 @@
 A private daemon (own root, state and socket, ended by its pid) says whether the CRI plugin loads.
 Needs root and the program `containerd`; without them it is skipped, or fails with CI=true.
 
+Debian has no containerd 2.x. Its own code for configurations judges the drop-ins when CONTAINERD_2X
+names the program that Go makes of it, in about two minutes:
+
+    (cd installer/test/containerd-2x && go build -o ../../../build/containerd-2x .)
+
 What users complained about, and the test that keeps it from us:
 
     complaint                                                            test
@@ -418,6 +423,99 @@ class RealTest(unittest.TestCase):
         self.assertEqual(node.dump()["debug"]["level"], "debug")
         node.remove(A, "flavor=rke2")
         self.assertEqual(node.bytes(node.path("config.toml.tmpl")), mine.encode())
+
+
+LAYOUTS_2X = {
+    "version 3": "version = 3\n",
+    "version 3, imports": "version = 3\nimports = [ # none\n  '/nowhere/*.toml',\n]\n[debug]\n",
+    "version 3, flags are on": "version = 3\n[plugins.'io.containerd.cri.v1.images']\n"
+                               "disable_snapshot_annotations = true\n"
+                               "discard_unpacked_layers = true\n",
+    "version 3, runtimes": "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd]\n"
+                           "default_runtime_name = 'crun'\n[plugins.'io.containerd.cri.v1.runtime'."
+                           "containerd.runtimes.crun]\nruntime_type = 'io.containerd.runc.v2'\n",
+    "version 2": "version = 2\n",
+    "version 2, runtimes": f"version = 2\n[plugins.\"{CRI}\"]\nsandbox_image = \"pause:x\"\n{RUNC}"
+                           f"[plugins.\"{CRI}\".containerd.runtimes.runc.options]\n"
+                           "SystemdCgroup = true\n",
+    "version 2, flags are on": f"version = 2\n[plugins.\"{CRI}\".containerd]\n"
+                               "disable_snapshot_annotations = true\n",
+    "no version": "oom_score = 0\n",
+    "empty": "",
+    "missing": None,
+}
+
+
+class NewTest(unittest.TestCase):
+    """Drop-ins, as containerd 2.x merges and migrates them."""
+
+    program = os.environ.get("CONTAINERD_2X")
+
+    def setUp(self):
+        if not self.program:
+            self.skipTest("CONTAINERD_2X names no program")
+        self.version = run(self.program, "--version").stdout.decode()
+
+    def node(self, text):
+        node = Node(text)
+        self.addCleanup(node.close)
+        with open(node.default, "wb") as f:
+            f.write(run(self.program, "config", "default").stdout)
+        return node
+
+    def dump(self, node):
+        path = node.main if os.path.exists(node.main) else node.default
+        done = run(self.program, "-c", path, "config", "dump", check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        return tomllib.loads(done.stdout.decode())
+
+    def runtimes(self, node):
+        plugins = self.dump(node)["plugins"]
+        return plugins["io.containerd.cri.v1.runtime"]["containerd"]["runtimes"]
+
+    def assert_serves(self, node, *handlers):
+        config = self.dump(node)
+        images = config["plugins"]["io.containerd.cri.v1.images"]
+        self.assertFalse(images["disable_snapshot_annotations"])
+        self.assertFalse(images["discard_unpacked_layers"])
+        for handler in handlers:
+            snapshotter = "tardev-" + handler
+            self.assertEqual(self.runtimes(node)[handler]["snapshotter"], snapshotter)
+            self.assertEqual(self.runtimes(node)[handler]["options"]["ConfigPath"],
+                             "/opt/edgeless/test/etc/configuration-clh-snp.toml")
+            self.assertEqual(images["runtime_platforms"][handler]["snapshotter"], snapshotter)
+            self.assertIn(snapshotter, config["proxy_plugins"])
+
+    def test_every_layout(self):
+        for name, text in LAYOUTS_2X.items():
+            with self.subTest(name):
+                node = self.node(text)
+                before, meant = node.bytes(), self.dump(node)
+                others = self.runtimes(node)
+                node.install(A, daemon=self.version)
+                self.assert_serves(node, A)
+                node.install(B, daemon=self.version)
+                self.assert_serves(node, A, B)
+                left = self.runtimes(node)
+                del left[A], left[B]
+                self.assertEqual(left, others)  # runc with all its options, and the user's own
+                node.remove(A, daemon=self.version)
+                self.assert_serves(node, B)
+                node.remove(B, daemon=self.version)
+                self.assertEqual(node.bytes(), before)
+                self.assertEqual(self.dump(node), meant)
+
+    def test_upgrade_of_the_daemon(self):
+        """In place for 1.x, then 2.x takes over: before and after the next run of the installer."""
+        node = self.node("version = 2\n" + RUNC)
+        before = node.bytes()
+        node.install(A, daemon="1.7.22")
+        self.assertEqual(set(self.runtimes(node)), {"runc", A})
+        node.install(A, daemon=self.version)
+        self.assertEqual(set(self.runtimes(node)), {"runc", A})
+        self.assert_serves(node, A)
+        node.remove(A, daemon=self.version)
+        self.assertEqual(node.bytes(), before)
 
 
 def skip(why):
