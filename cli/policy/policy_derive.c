@@ -30,6 +30,11 @@ RESULT policy_derive_fail(const struct derive *d, const char *field, struct err 
                      d->place.pod, d->path, field, text);
 }
 
+void policy_derive_warn(const struct derive *d, const char *field, const char *text) {
+    pod_fields_warn(&d->inputs->warner, d->w->file, find_node(d, field), "%s%s%s%s: %s",
+                    d->place.item, d->place.pod, d->path, field, text);
+}
+
 const char *policy_text_of(const json_t *object, const char *key, const char *fallback) {
     const char *text = json_string_value(json_object_get(object, key));
     return text != NULL ? text : fallback;

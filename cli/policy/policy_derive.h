@@ -39,6 +39,9 @@ RESULT policy_derive(const struct workload *w, const struct policy_inputs *input
 RESULT policy_derive_fail(const struct derive *d, const char *field, struct err *err,
                           const char *format, ...) PRINTF_LIKE(4, 5);
 
+/* The same as a warning, for what is accepted and may surprise. */
+void policy_derive_warn(const struct derive *d, const char *field, const char *text);
+
 /* A string, boolean or object of an object, with what holds when it is absent. */
 const char *policy_text_of(const json_t *object, const char *key, const char *fallback);
 bool policy_flag_of(const json_t *object, const char *key, bool fallback);

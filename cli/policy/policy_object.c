@@ -152,6 +152,17 @@ static RESULT check_key(const struct found *f, const struct yaml_node *key, stru
     return OK;
 }
 
+static void warn_secret(const struct derive *d, const struct policy_object_ref *ref) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(
+        &text,
+        "the Secret \"%.253s\" becomes part of the policy, which the host and everybody who "
+        "reads the pod can see; mount it as a volume, or take the workload's own secret",
+        ref->name);
+    policy_derive_warn(d, ref->field, buf_cstr(&text));
+}
+
 /* --- One key */
 
 static RESULT fail_missing(const struct derive *d, const struct policy_object_ref *ref,
@@ -191,6 +202,9 @@ RESULT policy_object_read(const struct derive *d, const struct policy_object_ref
     if (node == NULL) {
         return ref->is_optional ? OK : fail_missing(d, ref, &f, err);
     }
+    if (is_secret) {
+        warn_secret(d, ref);
+    }
     return read_value(&f, node, is_secret && own == NULL, out, err);
 }
 
@@ -220,6 +234,7 @@ RESULT policy_object_each(const struct derive *d, const struct policy_object_ref
     TRY(map_of(&f, "data", &data, err));
     TRY(each_of(&f, data, is_secret, each, context, err));
     if (is_secret) {
+        warn_secret(d, ref);
         TRY(map_of(&f, "stringData", &plain, err));
         TRY(each_of(&f, plain, false, each, context, err));
     }
