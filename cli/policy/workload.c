@@ -109,6 +109,12 @@ static RESULT read_role(struct workload *w, struct err *err) {
     w->is_coordinator = has_text(role, "coordinator");
     const char *class = NULL;
     TRY(read_string(w, w->pod, "spec.runtimeClassName", &class, err));
+    if (is_installer && class != NULL && workload_is_runtime_class(class)) {
+        return yaml_fail(w->file, role, err,
+                         "pod-role: a contrast-node-installer prepares nodes for the runtime class "
+                         "\"%.100s\" and cannot run in it; remove one of the two",
+                         class);
+    }
     w->is_confidential = !is_installer && (class == NULL || workload_is_runtime_class(class));
     if (!yaml_is_null(role) && !w->is_coordinator && !is_installer) {
         return yaml_fail(

@@ -66,6 +66,9 @@ static void test_pods_that_are_not_ours(void **state) {
     assert_false(is_confidential(POD("", "  runtimeClassName: contrast-ccx\n" WEB)));
     assert_false(is_confidential(POD("", "  runtimeClassName: runc\n" WEB)));
     assert_false(is_confidential(POD(NOTE("pod-role: contrast-node-installer"), WEB)));
+    assert_refused(
+        POD(NOTE("pod-role: contrast-node-installer"), "  runtimeClassName: contrast-cc\n" WEB),
+        "f.yaml:6:41: pod-role: a contrast-node-installer prepares nodes");
 }
 
 int main(void) {
