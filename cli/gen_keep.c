@@ -33,9 +33,31 @@ static bool old_hash(const struct workload *w, const char *key, bool is_initdata
     return true;
 }
 
+#define LABEL_MAX 63 /* RFC 1035 section 2.3.4 */
+
+/* The name as certificates may carry it: without the dash at the end of a generateName. Empty when
+ * a label is too long, as Kubernetes permits: then the pod has no name of its own. */
+static void append_dns_name(const char *name, struct buf *out) {
+    size_t size = strlen(name);
+    while (size > 0 && (name[size - 1] == '-' || name[size - 1] == '.')) {
+        size--;
+    }
+    size_t label = 0;
+    for (size_t i = 0; i < size; i++) {
+        label = name[i] == '.' ? 0 : label + 1;
+        if (label > LABEL_MAX) {
+            return;
+        }
+    }
+    buf_append(out, name, size);
+}
+
 void gen_keep_add(json_t *pods, const char *hash, const struct workload *w) {
     char old[2 * SHA256_SIZE + 1];
-    json_t *pod = json_pack("{s:s, s:s, s:o, s:b}", "hash", hash, "name", w->name, "id",
+    AUTO(buf_deinit)
+    struct buf san = {0};
+    append_dns_name(w->name, &san);
+    json_t *pod = json_pack("{s:s, s:s, s:o, s:b}", "hash", hash, "name", buf_cstr(&san), "id",
                             json_sprintf("%s/%s/%s", w->namespace, w->kind, w->name), "coordinator",
                             w->is_coordinator ? 1 : 0);
     CHECK(pod != NULL);
@@ -109,8 +131,10 @@ static void match(size_t way, const json_t *pod, json_t *left, json_t *kept) {
 
 static json_t *new_entry(const json_t *pod) {
     const char *secret = text_of(pod, "secret");
-    json_t *entry = json_pack("{s:[s, s], s:s}", "SANs", text_of(pod, "name"), "*",
-                              "WorkloadSecretID", secret != NULL ? secret : text_of(pod, "id"));
+    const char *name = text_of(pod, "name");
+    json_t *sans = name[0] != '\0' ? json_pack("[s, s]", name, "*") : json_pack("[s]", "*");
+    json_t *entry = json_pack("{s:o, s:s}", "SANs", sans, "WorkloadSecretID",
+                              secret != NULL ? secret : text_of(pod, "id"));
     CHECK(entry != NULL);
     return entry;
 }

@@ -20,7 +20,8 @@
 #include "cli/policy/workload.h"
 
 /* Appends to `pods` what gen_keep_entries needs of a workload, as it was read before its new
- * annotation is written: {hash, name, id, old?, secret?, coordinator}. `hash`: 64 hex digits. */
+ * annotation is written: {hash, name, id, old?, secret?, coordinator}; the
+ * name is "" where it is none for a certificate. `hash`: 64 hex digits. */
 void gen_keep_add(json_t *pods, const char *hash, const struct workload *w);
 
 /* A new object: hash -> entry, in the order of the hashes, for each of `pods`. `before`: the

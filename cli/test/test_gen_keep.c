@@ -88,6 +88,28 @@ static void test_a_new_pod_has_defaults(void **state) {
     expect(pods, NULL, HASH_A, FRESH("web"));
 }
 
+#define X21 "xxxxxxxxxxxxxxxxxxxxx"
+
+/* Kubernetes permits names that are none for a certificate. */
+static void test_names_that_are_no_dns_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *entry;
+    } rows[] = {
+        {"pi-", "{\"SANs\":[\"pi\",\"*\"],\"WorkloadSecretID\":\"default/Pod/pi-\"}"},
+        {"a.b.-", "{\"SANs\":[\"a.b\",\"*\"],\"WorkloadSecretID\":\"default/Pod/a.b.-\"}"},
+        {X21 X21 X21, FRESH(X21 X21 X21)},
+        {X21 X21 X21 "x",
+         "{\"SANs\":[\"*\"],\"WorkloadSecretID\":\"default/Pod/" X21 X21 X21 "x\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *pods = json_array();
+        add(pods, HASH_A, rows[i].name, "");
+        expect(pods, NULL, HASH_A, rows[i].entry);
+    }
+}
+
 static void test_the_same_policy_keeps_its_entry(void **state) {
     (void)state;
     json_t *pods = json_array();
@@ -174,6 +196,7 @@ static void test_no_sans_and_no_id(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_new_pod_has_defaults),
+        TEST(names_that_are_no_dns_names),
         TEST(the_same_policy_keeps_its_entry),
         TEST(the_old_annotation_finds_the_entry),
         TEST(the_default_id_finds_the_entry),
