@@ -314,6 +314,7 @@ linux_ok(c, l) if {
 
 cgroup_ok(path) if {
     regex.match("^[-0-9a-z_./]*(:[-0-9a-z_.]*:|/)[-0-9a-z]{1,64}$", path)
+    not contains(path, "..")
     endswith(path, input.container_id)
     cgroup_uid_ok(path)
 }
@@ -321,6 +322,7 @@ cgroup_ok(path) if {
 cgroup_ok(path) if {
     partial
     regex.match("^([-0-9a-z_./]*(:[-0-9a-z_.]*:|/)[-0-9a-z]{1,64})?$", path)
+    not contains(path, "..")
 }
 
 # Both spellings of the pod's id, cgroupfs and systemd.

@@ -4,24 +4,25 @@
     judge.py [--table] [--quick] MAKER CRATE TARGET
 
 MAKER: the policy-maker; CRATE: cli/policy/judge; TARGET: where cargo builds. Cases are those of
-$CONTRAST_TESTDATA: any tree of folders with testcases.json and a pod (it, or its folder genpolicy, may have
-images.json). Per folder:
+$CONTRAST_TESTDATA: any tree of folders with testcases.json and a pod (it, or its folder genpolicy,
+may have images.json). Per folder:
 
 1. cases: each verdict must be the expected one, with a policy for requests that leave things out
    (--partial), the form of these cases: in both profiles, and in an agent that keeps no state.
    What must be denied is denied by the strict policy, too.
-2. mutants: each leaf of each allowed request changed, dropped or, in a list, doubled, asked of the strict
-   policy. A mutant that is admitted and is not in mutants.json, with a reason, fails; so do over 25 of
-   one request. --table also prints what the policy for partial requests admits.
+2. mutants: each leaf of each allowed request changed, dropped or, in a list, doubled, asked of the
+   strict policy. A mutant that is admitted and is not in mutants.json, with a reason, fails; so do
+   over 25 of one request. --table also prints what the policy for partial requests admits.
 3. attacks: requests of our own that must be denied (or, with "allowed", be allowed): attacks.json.
 4. our own cases: cases/*.json (shim.py makes the requests), strict, in both profiles, in order.
 
 The strict policy keeps an order, so requests that a kubelet would send before (the sandbox, init
 containers, starts) are put in front of a case: shim.py.
 
---table prints the admitted mutants; --quick leaves the mutants out. Exit 77 without cargo or data, 1
-under CI=true. SPDX-License-Identifier: Apache-2.0
+--table prints the admitted mutants; --quick leaves the mutants out. Exit 77 without cargo or data,
+1 under CI=true. SPDX-License-Identifier: Apache-2.0
 """
+
 import copy
 import fnmatch
 import json
@@ -55,16 +56,36 @@ class Judge:
             skip("no cargo (https://rustup.rs); the policies were not judged")
         if not os.path.isdir(CASES):
             skip("no folder " + CASES + "; set CONTRAST_TESTDATA")
-        subprocess.run([cargo, "build", "--quiet", "--release", "--locked", "--manifest-path",
-                        os.path.join(crate, "Cargo.toml"), "--target-dir", target], check=True)
+        subprocess.run(
+            [
+                cargo,
+                "build",
+                "--quiet",
+                "--release",
+                "--locked",
+                "--manifest-path",
+                os.path.join(crate, "Cargo.toml"),
+                "--target-dir",
+                target,
+            ],
+            check=True,
+        )
         with open(self.no_images, "w", encoding="utf-8") as f:
             f.write("{}\n")
 
     def policy(self, folder, partial=True, initdata=False):
         """Of the folder's pod.yaml, or else of its first file with a workload."""
-        files = [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.endswith((".yaml", ".yml"))]
+        files = [
+            os.path.join(folder, f)
+            for f in sorted(os.listdir(folder))
+            if f.endswith((".yaml", ".yml"))
+        ]
         files.sort(key=lambda f: not os.path.basename(f).startswith("pod."))
-        tables = [os.path.join(folder, "images.json"), os.path.join(CASES, "images.json"), self.no_images]
+        tables = [
+            os.path.join(folder, "images.json"),
+            os.path.join(CASES, "images.json"),
+            self.no_images,
+        ]
         table = next(t for t in tables if os.path.exists(t))
         why = "no YAML"
         for pod in files:
@@ -94,6 +115,7 @@ class Judge:
 
 
 # --- Mutants
+
 
 def changed(value):
     if isinstance(value, bool):
@@ -131,8 +153,9 @@ def label(root, path):
     for step in path:
         root = root[step]
         name = root.get("destination") if isinstance(root, dict) else root
-        parts.append("{%s}" % name if isinstance(step, int) and isinstance(name, str)
-                     else str(step))
+        parts.append(
+            "{%s}" % name if isinstance(step, int) and isinstance(name, str) else str(step)
+        )
     return "/".join(parts)
 
 
@@ -177,9 +200,10 @@ def mutation_cases(case, setup):
 
 # --- What a kubelet sends before
 
+
 def data_of(policy):
     """policy_data as JSON; texts in pieces stay lists."""
-    return json.loads(policy[policy.index("\npolicy_data := ") + 16:])
+    return json.loads(policy[policy.index("\npolicy_data := ") + 16 :])
 
 
 def create_of(kind, request):
@@ -194,17 +218,27 @@ def start_of(container_id):
 def made(entry, pod, kept):
     """Create and start; a container that is not kept ends, too."""
     request = shim.create(pod, shim.of_policy(entry, pod))
-    steps = [{"kind": "CreateContainerRequest", "request": request}, start_of(request["container_id"])]
+    steps = [
+        {"kind": "CreateContainerRequest", "request": request},
+        start_of(request["container_id"]),
+    ]
     if not kept:
-        steps.append({"kind": "RemoveContainerRequest",
-                      "request": {"container_id": request["container_id"], "timeout": 0}})
+        steps.append(
+            {
+                "kind": "RemoveContainerRequest",
+                "request": {"container_id": request["container_id"], "timeout": 0},
+            }
+        )
     return steps
 
 
 def prelude(data, annotations):
     """The sandbox and the init containers that run before a container of these annotations."""
     name = annotations.get("io.kubernetes.cri.sandbox-name", data["name"])
-    pod = {"name": name, "namespace": annotations.get("io.kubernetes.cri.sandbox-namespace", "default")}
+    pod = {
+        "name": name,
+        "namespace": annotations.get("io.kubernetes.cri.sandbox-namespace", "default"),
+    }
     for key, fact in (("id", "sandbox-id"), ("uid", "sandbox-uid")):
         if "io.kubernetes.cri." + fact in annotations:
             pod[key] = annotations["io.kubernetes.cri." + fact]
@@ -247,10 +281,15 @@ def ask_in_order(judge, policy, cases):
 
 def before(cases, i):
     """Those of a folder's cases that a case needs: a container is made, others act on it."""
-    return [] if cases[i]["kind"] == "CreateContainerRequest" else [c for c in cases[:i] if c["allowed"]]
+    return (
+        []
+        if cases[i]["kind"] == "CreateContainerRequest"
+        else [c for c in cases[:i] if c["allowed"]]
+    )
 
 
 # --- The tests
+
 
 class Report:
     def __init__(self):
@@ -294,25 +333,47 @@ def judge_folder(judge, report, name, folder):
     for case, verdict, sharp in zip(cases, loose, strict):
         good = verdict["allowed"] == case["allowed"]
         table[case["allowed"], good] += 1
-        report.check(good, "%s: %s: allowed is %s%s" % (
-            name, case["description"], verdict["allowed"],
-            ", " + verdict["error"] if "error" in verdict else ""))
-        report.check(case["allowed"] or not sharp["allowed"],
-                     "%s: %s: the strict policy allows it" % (name, case["description"]))
+        report.check(
+            good,
+            "%s: %s: allowed is %s%s"
+            % (
+                name,
+                case["description"],
+                verdict["allowed"],
+                ", " + verdict["error"] if "error" in verdict else "",
+            ),
+        )
+        report.check(
+            case["allowed"] or not sharp["allowed"],
+            "%s: %s: the strict policy allows it" % (name, case["description"]),
+        )
     for word, others in (("initdata", initdata), ("no state", stateless)):
         for case, other in zip(cases, others):
-            report.check(other["allowed"] == case["allowed"], "%s: %s: %s: allowed is %s" % (
-                name, case["description"], word, other["allowed"]))
+            report.check(
+                other["allowed"] == case["allowed"],
+                "%s: %s: %s: allowed is %s" % (name, case["description"], word, other["allowed"]),
+            )
     whole = sum(s["allowed"] for s, c in zip(strict, cases) if c["allowed"])
-    print("  %-52s %7d %5d   %7d %5d   %4d of %d" % (
-        name[:52], table[True, True], table[True, False], table[False, True], table[False, False], whole,
-        sum(c["allowed"] for c in cases)))
+    print(
+        "  %-52s %7d %5d   %7d %5d   %4d of %d"
+        % (
+            name[:52],
+            table[True, True],
+            table[True, False],
+            table[False, True],
+            table[False, False],
+            whole,
+            sum(c["allowed"] for c in cases),
+        )
+    )
     return table
 
 
 def judge_cases(judge, report):
-    print("  %-52s %13s   %13s   %s\n  %-52s %7s %5s   %7s %5s   %s" % (
-        "", "allow", "deny", "whole", "folder", "right", "wrong", "right", "wrong", "requests"))
+    print(
+        "  %-52s %13s   %13s   %s\n  %-52s %7s %5s   %7s %5s   %s"
+        % ("", "allow", "deny", "whole", "folder", "right", "wrong", "right", "wrong", "requests")
+    )
     total = {}
     for name, folder in folders():
         try:
@@ -320,14 +381,25 @@ def judge_cases(judge, report):
                 total[key] = total.get(key, 0) + count
         except (RuntimeError, ValueError, KeyError, TypeError) as e:
             report.check(False, "%s: %s" % (name, e))
-    print("  %-52s %7d %5d   %7d %5d" % (("all",) + tuple(
-        total.get(k, 0) for k in ((True, True), (True, False), (False, True), (False, False)))))
+    print(
+        "  %-52s %7d %5d   %7d %5d"
+        % (
+            ("all",)
+            + tuple(
+                total.get(k, 0)
+                for k in ((True, True), (True, False), (False, True), (False, False))
+            )
+        )
+    )
 
 
 def reason_of(reasons, kind, path, how):
     for entry in reasons:
-        if entry["kind"] == kind and fnmatch.fnmatchcase(path, entry["path"]) and \
-                how in entry["how"]:
+        if (
+            entry["kind"] == kind
+            and fnmatch.fnmatchcase(path, entry["path"])
+            and how in entry["how"]
+        ):
             return entry
     return None
 
@@ -335,9 +407,9 @@ def reason_of(reasons, kind, path, how):
 def mutate(judge, policy, case, setup):
     """(mutants, those that are admitted), or None when the request itself is denied."""
     steps, places = in_order(policy, setup + [case])
-    steps = steps[:places[-1]]
+    steps = steps[: places[-1]]
     asked, names = mutation_cases(case, steps + [dict(case, probe=True)])
-    verdicts = judge.ask(policy, asked)[len(steps):]
+    verdicts = judge.ask(policy, asked)[len(steps) :]
     if not verdicts[0]["allowed"]:
         return None
     return len(names), [n for n, v in zip(names, verdicts[1:]) if v["allowed"]]
@@ -359,7 +431,9 @@ class Mutants:
         self.report.check(len(bad) <= 25, "%s: %d mutants admitted" % (where, len(bad)))
         for path, how in bad:
             entry = reason_of(self.reasons, case["kind"], path, how)
-            self.report.check(entry is not None, "%s: %s %s: admitted, no reason listed" % (where, path, how))
+            self.report.check(
+                entry is not None, "%s: %s %s: admitted, no reason listed" % (where, path, how)
+            )
             if entry is not None:
                 self.used[id(entry)] += 1
             if self.table:
@@ -382,7 +456,10 @@ def mutate_folder(judge, mutants_seen, name, folder):
     for i, case in enumerate(cases if mutants_seen.table else []):
         found = mutate(judge, policies[True], case, before(cases, i)) if case["allowed"] else None
         if found is not None:
-            print("      for partial requests: %s: %d of %d" % (case["description"], len(found[1]), found[0]))
+            print(
+                "      for partial requests: %s: %d of %d"
+                % (case["description"], len(found[1]), found[0])
+            )
 
 
 def judge_mutants(judge, report, table):
@@ -401,11 +478,17 @@ def judge_mutants(judge, report, table):
 
 
 def step_of(value, step):
-    """A key, an index, or the place of an element: its destination, mount point or text before "="."""
+    """A key, an index, or an element: by its destination, mount point or text before "="."""
     if isinstance(value, dict) or re.fullmatch(r"[0-9]+", step):
         return int(step) if isinstance(value, list) else step
-    names = [(v.get("destination") or v.get("mount_point") or v.get("container_path")) if isinstance(v, dict)
-             else v.split("=")[0] for v in value]
+    names = [
+        (
+            (v.get("destination") or v.get("mount_point") or v.get("container_path"))
+            if isinstance(v, dict)
+            else v.split("=")[0]
+        )
+        for v in value
+    ]
     return names.index(step)
 
 
@@ -440,30 +523,39 @@ def judge_attacks(judge, report):
                 set_at(case["request"], path, value)
             asked.append(dict(case, start=step.get("start", True)))
         for partial in (False, True):
-            if not partial and attack.get("partial"):
+            if attack.get("strict" if partial else "partial"):
                 continue
-            ask = judge.ask if partial else (lambda policy, cases: ask_in_order(judge, policy, cases))
+            ask = (
+                judge.ask if partial else (lambda policy, cases: ask_in_order(judge, policy, cases))
+            )
             verdicts = ask(judge.policy(folder, partial), asked)
             word = " (partial)" if partial else ""
-            report.check(verdicts[-1]["allowed"] == attack.get("allowed", False),
-                         "attack: %s%s" % (attack["name"], word))
+            report.check(
+                verdicts[-1]["allowed"] == attack.get("allowed", False),
+                "attack: %s%s" % (attack["name"], word),
+            )
             for verdict, step in zip(verdicts[:-1], attack["steps"]):
-                report.check(verdict["allowed"] == step.get("allowed", True),
-                             "attack: %s%s: a step before it" % (attack["name"], word))
+                report.check(
+                    verdict["allowed"] == step.get("allowed", True),
+                    "attack: %s%s: a step before it" % (attack["name"], word),
+                )
     print("  attacks: done")
 
 
 # --- Our own cases: cases/*.json
 
+
 def own_case(book, case):
-    """A case with its request: as written, or made by shim.py of "create" or "exec", then changed by "set"."""
+    """A case with its request: as written, or of "create" or "exec" (shim.py); "set" changes it."""
     pod = dict(book.get("of", {}), **case.get("of", {}))
     parts = book.get("containers", {})
     done = dict(case)
     if "create" in case or "exec" in case:
         container = dict(parts[case.get("create", case.get("exec"))], **case.get("with", {}))
         if "exec" in case:
-            done.update(kind="ExecProcessRequest", request=shim.execute(pod, container, case["args"]))
+            done.update(
+                kind="ExecProcessRequest", request=shim.execute(pod, container, case["args"])
+            )
         else:
             done.update(kind="CreateContainerRequest", request=shim.create(pod, container))
     done["request"] = copy.deepcopy(done["request"])
@@ -476,7 +568,7 @@ def own_case(book, case):
 
 
 def own_steps(book):
-    """All requests in order; after each container that may be made it starts, but for "start": false."""
+    """All requests in order; a container that may be made starts, but for "start": false."""
     steps, wanted = [], []
     for case in book["cases"]:
         done = own_case(book, case)
@@ -505,12 +597,22 @@ def judge_book(judge, report, name, book):
     for profile, policy in policies.items():
         for (text, allowed), verdict in zip(wanted, judge.ask(policy, steps)):
             right += verdict["allowed"] == allowed
-            report.check(verdict["allowed"] == allowed, "%s: %s (%s): allowed is %s%s" % (
-                name, text, profile, verdict["allowed"],
-                ", " + verdict["error"] if "error" in verdict else ""))
+            report.check(
+                verdict["allowed"] == allowed,
+                "%s: %s (%s): allowed is %s%s"
+                % (
+                    name,
+                    text,
+                    profile,
+                    verdict["allowed"],
+                    ", " + verdict["error"] if "error" in verdict else "",
+                ),
+            )
     count = len(wanted) * len(policies)
-    print("  own cases: %-28s %3d of %3d right, %5.1f ms each" % (
-        name, right, count, (time.monotonic() - start) / count * 1000))
+    print(
+        "  own cases: %-28s %3d of %3d right, %5.1f ms each"
+        % (name, right, count, (time.monotonic() - start) / count * 1000)
+    )
 
 
 def own_books():
