@@ -221,18 +221,27 @@ void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out) {
 
 /* --- Policies and the text */
 
-RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
-                               struct err *err) {
+static bool has_policy(const struct gen_manifest *m, const char *hash) {
     for (size_t i = 0; i < json_array_size(m->pods); i++) {
         const json_t *other = json_object_get(json_array_get(m->pods, i), "hash");
         if (strcmp(json_string_value(other), hash) == 0) {
-            return yaml_fail(w->file, w->pod, err,
-                             "%s/%s in namespace %s stands twice in the files", w->kind, w->name,
-                             w->namespace);
+            return true;
         }
     }
-    gen_keep_add(m->pods, hash, w);
-    return OK;
+    return false;
+}
+
+RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
+                               struct err *err) {
+    if (!has_policy(m, hash)) {
+        gen_keep_add(m->pods, hash, w);
+        return OK;
+    }
+    if (w->is_name_prefix) {
+        return OK; /* Kubernetes gives each a name of its own: pods of one policy */
+    }
+    return yaml_fail(w->file, w->pod, err, "%s/%s in namespace %s stands twice in the files",
+                     w->kind, w->name, w->namespace);
 }
 
 RESULT gen_manifest_print(const struct gen_manifest *m, struct buf *out, struct err *err) {

@@ -42,8 +42,9 @@ void gen_manifest_set_threshold(struct gen_manifest *m, int64_t threshold);
 void gen_manifest_owner_list(const struct gen_manifest *m, struct buf *out);
 void gen_manifest_root_list(const struct gen_manifest *m, struct buf *out);
 
-/* INVALID when another pod has the same policy. `hash` is 64 hex digits. `w` as it is before the
- * new policy is written into it: the policy in its annotation tells which entry was its own. */
+/* INVALID when another pod has the same policy, unless both get generated names: one entry then.
+ * `hash` is 64 hex digits. `w` as it is before the new policy is written into it: the policy in its
+ * annotation tells which entry was its own. */
 RESULT gen_manifest_add_policy(struct gen_manifest *m, const char *hash, const struct workload *w,
                                struct err *err);
 /* Appends the JSON text, indented by two, with a line feed; checked by manifest_parse. */

@@ -17,6 +17,7 @@
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
 #include "lib/crypto/digest.h"
+#include "lib/crypto/key.h"
 
 static const char *program;
 
@@ -74,10 +75,29 @@ static const char references[] =
     "\"MinimumTCB\":{\"BootloaderVersion\":4,\"TEEVersion\":0,\"SNPVersion\":24,"
     "\"MicrocodeVersion\":219},\"GuestPolicy\":{\"SMT\":true}}]";
 
+/* One RSA key for the whole program: making it takes seconds. */
+static struct buf share_pem;
+
+static int make_share(void **state) {
+    (void)state;
+    AUTO(key_deinit)
+    struct key key = {0};
+    assert_true(is_ok(key_generate(KEY_RSA, &key, NULL)));
+    key_to_pem(&key, true, &share_pem);
+    return 0;
+}
+
+static int free_share(void **state) {
+    (void)state;
+    buf_deinit(&share_pem);
+    return 0;
+}
+
 static int setup(void **state) {
     static struct fixture f;
     f = (struct fixture){.dir = "/tmp/contrast-policy-XXXXXX"};
     assert_non_null(mkdtemp(f.dir));
+    put(&f, "seedshare-owner.pem", buf_span(&share_pem));
     put(&f, "pods.yaml", span_str(pods));
     put(&f, "refs.json", span_str(references));
     *state = &f;
@@ -428,6 +448,23 @@ static void test_generate_keeps_what_was_edited(void **state) {
     json_decref(manifest);
 }
 
+#define GENERATED                                                                                  \
+    "kind: Pod\nmetadata:\n  generateName: pi-\nspec:\n  containers:\n"                            \
+    "  - {name: p, image: i, command: [c]}\n"
+
+static void test_two_pods_of_one_generated_name_share_an_entry(void **state) {
+    struct fixture *f = *state;
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    buf_appendf(&text, "%s---\n%s---\n%s", pods, GENERATED, GENERATED);
+    put(f, "pods.yaml", buf_span(&text));
+    run(f, "generate --skip-images --log-level error --reference-values refs.json pods.yaml");
+    assert_int_equal(f->status, 0);
+    json_t *manifest = get_manifest(f);
+    assert_int_equal(json_object_size(json_object_get(manifest, "Policies")), 3);
+    json_decref(manifest);
+}
+
 static void test_diff_of_files(void **state) {
     struct fixture *f = *state;
     put(f, "rules.rego", span_str(small_rego));
@@ -473,6 +510,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_pods_are_chosen_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_diff_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_generate_keeps_what_was_edited, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_pods_of_one_generated_name_share_an_entry, setup,
+                                        teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_share, free_share);
 }
