@@ -127,14 +127,41 @@ static const char *nearest(const struct pod_table *table, const char *name) {
     return best;
 }
 
+/* A field of this very name one level down: "securityContext" for runAsUser. */
+static const struct pod_field *owner_of(const struct pod_table *table, const char *name) {
+    for (size_t i = 0; i < table->count; i++) {
+        const struct pod_field *field = &table->fields[i];
+        if (field->table != NULL && pod_fields_find(field->table, name) != NULL) {
+            return field;
+        }
+    }
+    return NULL;
+}
+
+static void append_guess(const struct pod_table *table, const char *name, struct buf *out) {
+    const char *guess = nearest(table, name);
+    const struct pod_field *owner = owner_of(table, name);
+    if (guess == NULL && owner == NULL) {
+        return;
+    }
+    buf_append_str(out, "did you mean \"");
+    if (guess != NULL) {
+        buf_append_str(out, guess);
+    } else {
+        buf_appendf(out, "%s%s.%s", owner->name, owner->type == POD_FIELD_LIST ? "[]" : "", name);
+    }
+    buf_append_str(out, "\"? Otherwise ");
+}
+
 static RESULT fail_unknown(const struct walk *w, const struct yaml_node *key,
                            const struct pod_table *table, struct err *err) {
-    const char *guess = nearest(table, key->value);
+    AUTO(buf_deinit)
+    struct buf guess = {0};
+    append_guess(table, key->value, &guess);
     return yaml_fail(w->file, key, err,
                      "%s: this version does not know the field, so the policy could not cover it; "
-                     "%s%s%sremove it, or name it with --allow-unknown",
-                     w->path, guess != NULL ? "did you mean \"" : "", guess != NULL ? guess : "",
-                     guess != NULL ? "\"? Otherwise " : "");
+                     "%sremove it, or name it with --allow-unknown",
+                     w->path, buf_cstr(&guess));
 }
 
 /* --- Scalars */

@@ -361,6 +361,12 @@ static void test_unknown(void **state) {
     assert_fails(POD("  containers: [{imagePulPolicy: Always}]\n"),
                  "f.yaml:4:17: spec.containers[0].imagePulPolicy: this version does not know the "
                  "field, so the policy could not cover it; did you mean \"imagePullPolicy\"?");
+    assert_fails(POD("  containers: [{runAsUser: 1}]\n"),
+                 "f.yaml:4:17: spec.containers[0].runAsUser: this version does not know the field, "
+                 "so the policy could not cover it; did you mean \"securityContext.runAsUser\"?");
+    assert_fails(POD("  volumeMounts: []\n"),
+                 "f.yaml:4:3: spec.volumeMounts: this version does not know the field, so the "
+                 "policy could not cover it; did you mean \"containers[].volumeMounts\"?");
     assert_fails(POD("  containers: [{surprise: Always}]\n"),
                  "f.yaml:4:17: spec.containers[0].surprise: this version does not know the field, "
                  "so the policy could not cover it; remove it, or name it with --allow-unknown");
