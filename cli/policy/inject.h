@@ -1,10 +1,10 @@
 /* Injection: what a confidential pod needs, put into its YAML by splicing.
  *
- * A workload gets the init container contrast-initializer (first), the volume contrast-secrets, its
- * mount at /contrast in every container, and a runtime class; with the annotation
- * renew-certificates also the native sidecar contrast-renewer, second. A Coordinator gets the
- * verifier's environment in its container and a runtime class. Pieces that are there already are
- * replaced, so that a second run changes nothing.
+ * A workload gets init containers (inject_pieces.h), the volume contrast-secrets, its mount at
+ * /contrast in every container, and a runtime class. A Coordinator gets the verifier's environment
+ * in its container and a runtime class. What says the same already is not touched, so that a second
+ * run changes nothing; what an annotation brought goes when the annotation is gone
+ * (docs/annotations.md). Names, places and policies that are the user's own are refused.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_INJECT_H
@@ -24,7 +24,8 @@ struct inject_config {
     bool force;                  /* replace a policy that is not ours */
 };
 
-/* Adds the edits of everything but the policy. INVALID with the position. */
+/* Adds the edits of everything but the policy. INVALID with the position; USAGE for a runtime class
+ * that workload_is_runtime_class does not know. */
 RESULT inject_pod(const struct workload *w, const struct inject_config *config,
                   struct yaml_edits *edits, struct err *err);
 
@@ -37,7 +38,8 @@ typedef const char *inject_pin_cb(void *data, const char *reference);
 RESULT inject_pins(const struct workload *w, inject_pin_cb *pin, void *data,
                    struct yaml_edits *edits, struct err *err);
 
-/* Adds the edit of the annotation w->policy_key: `policy`, a document of policy_text_make. */
+/* Adds the edits of the annotation w->policy_key: `policy`, a document of policy_text_make. That of
+ * the other profile goes. */
 RESULT inject_policy(const struct workload *w, struct span policy, struct yaml_edits *edits,
                      struct err *err);
 
