@@ -12,11 +12,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "attest/snp_product.h"
 #include "cli/trust.h"
 
 #define TCB_TEXT 128 /* bytes of a TCB in words */
+
+#define WAIT_MAX_S 3600 /* --wait */
 
 struct status_run {
     struct cli *cli;
@@ -29,6 +33,7 @@ struct status_run {
     bool is_members_only;
     bool is_asked_to_stop; /* --safe-to-stop */
     const char *stop_name; /* whom; NULL = the replica that answers */
+    int64_t wait_s;        /* --wait: so long for a yes; 0 = one question */
     struct api_status_reply status;
     struct arena arena;
 };
@@ -346,6 +351,36 @@ static void print_stop(struct status_run *run, const char *name, bool may_stop, 
     cli_print_text(buf_span(&out));
 }
 
+static bool may_stop_now(const struct status_run *run) {
+    const struct api_member *m = find_stop(run);
+    bool is_outside = m == NULL && run->stop_name == NULL;
+    return is_outside || (run->status.is_confirmed && m != NULL && m->may_stop);
+}
+
+static int64_t now_s(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+/* Asks again, once a second, until the answer is yes or the time is over: no replica tells others
+ * when a member caught up. */
+static RESULT ask_until_safe(struct status_run *run, struct err *err) {
+    int64_t end_s = now_s() + run->wait_s;
+    for (;;) {
+        struct result r = ask_any(run, err);
+        bool is_over = now_s() >= end_s;
+        if (is_over || (is_ok(r) && may_stop_now(run)) ||
+            (!is_ok(r) && err_exit_code(r.code) != 1)) {
+            return r;
+        }
+        arena_deinit(&run->arena);
+        run->arena = (struct arena){0};
+        run->status = (struct api_status_reply){0};
+        (void)sleep(1);
+    }
+}
+
 /* A replica that belongs to no cluster, or left it, may always go. */
 static RESULT show_stop(struct status_run *run, struct err *err) {
     const struct api_status_reply *s = &run->status;
@@ -353,7 +388,7 @@ static RESULT show_stop(struct status_run *run, struct err *err) {
     bool is_outside = m == NULL && run->stop_name == NULL;
     const char *name = m != NULL ? m->name : is_outside ? s->name : run->stop_name;
     bool is_confirmed = s->is_confirmed || is_outside;
-    bool may_stop = is_outside || (is_confirmed && m != NULL && m->may_stop);
+    bool may_stop = may_stop_now(run);
     const char *why = is_outside      ? s->state
                       : !is_confirmed ? "no quorum confirms the state of the cluster"
                       : m == NULL     ? ""
@@ -389,6 +424,7 @@ static RESULT run_status(struct status_run *run, int argc, char **argv, struct e
         {"coordinator", 'c', CLI_STRING, (void *)&coordinators},
         {"manifest", 'm', CLI_STRING, (void *)&manifest},
         {"safe-to-stop", 0, CLI_FLAG, &run->is_asked_to_stop},
+        {"wait", 0, CLI_NUMBER, &run->wait_s},
     };
     struct cli_list names = {0};
     TRY(cli_parse(run->cli, options, sizeof options / sizeof options[0], argc, argv, &names, err));
@@ -396,9 +432,13 @@ static RESULT run_status(struct status_run *run, int argc, char **argv, struct e
            "unexpected argument %s: only --safe-to-stop takes the name of one replica",
            names.items[0]);
     run->stop_name = names.count == 0 ? NULL : names.items[0];
+    ENSURE(run->wait_s >= 0 && run->wait_s <= WAIT_MAX_S, err, USAGE,
+           "--wait: want seconds, at most %d", WAIT_MAX_S);
+    ENSURE(run->wait_s == 0 || run->is_asked_to_stop, err, USAGE,
+           "--wait belongs to --safe-to-stop");
     TRY(dial_parse(coordinators, &run->addresses, err));
     TRY(trust_load(run->cli->workspace, manifest, false, &run->trust, err));
-    TRY(ask_any(run, err));
+    TRY(run->is_asked_to_stop ? ask_until_safe(run, err) : ask_any(run, err));
     return show(run, err);
 }
 

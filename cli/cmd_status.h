@@ -11,7 +11,7 @@ RESULT cmd_status(struct cli *cli, int argc, char **argv, struct err *err);
 RESULT cmd_members(struct cli *cli, int argc, char **argv, struct err *err);
 
 #define CMD_STATUS_HELP                                                                            \
-    "Usage: contrast status -c HOST:PORT[,...] [-m FILE] [--safe-to-stop [NAME]]\n\n"              \
+    "Usage: contrast status -c HOST:PORT[,...] [-m FILE] [--safe-to-stop [NAME] [--wait S]]\n\n"   \
     "Shows state, position and members of the cluster as one replica sees them. With a manifest "  \
     "in\n"                                                                                         \
     "the workspace the replica is verified first; without one the answer says so.\n\n"             \
@@ -20,12 +20,14 @@ RESULT cmd_members(struct cli *cli, int argc, char **argv, struct err *err);
     "      --safe-to-stop [NAME]          may this replica stop now? 0: yes, a quorum stays;\n"    \
     "                                     1: no, or nobody knows; with the reason. NAME: "         \
     "another\n"                                                                                    \
-    "                                     member than the one that answers\n\n"                    \
+    "                                     member than the one that answers\n"                      \
+    "      --wait SECONDS                 with --safe-to-stop: ask until the answer is yes, at\n"  \
+    "                                     most so long\n\n"                                        \
     "Exit code 1: nobody answers, or no quorum does.\n\n"                                          \
     "Examples:\n"                                                                                  \
     "  contrast status -c coordinator.example:1313\n"                                              \
     "  contrast status -c 127.0.0.1:1313 --output json\n"                                          \
-    "  contrast status -c 127.0.0.1:1313 --safe-to-stop || sleep 5   # in a preStop hook\n"
+    "  contrast status -c 127.0.0.1:1313 --safe-to-stop --wait 60   # in a preStop hook\n"
 #define CMD_MEMBERS_HELP                                                                           \
     "Usage: contrast members -c HOST:PORT[,...] [-m FILE]\n\n"                                     \
     "Lists the members of the cluster: name, id, role, connection, lag and last contact as one\n"  \

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "cli/cmd_backup.h"
+#include "cli/cmd_coordinator.h"
 #include "cli/cmd_diff.h"
 #include "cli/cmd_evidence.h"
 #include "cli/cmd_generate.h"
@@ -12,6 +13,7 @@
 #include "cli/cmd_policy.h"
 #include "cli/cmd_recover.h"
 #include "cli/cmd_retire.h"
+#include "cli/cmd_runtime.h"
 #include "cli/cmd_set.h"
 #include "cli/cmd_sign.h"
 #include "cli/cmd_status.h"
@@ -44,6 +46,8 @@ static const struct cli_command COMMANDS[] = {
      CMD_MEASURE_OVMF_HELP},
     {"measure id-block", cmd_measure_id, "show, verify or make an SEV-SNP ID block",
      CMD_MEASURE_ID_HELP},
+    {"runtime", cmd_runtime, "YAML of the RuntimeClass and the node installer", CMD_RUNTIME_HELP},
+    {"coordinator", cmd_coordinator, "YAML of the Coordinator", CMD_COORDINATOR_HELP},
     {"evidence verify", cmd_evidence_verify, "verdict on one SEV-SNP report",
      CMD_EVIDENCE_VERIFY_HELP},
     {"evidence show", cmd_evidence_show, "every field of a report, certificate or CRL",
