@@ -29,8 +29,7 @@ static bool find_template(const struct derive *d, const char *name, struct polic
         if (strcmp(name_of_template(template), name) == 0) {
             *out =
                 (struct policy_volume){.kind = CLAIM, .claim = json_object_get(template, "spec")};
-            (void)snprintf(out->path, sizeof out->path,
-                           "StatefulSet.spec.volumeClaimTemplates[%zu]", i);
+            (void)snprintf(out->path, sizeof out->path, "spec.volumeClaimTemplates[%zu]", i);
             return true;
         }
     }
@@ -158,8 +157,10 @@ static void warn_mounts(const struct derive *d, const json_t *container, json_t 
         }
         json_object_set_new(told, name, json_true());
         const struct yaml_node *node = yaml_get(d->w->resource, volume.path);
+        const char *dot = volume.source != NULL ? "." : "";
         pod_fields_warn(&d->inputs->warner, d->w->file, node != NULL ? node : d->w->spec,
-                        "%s%s.%s: %s", d->place.item, volume.path, volume.kind,
+                        "%s%s%s%s: %s", d->place.item, volume.path, dot,
+                        volume.source != NULL ? volume.kind : "",
                         pod_fields_find(&pod_tables_volume, volume.kind)->why);
     }
 }

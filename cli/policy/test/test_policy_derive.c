@@ -258,6 +258,13 @@ static void test_copied_disks_are_told_of_once(void **state) {
                         "f.yaml:6:5: spec.containers[0].resources.limits: a.b/c: if a\n"
                         "f.yaml:4:13: spec.volumes[0].persistentVolumeClaim: the node\n");
     json_decref(data);
+    buf_clear(&told);
+    assert_true(
+        is_ok(read_data(SET("", "Filesystem") "volumeMounts: [{name: v, mountPath: /m}]}]}}\n",
+                        &inputs, &data, &err)));
+    assert_string_equal(buf_cstr(&told),
+                        "f.yaml:5:5: spec.volumeClaimTemplates[0]: the node reads it,\n");
+    json_decref(data);
 }
 
 /* --- Names */
