@@ -353,7 +353,7 @@ namespaces_ok(given) if {
 network_namespace_ok(n) if {
     partial
     n.Type == "network"
-    regex.match("^/run/netns/[-0-9a-z]{1,64}$", n.Path)
+    regex.match("^(/var)?/run/netns/[-0-9a-z]{1,64}$", n.Path)
 }
 
 masked_ok(c, []) if {

@@ -89,6 +89,19 @@ source_ok(w, m) if {
 
 memory_kinds := {"hugepages", "memory"}
 
+# The place alone, where a request says nothing of storages.
+source_ok(w, m) if {
+    partial
+    w.from == "empty"
+    m.source == local_places(w)[_]
+}
+
+source_ok(w, m) if {
+    partial
+    memory_kinds[w.from]
+    m.source == concat("", ["/run/kata-containers/sandbox/ephemeral/", w.volume])
+}
+
 # --- Storages: what the guest mounts before
 
 storages_ok(c) if {
@@ -146,8 +159,7 @@ local_ok(w, s) if {
     s.source == "local"
     is_boolean(object_or(s, "shared", false))
     local_options(s.options)
-    s.mount_point == concat("", [local_folders[_],
-        annotations["io.kubernetes.cri.sandbox-id"], "/rootfs/local/", w.volume])
+    s.mount_point == local_places(w)[_]
     guest_group_ok(s.fs_group)
 }
 
@@ -174,6 +186,9 @@ memory_fs_ok(w, s) if {
     count(s.options) == 1
     regex.match("^pagesize=[0-9]{1,12},size=[0-9]{0,15}$", s.options[0])
 }
+
+local_places(w) := [concat("", [f, annotations["io.kubernetes.cri.sandbox-id"], "/rootfs/local/",
+    w.volume]) | local_folders[f]]
 
 # Shared folders, and images that the guest pulls
 local_folders := {"/run/kata-containers/shared/containers/", "/run/kata-containers/"}
