@@ -407,6 +407,41 @@ static void test_key_behind_our_tables(void **state) {
     free_node(&n);
 }
 
+/* A newer installer may write other tables for the same handler: replaced where they stand. */
+static void test_other_tables_for_the_same_handler(void **state) {
+    (void)state;
+    static const struct containerd_version daemons[] = {{1, 7, 22}, {2, 0, 1}};
+    for (size_t i = 0; i < 2; i++) {
+        struct node n = new_node(daemons[i], DEFAULT);
+        struct node want = new_node(daemons[i], DEFAULT);
+        install_as(&n, A, false);
+        install_as(&n, B, false);
+        install_as(&want, A, false);
+        install_as(&want, B, false);
+        struct containerd_runtime r = runtime_of(A, NULL);
+        struct containerd_change change = {0};
+        r.config_path = "/opt/edgeless/x/etc/other.toml";
+        assert_true(is_ok(containerd_config_install(look(&n, A), &r, &change, NULL)));
+        assert_int_equal(apply(&n, A, &change), 1);
+        assert_has(i == 0 ? n.texts[CONTAINERD_MAIN] : n.drop_ins[0], "/etc/other.toml");
+        assert_int_equal(install_as(&n, A, false), 1);
+        assert_same(&n, &want);
+        free_node(&n);
+        free_node(&want);
+    }
+}
+
+static void test_drop_in_edited_within(void **state) {
+    (void)state;
+    struct node n = new_node(V2_0, "version = 3\n");
+    install(&n, A);
+    char *at = strstr(n.drop_ins[0], "privileged_without_host_devices = true");
+    memcpy(at, "#", 1);
+    assert_refused(&n, A, ERR_CHANGED, "was changed by hand");
+    assert_removal_refused(&n, A, "was changed by hand");
+    free_node(&n);
+}
+
 static void test_drop_ins_that_are_not_ours(void **state) {
     (void)state;
     struct node n = new_node(V2_0, "version = 3\n");
@@ -500,6 +535,7 @@ static void test_bad_runtimes(void **state) {
     (void)state;
     struct node n = new_node(V1_7, DEFAULT);
     assert_refused(&n, "kata", ERR_CONFIG, "is no name of a runtime of ours");
+    assert_refused(&n, "kata-cc-and-long-enough", ERR_CONFIG, "is no name");
     assert_refused(&n, "contrast-cc-", ERR_CONFIG, "is no name");
     assert_refused(&n, "contrast-cc-x/../y", ERR_CONFIG, "is no name");
     assert_refused(&n, "contrast-cc-x begin\n", ERR_CONFIG, "is no name");
@@ -597,6 +633,8 @@ int main(void) {
         cmocka_unit_test(test_hand_edit_around_a_block_is_kept),
         cmocka_unit_test(test_hand_edits_of_marks),
         cmocka_unit_test(test_key_behind_our_tables),
+        cmocka_unit_test(test_other_tables_for_the_same_handler),
+        cmocka_unit_test(test_drop_in_edited_within),
         cmocka_unit_test(test_drop_ins_that_are_not_ours),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_old_daemon_and_snapshotter),

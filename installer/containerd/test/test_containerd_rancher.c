@@ -88,6 +88,20 @@ static void test_k3s_v3_template(void **state) {
     free_node(&n);
 }
 
+/* k3s of 2.x with templates of both versions: the older one is out of force, and ours leaves it. */
+static void test_k3s_moves_between_templates(void **state) {
+    (void)state;
+    struct node n = new_k3s(V1_7, K3S_V2);
+    install(&n, A);
+    n.facts.daemon = V2_0;
+    set_text(&n, CONTAINERD_MAIN, A, K3S_V3 "disable_snapshot_annotations = false\n");
+    set_text(&n, CONTAINERD_TEMPLATE_V3, A, "{{ template \"base\" . }}\n");
+    assert_int_equal(install(&n, A), 2);
+    assert_null(n.texts[CONTAINERD_TEMPLATE]);
+    assert_has(n.texts[CONTAINERD_TEMPLATE_V3], A);
+    free_node(&n);
+}
+
 static void test_k3s_refusals(void **state) {
     (void)state;
     struct node n = new_k3s(V1_7, NULL);
@@ -108,6 +122,7 @@ int main(void) {
         cmocka_unit_test(test_k3s_drop_in),
         cmocka_unit_test(test_k3s_of_old_takes_no_drop_in),
         cmocka_unit_test(test_k3s_v3_template),
+        cmocka_unit_test(test_k3s_moves_between_templates),
         cmocka_unit_test(test_k3s_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
