@@ -94,6 +94,18 @@ def ends(before, after):
         yield "a line of a file with LF ends with CRLF"
 
 
+def strays(before, after):
+    """Comments on lines of their own, behind which something else stands than before."""
+    follows = {}
+    lines = plain(after).splitlines()
+    for line, following in zip(lines, lines[1:] + [b""]):
+        follows.setdefault(line, set()).add(following.strip())
+    lines = plain(before).splitlines()
+    for line, following in zip(lines, lines[1:] + [b""]):
+        if line.strip().startswith(b"#") and following.strip() not in follows.get(line, ()):
+            yield f"behind {line.strip()!r} stands something else than {following.strip()!r}"
+
+
 def meaning(text):
     """The documents as Python objects without what is ours; None without PyYAML."""
     try:

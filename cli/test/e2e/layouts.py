@@ -47,6 +47,8 @@ class Layout:
         self.check(after != self.before, "nothing was done")
         for fault in edits.faults(self.before, after, self.is_flow):
             self.check(False, fault, "\n".join(edits.diff(self.before, after, self.name)))
+        for stray in () if self.is_flow else edits.strays(self.before, after):
+            self.check(False, stray, "\n".join(edits.diff(self.before, after, self.name)))
         self.check(edits.meaning(self.before) == edits.meaning(after), "means something else",
                    "\n".join(edits.diff(self.before, after, self.name)))
         done, again = self.run()

@@ -108,6 +108,8 @@ class Case:
         self.check(after.count(KEY.encode()) == self.pods, "a pod without an annotation")
         for fault in edits.faults(self.text, after):
             self.check(False, fault)
+        for stray in edits.strays(self.text, after):
+            self.check(False, stray, "\n".join(edits.diff(self.text, after, self.file)))
         self.check(edits.meaning(self.text) == edits.meaning(after), "means something else now")
         files = {f: self.now(f) for f in os.listdir(self.work)}
         again = self.run()
