@@ -14,7 +14,8 @@ may have images.json). Per folder:
    strict policy. A mutant that is admitted and is not in mutants.json, with a reason, fails; so do
    over 25 of one request. --table also prints what the policy for partial requests admits.
 3. attacks: requests of our own that must be denied (or, with "allowed", be allowed): attacks.json.
-4. our own cases: cases/*.json (shim.py makes the requests), strict, in both profiles, in order.
+4. our own cases: cases/*.json (shim.py makes the requests), strict, in both profiles, in order. An
+   agent without state allows what is honest, too.
 
 The strict policy keeps an order, so requests that a kubelet would send before (the sandbox, init
 containers, starts) are put in front of a case: shim.py.
@@ -608,6 +609,9 @@ def judge_book(judge, report, name, book):
                     ", " + verdict["error"] if "error" in verdict else "",
                 ),
             )
+    older = judge.ask(list(policies.values())[0], [dict(s, stateless=True) for s in steps])
+    for (text, allowed), verdict in zip(wanted, older):
+        report.check(verdict["allowed"] or not allowed, "%s: %s (no state): denied" % (name, text))
     count = len(wanted) * len(policies)
     print(
         "  own cases: %-28s %3d of %3d right, %5.1f ms each"
