@@ -121,16 +121,20 @@ static size_t entry_start(struct span text, const struct yaml_node *node, size_t
     return at;
 }
 
-/* Over the comment lines right above a line that start in the same column, back to the first, but
- * not above `floor`. Not over those that begin the file: they speak of all of it. */
-static size_t above_comments(struct span text, size_t start, size_t indent, size_t floor) {
+static bool is_comment_line(struct span text, size_t line, size_t end) {
+    while (line < end && text.data[line] == ' ') {
+        line++;
+    }
+    return line < end && text.data[line] == '#';
+}
+
+/* Over the comment lines right above a line, whatever their columns, back to the first, but not
+ * above `floor`. Not over those that begin the file: they speak of all of it. */
+static size_t above_comments(struct span text, size_t start, size_t floor) {
     size_t at = start;
     while (at > floor) {
         size_t line = line_before(text, at);
-        bool is_comment = line < at && line >= floor && line + indent < at &&
-                          text.data[line + indent] == '#' &&
-                          is_all_of(span_of(text.data + line, indent), " ");
-        if (!is_comment) {
+        if (line < floor || line >= at || !is_comment_line(text, line, at)) {
             return at;
         }
         if (line == line_before(text, line)) {
@@ -160,7 +164,7 @@ static bool find_second(struct span text, const struct yaml_node *node, size_t i
         return false;
     }
     size_t floor = node->ranges[0].end;
-    *out = (struct place){above_comments(text, start, indent, floor), indent, false};
+    *out = (struct place){above_comments(text, start, floor), indent, false};
     return true;
 }
 
@@ -196,7 +200,7 @@ static RESULT find_place(const struct yaml_edits *e, const struct yaml_node *nod
         return find_behind_merge(e, node, at - start, out, err);
     }
     if (is_all_of(before, " ")) {
-        *out = (struct place){above_comments(text, start, at - start, 0), at - start, false};
+        *out = (struct place){above_comments(text, start, 0), at - start, false};
     } else if (!find_second(text, node, at - start, out)) {
         *out = (struct place){at, at - start, true};
     }

@@ -247,7 +247,8 @@ static void test_edit_keeps_comments_with_their_entries(void **state) {
                  "a:  # of a\n  n: 1\n  # x\n  # y\n  b: 1\n");
     assert_added("a:\n  # far\n\n  # near\n  b: 1\n", "a", pair,
                  "a:\n  # far\n\n  n: 1\n  # near\n  b: 1\n");
-    assert_added("a:\n # elsewhere\n  b: 1\n", "a", pair, "a:\n # elsewhere\n  n: 1\n  b: 1\n");
+    assert_added("a:\n # elsewhere\n  b: 1\n", "a", pair, "a:\n  n: 1\n # elsewhere\n  b: 1\n");
+    assert_added("k:\n    # deeper\n  - a\n", "k", pair, "k:\n  - n: 1\n    # deeper\n  - a\n");
     assert_added("k:\r\n# x\r\n- a\r\n", "k", pair, "k:\r\n- n: 1\r\n# x\r\n- a\r\n");
     assert_added("# license\na:\n  b: 1\n", "", pair, "# license\nn: 1\na:\n  b: 1\n");
     assert_added("\xef\xbb\xbf"
