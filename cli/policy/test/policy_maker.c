@@ -97,12 +97,13 @@ static RESULT add_image(struct maker *m, const char *reference, const json_t *en
 
 static RESULT add_images(struct maker *m, const char *list_name, struct err *err) {
     const struct yaml_node *list = yaml_key(m->workloads.items[0].spec, list_name);
-    for (size_t i = 0; list != NULL && i < list->count; i++) {
+    bool is_list = list != NULL && list->kind == YAML_KIND_SEQUENCE;
+    for (size_t i = 0; is_list && i < list->count; i++) {
         const struct yaml_node *node = yaml_key(list->items[i], "image");
         const char *key = NULL;
         json_t *entry = NULL;
         json_object_foreach(m->table, key, entry) {
-            if (node != NULL && is_entry(key, node->value) &&
+            if (node != NULL && node->kind == YAML_KIND_SCALAR && is_entry(key, node->value) &&
                 image_find(&m->images, node->value) == NULL) {
                 TRY(add_image(m, node->value, entry, err));
             }
