@@ -431,14 +431,14 @@ class Parallel(Case):
 
     def test_memory_of_many_layers(self):
         """Together they need several times what there is: they take turns."""
-        layers = [layer_of_files(seed, 100000) for seed in range(16)]
+        layers = [layer_of_files(seed, 60000) for seed in range(16)]
         name = self.registry.put("many", layers)
         alone, _ = self.run_one("--workers", "1", name, cache=False)
-        self.assert_memory("16 layers of 100 000 files, one at a time")
+        self.assert_memory("16 layers of 60 000 files, one at a time")
         for workers in ("8", "16"):
             lines, _ = self.run_one("--workers", workers, name, cache=False)
             self.assertEqual(lines, alone)
-            self.assert_memory(f"16 layers of 100 000 files, {workers} at a time")
+            self.assert_memory(f"16 layers of 60 000 files, {workers} at a time")
 
 
 if __name__ == "__main__":

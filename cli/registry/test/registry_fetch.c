@@ -17,7 +17,11 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
-#ifdef __SANITIZE_ADDRESS__
+#ifndef __has_feature
+#define __has_feature(name) 0 /* gcc has macros for it */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define BUILD "sanitized"
 #else
 #define BUILD "plain"
