@@ -14,7 +14,7 @@
 /* --- Long strings become arrays of pieces (rules_container.rego: text) */
 
 static bool is_escaped(char c) {
-    return (unsigned char)c < 0x20 || c == '\'' || c == 0x7f;
+    return (unsigned char)c < 0x20 || c == '\'' || c == '#' || c == 0x7f;
 }
 
 static size_t json_size(char c) {
@@ -146,7 +146,8 @@ static RESULT check_form(const struct workload *w, const char *json, struct err 
     return OK;
 }
 
-/* Quotes and DEL as \uXXXX, so that a TOML literal can hold any text (policy_initdata.h). */
+/* Quotes and DEL as \uXXXX, so that a TOML literal can hold any text (policy_initdata.h), and "#",
+ * which ends a string for the engine of agents before Kata 3.11 (regorus 0.1.4, lexer.rs). */
 static void append_json(const char *json, struct buf *out) {
     for (const char *p = json; *p != '\0'; p++) {
         if (is_escaped(*p) && *p != '\n') {

@@ -89,7 +89,7 @@ sandbox_ok if {
 }
 
 # Lines of resolv.conf as they stand there, the empty one behind the last, too.
-dns_line := "^([#;][\\x20-\\x7e\t]{0,255}|(nameserver|search|options|domain|sortlist)([ \t]+[-A-Za-z0-9.:_%/]{1,255}){0,32}[ \t]*)?$"
+dns_line := "^([\\x23;][\\x09\\x20-\\x7e]{0,255}|(nameserver|search|options|domain|sortlist)([\\x09 ]+[-A-Za-z0-9.:_%/]{1,255}){0,32}[\\x09 ]*)?$"
 
 sandbox_hostname_ok("") := true
 

@@ -137,7 +137,7 @@ env_ok(c, given) if {
     own := {split(text(e), "=")[0] | e := c.env[_]}
     count([g | g := kept[_]; not wanted[g]; not open_env_ok(c, own, g)]) == 0
     services_ok({n | names[n]; startswith(n, "KUBERNETES_"); not own[n]; absent(c.openEnv, n)})
-    all_there(c, wanted, own, kept)
+    all_there(c, own, kept)
 }
 
 # containerd leaves an image's variable where the pod sets it again; the last one counts.
@@ -166,12 +166,11 @@ services_ok(names) if {
     count(names) >= 8
 }
 
-all_there(c, wanted, own, given) if {
+all_there(c, own, given) if {
     partial
 }
 
-all_there(c, wanted, own, given) if {
-    count(wanted - {g | g := given[_]}) == 0
+all_there(c, own, given) if {
     names := {split(g, "=")[0] | g := given[_]}
     count(own - names) == 0
     count([n | c.openEnv[n]; not names[n]]) == 0

@@ -95,6 +95,20 @@ static void test_knows_its_own_documents(void **state) {
     assert_false(policy_text_is_ours((struct span){0}));
 }
 
+/* Engines of older agents take "#" in a string for a comment, and no line over 1024 bytes. */
+static void test_rules_suit_older_engines(void **state) {
+    (void)state;
+    const struct span all[] = {policy_rules(), policy_rules_initdata()};
+    for (size_t k = 0; k < 2; k++) {
+        size_t start = 0;
+        for (size_t i = 0; i < all[k].size; i++) {
+            start = all[k].data[i] == '\n' ? i + 1 : start;
+            assert_true(i - start < 1000);
+            assert_true(all[k].data[i] != '#' || i == start);
+        }
+    }
+}
+
 static void test_every_relevant_field_changes_the_policy(void **state) {
     (void)state;
     const char *const a_job = "kind: Job\nmetadata: {name: a.b}\nspec: {template: {spec: "
@@ -242,6 +256,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_any_key_order),
         cmocka_unit_test(test_knows_its_own_documents),
+        cmocka_unit_test(test_rules_suit_older_engines),
         cmocka_unit_test(test_every_relevant_field_changes_the_policy),
         cmocka_unit_test(test_refuses_what_it_cannot_cover),
         cmocka_unit_test(test_allowed_unknown_fields),
