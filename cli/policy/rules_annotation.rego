@@ -17,3 +17,13 @@ image_counts_ok(c, 0, layers, 1) if {
 }
 
 pulled_by_ok(name) := true
+
+# Where shims put an overlay of layers
+root_path_ok(path) if {
+    input.storages[_].fstype == "fuse3.kata-overlay"
+    path == overlay_places[_]
+}
+
+overlay_places := [concat("", [f, bundle, end]) | f := overlay_folders[_]; end := ["", "/rootfs"][_]]
+
+overlay_folders := ["/run/kata-containers/", "/run/kata-containers/shared/containers/"]

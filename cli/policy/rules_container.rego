@@ -216,9 +216,13 @@ oci_ok(c) if {
     o.Hooks == null
     o.Solaris == null
     o.Windows == null
-    o.Root.Path == concat("", ["/run/kata-containers/", bundle, "/rootfs"])
+    root_path_ok(o.Root.Path)
     o.Root.Readonly == c.readonlyRoot
     hostname_ok(c, o.Hostname)
+}
+
+root_path_ok(path) if {
+    path == concat("", ["/run/kata-containers/", bundle, "/rootfs"])
 }
 
 # Of the runtime specification: containerd 1.4 writes 1.0.2-dev, 2.2 writes 1.3.0.

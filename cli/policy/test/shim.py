@@ -344,9 +344,8 @@ def create(pod, container):
 def execute(pod, container, args):
     """A program that the kubelet runs in a container."""
     request = create(pod, container)
-    process = dict(
-        request["OCI"]["Process"], Args=args, Capabilities=None, ApparmorProfile="", OOMScoreAdj=0
-    )
+    changes = {"Args": args, "Capabilities": None, "ApparmorProfile": "", "OOMScoreAdj": 0}
+    process = dict(request["OCI"]["Process"], Terminal=False, **changes)
     return {
         "container_id": request["container_id"],
         "exec_id": "5f0c6a1e-0b6d-4b83-8d10-2a9f0c64e7b1",
