@@ -113,11 +113,29 @@ static bool find_template(const struct yaml_node *node, char *path) {
 
 /* --- Notes */
 
+/* Kubernetes would refuse it; maybe a line is missing, or "---" stands in the wrong place. */
+static void note_nameless(const struct yaml_file *file, const struct yaml_node *resource,
+                          kind_note_fn *note, void *context) {
+    if (resource == NULL || yaml_is_null(resource)) {
+        return; /* an empty document */
+    }
+    struct err line = {0};
+    err_ignore(yaml_fail(file, resource, &line,
+                         "no kind: this is no Kubernetes resource and stays "
+                         "as it is"),
+               "it writes the position before the text");
+    note(context, line.text);
+}
+
 static void note_one(const struct yaml_file *file, const struct yaml_node *resource,
                      kind_note_fn *note, void *context) {
     const char *kind = text_of(yaml_key(resource, "kind"), NULL);
     const char *version = text_of(yaml_key(resource, "apiVersion"), "");
-    if (kind == NULL || is_builtin(kind, version)) {
+    if (kind == NULL) {
+        note_nameless(file, resource, note, context);
+        return;
+    }
+    if (is_builtin(kind, version)) {
         return;
     }
     char path[PATH_SIZE] = "";
@@ -153,13 +171,16 @@ void kind_note_each(const struct yaml_file *file, kind_note_fn *note, void *cont
     for (size_t i = 0; i < file->count; i++) {
         const struct yaml_node *root = file->documents[i].root;
         const struct yaml_node *items = yaml_key(root, "items");
-        if (!is_list(text_of(yaml_key(root, "kind"), "")) || items == NULL ||
-            items->kind != YAML_KIND_SEQUENCE) {
+        const char *kind = text_of(yaml_key(root, "kind"), "");
+        if (!is_list(kind) || items == NULL || items->kind != YAML_KIND_SEQUENCE) {
             note_one(file, root, note, context);
             continue;
         }
+        bool is_mixed = strcmp(kind, "List") == 0;
         for (size_t k = 0; k < items->count; k++) {
-            note_one(file, items->items[k], note, context);
+            if (is_mixed || yaml_key(items->items[k], "kind") != NULL) {
+                note_one(file, items->items[k], note, context);
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 /* Kind notes: resources that generate leaves alone, and what their user should know of that.
  *
  * Built-in kinds that start no pods are passed over in silence. Of any other kind nothing is known:
- * it may be a custom resource whose operator makes pods, and those would have no policy. Pure.
+ * it may be a custom resource whose operator makes pods, and those would have no policy. A document
+ * without a kind is told of as well. Pure.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_KIND_NOTE_H

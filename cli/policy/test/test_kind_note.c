@@ -31,10 +31,22 @@ static void test_built_in_kinds_are_silent(void **state) {
         "kind: Service\napiVersion: v1\n---\nkind: Deployment\napiVersion: extensions/v1beta1\n"
         "---\nkind: Role\napiVersion: rbac.authorization.k8s.io/v1\n---\n---\nkind: List\n"
         "items: [{kind: Secret}, {kind: Ingress, apiVersion: networking.k8s.io/v1}]\n---\n"
-        "kind: PodList\nitems: [{metadata: {name: a}}]\n---\nkind: ServiceList\nitems: []\n---\n"
-        "just: text\n--- [1]\n--- x\n",
+        "kind: PodList\nitems: [{metadata: {name: a}}]\n---\nkind: ServiceList\nitems: []\n---\n",
         &out);
     assert_string_equal(buf_cstr(&out), "");
+}
+
+static void test_documents_without_a_kind(void **state) {
+    (void)state;
+    AUTO(buf_deinit)
+    struct buf out = {0};
+    notes_of("just: text\n--- [1]\n--- ~\n---\nkind: [Pod]\n---\nkind: List\nitems: [{a: b}]\n",
+             &out);
+    assert_string_equal(buf_cstr(&out),
+                        "f.yaml:1:1: no kind: this is no Kubernetes resource and stays as it is\n"
+                        "f.yaml:2:5: no kind: this is no Kubernetes resource and stays as it is\n"
+                        "f.yaml:5:1: no kind: this is no Kubernetes resource and stays as it is\n"
+                        "f.yaml:8:9: no kind: this is no Kubernetes resource and stays as it is\n");
 }
 
 static void test_other_kinds_are_told_of(void **state) {
@@ -61,6 +73,7 @@ static void test_other_kinds_are_told_of(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_built_in_kinds_are_silent),
+        cmocka_unit_test(test_documents_without_a_kind),
         cmocka_unit_test(test_other_kinds_are_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
