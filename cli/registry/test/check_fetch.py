@@ -380,10 +380,10 @@ class Parallel(Case):
         self.assertNotEqual(lines[0].split()[2:], lines[1].split()[2:])
 
     def test_a_failure_ends_the_others(self):
-        """One layer is silent for longer than anybody waits here, another one is missing."""
-        silent, missing = small_layer(1), small_layer(2)
-        names = [self.registry.put("silent", [silent]), self.registry.put("missing", [missing])]
-        del self.registry.blobs[missing.blob.digest]
+        """One layer is silent for longer than anybody waits here, another one is lost."""
+        silent, lost = small_layer(1), small_layer(2)
+        names = [self.registry.put("silent", [silent]), self.registry.put("lost", [lost])]
+        del self.registry.blobs[lost.blob.digest]
         self.registry.stop_at(silent)
         for order in (names, names[::-1]):
             self.registry.reached.clear()
