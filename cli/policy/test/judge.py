@@ -509,10 +509,11 @@ def set_at(request, path, value):
 
 
 def judge_attacks(judge, report):
+    missing = 0
     for attack in load(os.path.join(HERE, "attacks.json")):
         folder = os.path.join(CASES, attack["folder"])
         if not os.path.isdir(folder):
-            print("  attacks: no folder %s: %s" % (attack["folder"], attack["name"]))
+            missing += 1
             continue
         cases = load_cases(folder)
         asked = []
@@ -540,7 +541,7 @@ def judge_attacks(judge, report):
                     verdict["allowed"] == step.get("allowed", True),
                     "attack: %s%s: a step before it" % (attack["name"], word),
                 )
-    print("  attacks: done")
+    print("  attacks: done, but for %d whose folders are not here" % missing)
 
 
 # --- Our own cases: cases/*.json
