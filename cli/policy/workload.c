@@ -66,6 +66,25 @@ static RESULT read_string(const struct workload *w, const struct yaml_node *top,
     return OK;
 }
 
+/* RFC 1123, as the API server wants it: a prefix may end with a dash. */
+static RESULT check_name(const struct workload *w, const char *path, const char *name, size_t limit,
+                         bool is_prefix, struct err *err) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    size_t size = strlen(name);
+    bool is_right =
+        size <= limit && strspn(name, "-.abcdefghijklmnopqrstuvwxyz0123456789") == size &&
+        strchr(letters, name[0]) != NULL && (is_prefix || strchr(letters, name[size - 1]) != NULL);
+    if (is_right) {
+        return OK;
+    }
+    const char *hint =
+        strstr(name, "{{") != NULL ? "; this looks like a template: render it first" : "";
+    return yaml_fail(w->file, yaml_get(w->resource, path), err,
+                     "%s: \"%.100s\" must be lower-case letters, digits, '-' and '.', at most %zu, "
+                     "with a letter or digit at both ends%s",
+                     path, name, limit, hint);
+}
+
 static RESULT read_name(struct workload *w, struct err *err) {
     TRY(read_string(w, w->resource, "metadata.name", &w->name, err));
     if (w->name == NULL) {
@@ -75,12 +94,15 @@ static RESULT read_name(struct workload *w, struct err *err) {
     if (w->name == NULL || w->name[0] == '\0') {
         return yaml_fail(w->file, w->resource, err, "metadata.name: this %s has none", w->kind);
     }
+    TRY(check_name(w, w->is_name_prefix ? "metadata.generateName" : "metadata.name", w->name,
+                   LIMIT_SAN, w->is_name_prefix, err));
     TRY(read_string(w, w->resource, "metadata.namespace", &w->namespace, err));
     w->has_namespace = w->namespace != NULL;
-    if (w->namespace == NULL) {
+    if (w->namespace == NULL || w->namespace[0] == '\0') {
         w->namespace = "default";
+        w->has_namespace = false;
     }
-    return OK;
+    return check_name(w, "metadata.namespace", w->namespace, LIMIT_NAME, false, err);
 }
 
 static bool has_text(const struct yaml_node *node, const char *want) {

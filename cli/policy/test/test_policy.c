@@ -161,6 +161,12 @@ static void test_refuses_what_it_cannot_cover(void **state) {
                    "args[0]: $(A): a label or annotation, which only the cluster knows");
     assert_refused(POD("    []\n"), "spec.containers: Pod/a.b has none");
     assert_refused("kind: Pod\nmetadata: {}\nspec: {a: b}\n", "f.yaml:1:1: metadata.name");
+    assert_refused("kind: Pod\nmetadata: {name: A_b}\nspec: {a: b}\n",
+                   "f.yaml:2:18: metadata.name: \"A_b\" must be lower-case letters, digits");
+    assert_refused("kind: Pod\nmetadata: {generateName: '-a-'}\nspec: {a: b}\n",
+                   "f.yaml:2:26: metadata.generateName: \"-a-\" must be");
+    assert_refused("kind: Pod\nmetadata: {name: a, namespace: '{{ .x }}'}\nspec: {a: b}\n",
+                   "with a letter or digit at both ends; this looks like a template: render it");
     assert_refused(
         "kind: Pod\nmetadata: {name: p, annotations: {contrast.edgeless.systems/pod-role: "
         "boss}}\nspec: {a: b}\n",
