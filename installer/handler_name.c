@@ -54,3 +54,13 @@ void handler_name_make(const struct node_config *config, const struct sri *diges
         *p = (char)tolower((unsigned char)*p);
     }
 }
+
+static size_t stem_size(const char *handler) {
+    const char *hyphen = strrchr(handler, '-');
+    return hyphen != NULL ? (size_t)(hyphen - handler) : strlen(handler);
+}
+
+bool handler_name_is_related(const char *a, const char *b) {
+    size_t size = stem_size(a);
+    return size == stem_size(b) && strncmp(a, b, size) == 0;
+}

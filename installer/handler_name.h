@@ -21,4 +21,7 @@
 void handler_name_make(const struct node_config *config, const struct sri *digests,
                        char out[HANDLER_NAME_SIZE]);
 
+/* Whether two handlers are versions of one platform's: they differ behind the last hyphen alone. */
+bool handler_name_is_related(const char *a, const char *b);
+
 #endif

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define POLICY_SMT UINT64_C(0x30000) /* SMT allowed and the bit that is always one: ABI, table 9   \
-                                      */
+#define POLICY_SMT                                                                                 \
+    UINT64_C(0x30000) /* SMT allowed and the bit that is always one: ABI, table 9                  \
+                       */
 
 static const struct kata_platform PLATFORMS[] = {
     {"AKS-CLH-SNP", KATA_CLH, false, true, 256, 60},

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,6 +45,8 @@ static const char HELP[] =
     "  LOCK_TIMEOUT_S=600          for another installer on this host to end\n"
     "  KEEP_RUNTIMES=2             newest runtimes that stay installed, besides those in use\n"
     "  DISCARD_EDITS=false         overwrite what somebody changed inside our text\n"
+    "  ACCEPT_OLD_CONTAINERD=false  a warning, not an error, when containerd is too old for\n"
+    "                              the snapshotter of a runtime\n"
     "  TERMINATION_LOG=/dev/termination-log\n\n"
     "Exit code: 0 done; 1 could not, a retry may help (also: rolled back); 2 configuration;\n"
     "3 differs (status, --dry-run), or a file of the payload has wrong bytes.\n\n"
@@ -84,6 +87,9 @@ static RESULT take_option(int argc, char **argv, int *i, struct node_request *re
         request->is_dry = true;
         return OK;
     }
+    ENSURE(strcmp(name, "--handler") == 0 || strcmp(name, "--output") == 0 ||
+               strcmp(name, "--log-level") == 0,
+           err, USAGE, "%s: unknown; see --help", name);
     const char *value = next(argc, argv, i);
     ENSURE(value != NULL, err, USAGE, "%s: want a value; see --help", name);
     if (strcmp(name, "--handler") == 0) {
@@ -96,7 +102,6 @@ static RESULT take_option(int argc, char **argv, int *i, struct node_request *re
                "--output: want text or json");
         return OK;
     }
-    ENSURE(strcmp(name, "--log-level") == 0, err, USAGE, "%s: unknown; see --help", name);
     enum log_level level = LOG_INFO;
     TRY(log_level_parse(value, &level, err));
     log_init(PROGRAM, level);
@@ -176,7 +181,9 @@ static int conclude(const struct node_settings *settings, const struct node_requ
         log_error("%s", text);
     } else {
         (void)snprintf(text, sizeof text, "%s: %s%s", outcome->handler, done[request->operation],
-                       outcome->is_changed || is_look ? "" : ", nothing to do");
+                       outcome->is_pending              ? "; containerd must be restarted"
+                       : outcome->is_changed || is_look ? ""
+                                                        : ", nothing to do");
         log_info("%s", text);
     }
     if (outcome->report.size > 0) {
@@ -200,8 +207,8 @@ static int run(int argc, char **argv) {
     r = is_ok(r) ? node_settings_read_target(&settings, &err) : r;
     if (!is_ok(r)) {
         log_error("%s", err.text);
-        write_termination(settings.termination_log != NULL ? settings.termination_log : "",
-                          err.text);
+        const char *log = getenv("TERMINATION_LOG"); /* the settings may be what is wrong */
+        write_termination(log != NULL ? log : "/dev/termination-log", err.text);
         return err_exit_code(r.code);
     }
     AUTO(node_outcome_deinit)

@@ -13,10 +13,10 @@
 #include "lib/base/log.h"
 #include "lib/crypto/digest.h"
 
-#define CHECK_MS 30000 /* for `containerd config dump` */
-#define ASK_MS 5000    /* for one answer of CRI */
-#define PAUSE_MS 250   /* between two questions */
-#define CANDIDATE NODE_STATE_FOLDER "/candidate.toml"
+#define CHECK_MS 30000                               /* for `containerd config dump` */
+#define ASK_MS 5000                                  /* for one answer of CRI */
+#define PAUSE_MS 250                                 /* between two questions */
+#define CANDIDATE ".candidate" NODE_ROOT_TEMP_SUFFIX /* swept when a run is killed */
 
 static RESULT set_phase(const struct node_apply *a, enum node_phase phase, struct err *err) {
     a->journal->phase = phase;
@@ -70,8 +70,14 @@ static struct node_edit *find_edit(struct node_edit *edits, size_t count, const 
     return NULL;
 }
 
+/* What a killed run left is what this one finds. */
+static bool is_as_left(const struct node_edit *old, const struct node_edit *now) {
+    return (now->existed == old->existed && memcmp(now->before, old->before, 32) == 0) ||
+           (now->existed == old->exists && memcmp(now->before, old->after, 32) == 0);
+}
+
 /* Edits of a run that was killed stay, with what the files were before *that*: there is no other
- * state that was known to work. */
+ * state that was known to work. A file that somebody edited since is taken as it is now. */
 static void journal_edits(struct node_journal *j, const struct node_plan *plan) {
     struct node_edit *edits =
         arena_alloc(&j->arena, (j->edit_count + plan->count + 1) * sizeof *edits);
@@ -85,7 +91,9 @@ static void journal_edits(struct node_journal *j, const struct node_plan *plan) 
         }
         struct node_edit edit = describe(j, plan->steps[i].text);
         struct node_edit *old = find_edit(edits, count, edit.path);
-        if (old != NULL) {
+        if (old != NULL && !is_as_left(old, &edit)) {
+            *old = edit;
+        } else if (old != NULL) {
             old->exists = edit.exists;
             memcpy(old->after, edit.after, sizeof old->after);
         } else {
@@ -113,19 +121,34 @@ static RESULT check_file(const struct node_apply *a, const char *path, struct er
     return OK;
 }
 
-/* The new config.toml under another name, before anything is touched. NODE_COMMAND sees the host's
- * root, which is our mount; without one (tests, a host process) the path has the mount in front. */
+/* A file as NODE_COMMAND sees it: in the host's root, which is our mount. Without one (tests, a
+ * process of the host) the mount stands in front. */
+static RESULT path_for_command(const struct node_apply *a, const char *path, char out[PATH_MAX],
+                               struct err *err) {
+    bool is_inside = a->settings->node_command[0] != '\0';
+    int size = snprintf(out, PATH_MAX, "%s%s", is_inside ? "" : a->root->path, path);
+    ENSURE(size > 0 && size < PATH_MAX, err, CONFIG, "HOST_MOUNT: path too long");
+    return OK;
+}
+
+/* The new text under another name, before anything is touched: beside the old one, so that its
+ * relative imports are the same. */
 static RESULT check_candidate(const struct node_apply *a, const struct node_text *text,
                               struct err *err) {
-    char path[PATH_MAX];
-    bool is_inside = a->settings->node_command[0] != '\0';
-    int size = snprintf(path, sizeof path, "%s" CANDIDATE, is_inside ? "" : a->root->path);
-    ENSURE(size > 0 && (size_t)size < sizeof path, err, CONFIG, "HOST_MOUNT: path too long");
-    TRY(node_root_write(a->root, CANDIDATE, buf_span(&text->after), 0600, (uid_t)-1, (gid_t)-1,
-                        err));
-    struct result r = check_file(a, path, err);
+    char here[PATH_MAX];
+    char there[PATH_MAX];
+    bool is_beside = text->stat.exists;
+    const char *slash = strrchr(text->path, '/');
+    int size = snprintf(here, sizeof here, "%.*s/" CANDIDATE,
+                        is_beside ? (int)(slash - text->path) : (int)strlen(NODE_STATE_FOLDER),
+                        is_beside ? text->path : NODE_STATE_FOLDER);
+    ENSURE(size > 0 && (size_t)size < sizeof here, err, CONFIG, "%.200s: path too long",
+           text->path);
+    TRY(path_for_command(a, here, there, err));
+    TRY(node_root_write(a->root, here, buf_span(&text->after), 0600, (uid_t)-1, (gid_t)-1, err));
+    struct result r = check_file(a, there, err);
     struct err ignored;
-    err_ignore(node_root_remove(a->root, CANDIDATE, &ignored), "it is only a copy");
+    err_ignore(node_root_remove(a->root, here, &ignored), "it is only a copy");
     return r;
 }
 
@@ -204,10 +227,13 @@ static RESULT restore_one(const struct node_apply *a, const struct node_edit *ed
 
 /* The last edit first. Goes on after a failure, and tells the first. */
 static RESULT restore_all(const struct node_apply *a, struct err *err) {
-    TRY(set_phase(a, NODE_PHASE_ROLLING_BACK, err));
+    struct err one = {0};
+    if (!is_ok(set_phase(a, NODE_PHASE_ROLLING_BACK, &one))) {
+        log_warn("%s; rolling back all the same",
+                 one.text); /* the phase that stands there will do */
+    }
     struct result first = OK;
     for (size_t i = a->journal->edit_count; i-- > 0;) {
-        struct err one;
         struct result r = restore_one(a, &a->journal->edits[i], &one);
         if (!is_ok(r)) {
             log_error("roll back: %s", one.text);
@@ -219,18 +245,36 @@ static RESULT restore_all(const struct node_apply *a, struct err *err) {
     return first;
 }
 
-static RESULT forget_edits(const struct node_apply *a, struct err *err) {
+/* All is as it was. A journal that cannot be written says otherwise: the next run looks itself. */
+static void forget_edits(const struct node_apply *a) {
+    struct err err = {0};
     a->journal->edit_count = 0;
-    a->journal->restart_unix = 0;
-    return set_phase(a, NODE_PHASE_IDLE, err);
+    a->journal->restart_ms = 0;
+    if (!is_ok(set_phase(a, NODE_PHASE_IDLE, &err))) {
+        log_warn("%s", err.text);
+    }
 }
 
 static RESULT undo_swap(const struct node_apply *a, struct result cause, struct err *err) {
     struct err back;
     struct result r = restore_all(a, &back);
-    r = is_ok(r) ? forget_edits(a, &back) : r;
-    return is_ok(r) ? err_wrap(cause, err, "nothing was changed")
-                    : err_wrap(cause, err, "could not put everything back (%s)", back.text);
+    if (!is_ok(r)) {
+        return err_wrap(cause, err, "could not put everything back (%s)", back.text);
+    }
+    forget_edits(a);
+    return err_wrap(cause, err, "containerd's files are as before");
+}
+
+/* Imports and all, at its place. */
+static RESULT check_result(const struct node_apply *a, struct err *err) {
+    struct node_stat stat;
+    TRY(node_root_stat(a->root, a->place->config, &stat, err));
+    if (!stat.exists || !has_containerd(a)) {
+        return OK;
+    }
+    char path[PATH_MAX];
+    TRY(path_for_command(a, a->place->config, path, err));
+    return check_file(a, path, err);
 }
 
 static bool has_edits(const struct node_plan *plan) {
@@ -248,16 +292,7 @@ static RESULT swap_all(const struct node_apply *a, const struct node_plan *plan,
             TRY(swap_one(a, plan->steps[i].text, err));
         }
     }
-    if (has_containerd(a)) {
-        char path[PATH_MAX];
-        bool is_inside = a->settings->node_command[0] != '\0';
-        (void)snprintf(path, sizeof path, "%.2000s%.2000s", is_inside ? "" : a->root->path,
-                       a->place->config);
-        struct node_stat stat;
-        TRY(node_root_stat(a->root, a->place->config, &stat, err));
-        return stat.exists ? check_file(a, path, err) : OK;
-    }
-    return OK;
+    return check_result(a, err);
 }
 
 RESULT node_apply_edits(const struct node_apply *a, const struct node_plan *plan, struct err *err) {
@@ -298,9 +333,15 @@ static struct node_service_config service_of(const struct node_apply *a) {
     return config;
 }
 
+static int64_t wall_ms(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static RESULT restart(const struct node_apply *a, const char *reason, struct err *err) {
     const struct node_service_config config = service_of(a);
-    a->journal->restart_unix = (int64_t)time(NULL);
+    a->journal->restart_ms = wall_ms();
     TRY(set_phase(a, NODE_PHASE_RESTARTING, err));
     log_info("restarting containerd (%s): %s", a->service->unit, reason);
     return node_service_restart(&config, a->service, a->stop, err);
@@ -333,11 +374,11 @@ static bool is_stopped(const struct node_apply *a) {
 /* Asks until the answer is right or the time is over: CRI tells nobody when it is up. `handler`
  * NULL: only that it is up. */
 static RESULT confirm(const struct node_apply *a, const char *handler, bool is_absent,
-                      struct err *err) {
+                      unsigned wait_ms, struct err *err) {
     char socket[PATH_MAX];
     int size = snprintf(socket, sizeof socket, "%s%s", a->root->path, a->place->socket);
     ENSURE(size > 0 && (size_t)size < sizeof socket, err, CONFIG, "CRI_SOCKET: path too long");
-    uint64_t end_ms = now_ms() + a->settings->confirm_ms;
+    uint64_t end_ms = now_ms() + wait_ms;
     for (;;) {
         AUTO(cri_answer_deinit)
         struct cri_answer answer = {0};
@@ -349,7 +390,7 @@ static RESULT confirm(const struct node_apply *a, const char *handler, bool is_a
         }
         ENSURE(!is_stopped(a), err, CANCELED, "stopped by a signal before CRI was confirmed");
         ENSURE(now_ms() < end_ms, err, UNAVAILABLE, "%s: %s (asked for %u s)", a->place->socket,
-               wrong, a->settings->confirm_ms / 1000);
+               wrong, wait_ms / 1000);
         const struct timespec pause = {0, PAUSE_MS * 1000000L};
         (void)nanosleep(&pause, NULL);
     }
@@ -358,32 +399,45 @@ static RESULT confirm(const struct node_apply *a, const char *handler, bool is_a
 static RESULT roll_back(const struct node_apply *a, const char *reason, struct err *err) {
     log_error("rolling back: %s", reason);
     TRY(restore_all(a, err));
-    a->journal->restart_unix = (int64_t)time(NULL);
     const struct node_service_config config = service_of(a);
     TRY(node_service_restart(&config, a->service, NULL, err));
-    TRY(confirm(a, NULL, false, err));
-    return forget_edits(a, err);
+    TRY(confirm(a, NULL, false, a->settings->confirm_ms, err));
+    forget_edits(a);
+    return OK;
+}
+
+/* restart-systemd-unit is false: the user restarts, now or later. */
+static void look_without_restart(const struct node_apply *a, const struct node_step *confirming,
+                                 bool *is_pending) {
+    struct err why = {0};
+    *is_pending = !is_ok(confirm(a, confirming->handler, confirming->is_absent, 0, &why));
+    if (*is_pending) {
+        log_warn("restart-systemd-unit is false: restart containerd, then run this again (%s)",
+                 why.text);
+    }
 }
 
 RESULT node_apply_confirm(const struct node_apply *a, const struct node_plan *plan,
-                          bool *is_rolled_back, struct err *err) {
+                          struct node_applied *out, struct err *err) {
     const struct node_step *restarting = find_step(plan, NODE_RESTART);
     const struct node_step *confirming = find_step(plan, NODE_CONFIRM);
-    if (restarting != NULL && a->settings->no_restart) {
-        log_warn("restart-systemd-unit is false: restart containerd yourself; the runtime works "
-                 "after that");
+    if (confirming == NULL) {
+        return OK;
+    }
+    if (a->settings->no_restart) {
+        look_without_restart(a, confirming, &out->is_pending);
         return OK;
     }
     struct result r = restarting != NULL ? restart(a, restarting->reason, err) : OK;
     if (is_ok(r)) {
-        r = confirm(a, confirming->handler, confirming->is_absent, err);
+        r = confirm(a, confirming->handler, confirming->is_absent, a->settings->confirm_ms, err);
     }
     if (is_ok(r) || r.code == ERR_CANCELED || a->journal->edit_count == 0) {
         return r;
     }
     struct err back;
     struct result undone = roll_back(a, err->text, &back);
-    *is_rolled_back = is_ok(undone);
+    out->is_rolled_back = is_ok(undone);
     return is_ok(undone) ? err_wrap(r, err, "rolled back, the node is as before")
                          : err_wrap(r, err, "rolling back failed, too (%s)", back.text);
 }

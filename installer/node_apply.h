@@ -22,9 +22,14 @@ struct node_apply {
  * containerd refuses the result (then everything is back). Nothing to edit: OK. */
 RESULT node_apply_edits(const struct node_apply *a, const struct node_plan *plan, struct err *err);
 
+struct node_applied {
+    bool is_rolled_back;
+    bool is_pending; /* restart-systemd-unit is false, and CRI does not show the change yet */
+};
+
 /* Restart (if the plan has one) and confirmation. On failure of a run that edited files: what they
- * were, one more restart; the error tells both. *is_rolled_back says whether it came to that. */
+ * were, one more restart; the error tells both. A plan without CONFIRM: OK. */
 RESULT node_apply_confirm(const struct node_apply *a, const struct node_plan *plan,
-                          bool *is_rolled_back, struct err *err);
+                          struct node_applied *out, struct err *err);
 
 #endif

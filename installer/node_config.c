@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "installer/node_root.h"
 #include "lib/base/limits.h"
 #include "lib/manifest/reader.h"
 
@@ -31,6 +32,15 @@ static const char *copy(struct reader *r, const json_t *value) {
 
 /* --- A file */
 
+static bool is_printable(const char *text) {
+    for (const char *p = text; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void read_url(struct reader *r, const json_t *value, void *target) {
     struct parse *p = target;
     p->file->url = copy(r, value);
@@ -38,6 +48,11 @@ static void read_url(struct reader *r, const json_t *value, void *target) {
     bool is_file = strncmp(url, "file:///", 8) == 0;
     if (!is_file && strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
         reader_complain(r, "must begin with file:///, https:// or http://");
+    } else if (strlen(url) > LIMIT_NODE_URL || !is_printable(url)) {
+        reader_complain(r, "too long, or with a blank or a control character");
+    } else if (!is_file &&
+               memchr(strstr(url, "//") + 2, '@', strcspn(strstr(url, "//") + 2, "/"))) {
+        reader_complain(r, "must not hold a user or a password: they would stand in logs");
     }
 }
 
@@ -48,7 +63,7 @@ static const char *strip(const char *path, const char *prefix) {
 
 /* No empty, "." or ".." part, nothing that a terminal would not show. */
 static bool is_plain_path(const char *path) {
-    if (path[0] == '\0' || strlen(path) > LIMIT_NODE_PATH) {
+    if (path[0] == '\0' || strlen(path) > LIMIT_NODE_PATH || !is_printable(path)) {
         return false;
     }
     for (const char *part = path;; part++) {
@@ -56,11 +71,6 @@ static bool is_plain_path(const char *path) {
         if (size == 0 || (size == 1 && part[0] == '.') ||
             (size == 2 && part[0] == '.' && part[1] == '.')) {
             return false;
-        }
-        for (size_t i = 0; i < size; i++) {
-            if ((unsigned char)part[i] <= ' ' || (unsigned char)part[i] >= 0x7f) {
-                return false;
-            }
         }
         part += size;
         if (*part == '\0') {
@@ -80,6 +90,8 @@ static void read_path(struct reader *r, const json_t *value, void *target) {
         reader_complain(r, "must begin with " BASE);
     } else if (!is_plain_path(rest) || strstr(rest, "@@") != NULL) {
         reader_complain(r, "must be a plain path: no \"..\", no empty part, no blank");
+    } else if (node_root_is_temp(strrchr(path, '/') + 1)) {
+        reader_complain(r, "must not be named as the installer's half-written files");
     } else {
         p->file->path = rest;
     }
@@ -105,6 +117,13 @@ static const struct reader_field FILE_FIELDS[] = {
     {"executable", false, read_executable},
 };
 
+/* The same path, or one would be a folder. */
+static bool is_in_the_way(const char *a, const char *b) {
+    size_t least = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+    return strncmp(a, b, least) == 0 && (a[least] == '\0' || a[least] == '/') &&
+           (b[least] == '\0' || b[least] == '/');
+}
+
 static void check_file(struct reader *r, const struct parse *p, size_t index) {
     const struct node_file *file = &p->config.files[index];
     if (file->url != NULL && strncmp(file->url, "http", 4) == 0 && file->integrity.size == 0) {
@@ -113,8 +132,8 @@ static void check_file(struct reader *r, const struct parse *p, size_t index) {
     }
     for (size_t i = 0; i < index && file->path != NULL; i++) {
         const char *other = p->config.files[i].path;
-        if (other != NULL && strcmp(other, file->path) == 0) {
-            reader_complain_at(r, "path", "another file has this path");
+        if (other != NULL && is_in_the_way(other, file->path)) {
+            reader_complain_at(r, "path", "another file has this path, or one above or below it");
         }
     }
 }
@@ -238,7 +257,10 @@ static const struct reader_field KATA_FIELDS[] = {
 
 static void read_version(struct reader *r, const json_t *value, void *target) {
     (void)target;
-    if (reader_number(r, value, UINT32_MAX) > NODE_CONFIG_VERSION) {
+    uint64_t version = reader_number(r, value, UINT32_MAX);
+    if (version == 0) {
+        reader_complainf(r, "must be %d", NODE_CONFIG_VERSION);
+    } else if (version > NODE_CONFIG_VERSION) {
         reader_complainf(r, "is newer than this installer, which knows %d: update its image",
                          NODE_CONFIG_VERSION);
     }

@@ -6,8 +6,10 @@
  * that may write to the host. Started by root it becomes nobody before the first byte. It also
  * keeps libcurl's 6 MiB out of an installer that has nothing to fetch.
  *
- * https alone, also after redirects; http:// only when the URL says so. A server that sends less
- * than 1 KiB/s for 30 s counts as torn. Nothing is tried again here: the bytes are out already.
+ * Servers are verified by the image's authorities, or those of the file SSL_CERT_FILE, which nobody
+ * must be able to read. https alone, also after redirects; http:// only when the URL says so. A
+ * server that sends less than 1 KiB/s for 30 s counts as torn. Nothing is tried again here: the
+ * bytes are out already.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <curl/curl.h>
@@ -15,6 +17,7 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,6 +58,10 @@ static size_t on_bytes(char *data, size_t one, size_t size, void *user) {
 }
 
 static bool set_up(CURL *curl, const char *url, struct transfer *t, char *text) {
+    const char *authorities = getenv("SSL_CERT_FILE");
+    if (authorities != NULL && curl_easy_setopt(curl, CURLOPT_CAINFO, authorities) != CURLE_OK) {
+        return false;
+    }
     const char *protocols = strncmp(url, "https://", 8) == 0 ? "https" : "http,https";
     return curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&

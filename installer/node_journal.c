@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "installer/handler_name.h"
 #include "lib/base/limits.h"
 #include "lib/manifest/reader.h"
 
@@ -72,7 +73,7 @@ static void read_handler(struct reader *r, const json_t *value, void *target) {
 }
 
 static void read_restart(struct reader *r, const json_t *value, void *target) {
-    ((struct parse *)target)->journal.restart_unix = (int64_t)number(r, value);
+    ((struct parse *)target)->journal.restart_ms = (int64_t)number(r, value);
 }
 
 /* A path that is used below the mount again. */
@@ -210,9 +211,9 @@ static void read_runtimes(struct reader *r, const json_t *value, void *target) {
 }
 
 static const struct reader_field FIELDS[] = {
-    {"version", true, read_version},   {"operation", true, read_operation},
-    {"handler", true, read_handler},   {"phase", true, read_phase},
-    {"restart", true, read_restart},   {"edits", true, read_edits},
+    {"version", true, read_version},    {"operation", true, read_operation},
+    {"handler", true, read_handler},    {"phase", true, read_phase},
+    {"restart_ms", true, read_restart}, {"edits", true, read_edits},
     {"runtimes", true, read_runtimes},
 };
 
@@ -290,7 +291,7 @@ void node_journal_encode(const struct node_journal *j, struct buf *out) {
     json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o, s:o}", "version", NODE_JOURNAL_VERSION,
                              "operation", j->is_uninstall ? "uninstall" : "install", "handler",
                              j->handler != NULL ? j->handler : "", "phase",
-                             node_phase_name(j->phase), "restart", (json_int_t)j->restart_unix,
+                             node_phase_name(j->phase), "restart_ms", (json_int_t)j->restart_ms,
                              "edits", encode_edits(j), "runtimes", runtimes);
     char *text = json_dumps(root, JSON_INDENT(1));
     CHECK(text != NULL);
@@ -317,6 +318,8 @@ RESULT node_journal_save(const struct node_root *root, const struct node_journal
     AUTO(buf_deinit)
     struct buf text = {0};
     node_journal_encode(j, &text);
+    ENSURE(j->runtime_count <= LIMIT_NODE_RUNTIMES && text.size <= LIMIT_NODE_JOURNAL, err, CONFIG,
+           "%zu runtimes are installed on this host: uninstall old ones first", j->runtime_count);
     return node_root_write(root, NODE_JOURNAL_PATH, buf_span(&text), 0600, (uid_t)-1, (gid_t)-1,
                            err);
 }
@@ -343,6 +346,19 @@ static void copy_runtime(struct arena *arena, const struct node_runtime *from,
     }
 }
 
+/* Its place behind which no other version of its platform stands. */
+static struct node_runtime *move_behind(struct node_journal *j, struct node_runtime *old) {
+    size_t at = (size_t)(old - j->runtimes);
+    size_t last = at;
+    for (size_t i = at + 1; i < j->runtime_count; i++) {
+        last = handler_name_is_related(j->runtimes[i].handler, old->handler) ? i : last;
+    }
+    struct node_runtime moved = *old;
+    memmove(old, old + 1, (last - at) * sizeof *old);
+    j->runtimes[last] = moved;
+    return &j->runtimes[last];
+}
+
 void node_journal_put(struct node_journal *j, const struct node_runtime *runtime) {
     struct node_runtime *old = node_journal_runtime(j, runtime->handler);
     if (old == NULL) {
@@ -353,6 +369,8 @@ void node_journal_put(struct node_journal *j, const struct node_runtime *runtime
         }
         j->runtimes = list;
         old = &list[j->runtime_count++];
+    } else {
+        old = move_behind(j, old);
     }
     copy_runtime(&j->arena, runtime, old);
 }

@@ -64,7 +64,7 @@ struct node_journal {
     bool is_uninstall;
     const char *handler; /* that the phase is about; "" when idle */
     enum node_phase phase;
-    int64_t restart_unix; /* when a restart was asked for; 0 = not */
+    int64_t restart_ms; /* since 1970, when a restart was asked for; 0 = not */
     struct node_edit *edits;
     size_t edit_count;
     struct node_runtime *runtimes; /* the oldest first */
@@ -78,14 +78,16 @@ void node_journal_deinit(struct node_journal *j);
 RESULT node_journal_parse(struct span json, struct node_journal *out, struct err *err);
 void node_journal_encode(const struct node_journal *j, struct buf *out);
 
-/* Missing: the zeroed one. */
+/* Missing: the zeroed one. Saving: CONFIG when it would be more than LIMIT_NODE_JOURNAL bytes or
+ * LIMIT_NODE_RUNTIMES runtimes, which nobody could read again. */
 RESULT node_journal_load(const struct node_root *root, struct node_journal *out, struct err *err);
 RESULT node_journal_save(const struct node_root *root, const struct node_journal *j,
                          struct err *err);
 
 /* The runtime of a handler; NULL = none. */
 struct node_runtime *node_journal_runtime(const struct node_journal *j, const char *handler);
-/* Adds or replaces; texts and files are copied. */
+/* Adds or replaces; texts and files are copied. What is installed now counts as the newest of its
+ * kind: a downgrade moves behind what it replaces. */
 void node_journal_put(struct node_journal *j, const struct node_runtime *runtime);
 void node_journal_drop(struct node_journal *j, const char *handler);
 

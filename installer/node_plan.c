@@ -90,6 +90,7 @@ static struct containerd_facts facts_of(const struct node_facts *f, const struct
     struct containerd_facts facts = {
         .daemon = f->daemon,
         .default_text = f->default_text,
+        .accept_old_daemon = f->accept_old_daemon,
         .discard_edits = f->discard_edits,
     };
     node_texts_facts(texts, handler, &facts);
@@ -140,14 +141,22 @@ static RESULT put_in(const struct node_facts *f, struct node_texts *texts, struc
     return OK;
 }
 
+/* New files first, deletions last: what a file imports is there as long as it is imported. */
+static int rank_of(const struct node_text *text) {
+    return !text->stat.exists ? 0 : text->exists ? 1 : 2;
+}
+
 static size_t plan_edits(const struct node_texts *texts, struct node_plan *plan) {
     size_t count = 0;
-    for (size_t i = 0; i < texts->count; i++) {
-        if (node_text_differs(&texts->items[i])) {
-            struct node_step *step = add(plan, NODE_EDIT);
-            step->path = mem_strdup(texts->items[i].path);
-            step->text = &texts->items[i];
-            count++;
+    for (int rank = 0; rank < 3; rank++) {
+        for (size_t i = 0; i < texts->count; i++) {
+            const struct node_text *text = &texts->items[i];
+            if (rank_of(text) == rank && node_text_differs(text)) {
+                struct node_step *step = add(plan, NODE_EDIT);
+                step->path = mem_strdup(text->path);
+                step->text = text;
+                count++;
+            }
         }
     }
     return count;
@@ -162,10 +171,14 @@ static const char *restart_reason(const struct node_facts *f, const struct node_
         return "its configuration changes";
     }
     const struct node_journal *j = f->journal;
-    bool is_interrupted = j->phase == NODE_PHASE_SWAPPING || j->phase == NODE_PHASE_RESTARTING ||
-                          j->phase == NODE_PHASE_ROLLING_BACK;
+    bool is_interrupted = j->phase >= NODE_PHASE_SWAPPING;
+    bool is_restarted = j->phase == NODE_PHASE_RESTARTING && f->service.started_ns > 0 &&
+                        f->service.started_ns >= (uint64_t)j->restart_ms * 1000000;
+    if (is_interrupted && !is_restarted) {
+        return "the last run was interrupted before it was confirmed";
+    }
     if (f->service.started_ns == 0) {
-        return is_interrupted ? "the last run was interrupted before it was confirmed" : NULL;
+        return NULL;
     }
     for (size_t i = 0; i < texts->count; i++) {
         const struct node_text *text = &texts->items[i];
@@ -193,36 +206,86 @@ static void plan_restart(const struct node_facts *f, const struct node_texts *te
 
 /* --- The whole */
 
-/* Runtimes of the journal are the oldest first; ours counts as the newest. */
-static bool is_to_go(const struct node_facts *f, size_t index) {
+/* Whether a file that we write names the handler. What k3s and RKE2 render does not count: it is
+ * as old as their start. */
+static bool is_in_texts(const struct node_texts *texts, const char *handler) {
+    bool is_found = false;
+    for (size_t i = 0; i < texts->count && !is_found; i++) {
+        const struct node_text *text = &texts->items[i];
+        if (texts->flavor != CONTAINERD_PLAIN && strcmp(text->path, texts->main_path) == 0) {
+            continue;
+        }
+        struct containerd_handlers handlers = {0};
+        containerd_config_handlers(buf_span(&text->before), &handlers);
+        for (size_t k = 0; k < handlers.count; k++) {
+            is_found = is_found || strcmp(handlers.names[k], handler) == 0;
+        }
+        containerd_handlers_deinit(&handlers);
+    }
+    return is_found;
+}
+
+/* Runtimes of the journal are the oldest first; for an installation ours counts as the newest. */
+static bool is_old(const struct node_facts *f, const bool *is_present, size_t index) {
     const struct node_journal *j = f->journal;
+    const char *handler = j->runtimes[index].handler;
     size_t newer = 1;
     for (size_t i = index + 1; i < j->runtime_count; i++) {
-        newer += strcmp(j->runtimes[i].handler, f->handler) != 0 ? 1 : 0;
+        const char *other = j->runtimes[i].handler;
+        bool counts = is_present[i] && strcmp(other, f->handler) != 0 &&
+                      handler_name_is_related(other, handler);
+        newer += counts ? 1 : 0;
     }
-    return strcmp(j->runtimes[index].handler, f->handler) != 0 && newer >= f->keep &&
-           f->shim_counts[index] == 0;
+    return handler_name_is_related(handler, f->handler) && newer >= f->keep;
+}
+
+/* One flag per runtime of the journal; owned by the caller. */
+static bool *choose_leaving(const struct node_facts *f, const struct node_texts *texts,
+                            bool is_install) {
+    const struct node_journal *j = f->journal;
+    bool *is_leaving = mem_calloc(j->runtime_count + 1, sizeof *is_leaving);
+    bool *is_present = mem_calloc(j->runtime_count + 1, sizeof *is_present);
+    for (size_t i = 0; i < j->runtime_count; i++) {
+        is_present[i] = is_in_texts(texts, j->runtimes[i].handler);
+    }
+    for (size_t i = 0; i < j->runtime_count; i++) {
+        bool is_garbage = !is_present[i] || (is_install && is_old(f, is_present, i));
+        is_leaving[i] =
+            is_garbage && strcmp(j->runtimes[i].handler, f->handler) != 0 && f->shim_counts[i] == 0;
+    }
+    mem_free(is_present);
+    return is_leaving;
+}
+
+static void free_flags(bool **flags) {
+    mem_free(*flags);
+}
+
+static void plan_drops(const struct node_facts *f, const bool *is_leaving, struct node_plan *plan) {
+    for (size_t i = 0; i < f->journal->runtime_count; i++) {
+        if (is_leaving[i]) {
+            add(plan, NODE_DROP)->handler = mem_strdup(f->journal->runtimes[i].handler);
+        }
+    }
 }
 
 RESULT node_plan_install(const struct node_facts *facts, struct node_texts *texts,
                          struct node_plan *out, struct err *err) {
     AUTO(node_plan_deinit)
     struct node_plan plan = {0};
+    AUTO(free_flags)
+    bool *is_leaving = choose_leaving(facts, texts, true);
     plan_files(facts, &plan);
     plan_kata(facts, &plan);
     for (size_t i = 0; i < facts->journal->runtime_count; i++) {
-        if (is_to_go(facts, i)) {
+        if (is_leaving[i]) {
             TRY(take_out(facts, facts->journal->runtimes[i].handler, texts, &plan, err));
         }
     }
     TRY(put_in(facts, texts, &plan, err));
     size_t edits = plan_edits(texts, &plan);
     plan_restart(facts, texts, edits, false, &plan);
-    for (size_t i = 0; i < facts->journal->runtime_count; i++) {
-        if (is_to_go(facts, i)) {
-            add(&plan, NODE_DROP)->handler = mem_strdup(facts->journal->runtimes[i].handler);
-        }
-    }
+    plan_drops(facts, is_leaving, &plan);
     *out = plan;
     plan = (struct node_plan){0};
     return OK;
@@ -237,10 +300,19 @@ RESULT node_plan_uninstall(const struct node_facts *facts, struct node_texts *te
            (const char *)facts->own_shim_names.data);
     AUTO(node_plan_deinit)
     struct node_plan plan = {0};
+    AUTO(free_flags)
+    bool *is_leaving = choose_leaving(facts, texts, false);
+    bool is_known = facts->has_folder || node_journal_runtime(facts->journal, facts->handler);
+    bool is_open = facts->journal->phase >= NODE_PHASE_SWAPPING;
     TRY(take_out(facts, facts->handler, texts, &plan, err));
     size_t edits = plan_edits(texts, &plan);
-    plan_restart(facts, texts, edits, true, &plan);
-    add(&plan, NODE_DROP)->handler = mem_strdup(facts->handler);
+    if (edits > 0 || is_known || is_open) {
+        plan_restart(facts, texts, edits, true, &plan);
+    }
+    if (is_known) {
+        add(&plan, NODE_DROP)->handler = mem_strdup(facts->handler);
+    }
+    plan_drops(facts, is_leaving, &plan);
     *out = plan;
     plan = (struct node_plan){0};
     return OK;

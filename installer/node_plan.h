@@ -7,9 +7,13 @@
  *               DROP                                folders of the handlers that went
  *   uninstall   EDIT, RESTART, CONFIRM (absent), DROP
  *
- * An empty list of EDIT, FETCH and WRITE steps is a node where all is done: nothing is written and
- * nothing restarted. Old handlers stay as long as a process runs from their folder, and the newest
- * `keep` of all stay in any case: pods may still be scheduled to them.
+ * A node where all is done gets CONFIRM alone, or for uninstall an empty plan: nothing is written
+ * and nothing restarted.
+ *
+ * Old handlers stay as long as a process runs from their folder, and the newest `keep` of each
+ * platform (names that differ in what follows the last hyphen) stay in any case: pods may still be
+ * scheduled to them. A runtime of the journal that no file of containerd names is no runtime: its
+ * installation was killed or rolled back, or its removal was killed; its folder goes.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NODE_PLAN_H
@@ -53,6 +57,8 @@ struct node_facts {
     struct containerd_version daemon;
     struct span default_text; /* containerd config default; empty: unknown */
     bool discard_edits;       /* the user said so */
+    bool accept_old_daemon;   /* so did the user */
+    bool has_folder;          /* the runtime's folder is on the host */
     struct node_service service;
     const struct node_journal *journal;
     const size_t *shim_counts;  /* one per runtime of the journal */

@@ -17,7 +17,6 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
-#define TEMP_SUFFIX ".contrast-new"
 #define OPEN_TRIES 16 /* openat2 answers EAGAIN when somebody renames on the way */
 
 /* --- Opening */
@@ -91,12 +90,23 @@ static void fill_stat(const struct stat *st, struct node_stat *out) {
     };
 }
 
+/* A link to nowhere is no missing file: writing it would replace the link. */
+static RESULT check_dangling(const struct node_root *root, const char *path, struct err *err) {
+    int fd = open_in(root, path, O_PATH | O_NOFOLLOW);
+    if (fd < 0) {
+        return is_missing() ? OK : fail(path, "look", err);
+    }
+    (void)close(fd);
+    return err_set(err, ERR_INVALID,
+                   "%s: a symbolic link that leads nowhere on the host; mend or remove it", path);
+}
+
 RESULT node_root_stat(const struct node_root *root, const char *path, struct node_stat *out,
                       struct err *err) {
     *out = (struct node_stat){0};
     int fd = open_in(root, path, O_PATH);
     if (fd < 0) {
-        return is_missing() ? OK : fail(path, "look", err);
+        return is_missing() ? check_dangling(root, path, err) : fail(path, "look", err);
     }
     struct stat st;
     int status = fstat(fd, &st);
@@ -274,7 +284,7 @@ static void split(const char *path, struct node_temp *out, char folder[PATH_MAX]
     const char *slash = strrchr(path, '/');
     (void)snprintf(folder, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
     (void)snprintf(out->name, sizeof out->name, "%s", slash + 1);
-    (void)snprintf(out->temp, sizeof out->temp, ".%.200s" TEMP_SUFFIX, slash + 1);
+    (void)snprintf(out->temp, sizeof out->temp, ".%.200s" NODE_ROOT_TEMP_SUFFIX, slash + 1);
     (void)snprintf(out->path, sizeof out->path, "%s", path);
 }
 
@@ -362,6 +372,64 @@ RESULT node_root_write(const struct node_root *root, const char *path, struct sp
 }
 
 /* --- Removing and listing */
+
+static int is_temp_entry(const struct dirent *e) {
+    return node_root_is_temp(e->d_name);
+}
+
+static int is_subfolder(const struct dirent *e) {
+    return (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && strcmp(e->d_name, ".") != 0 &&
+           strcmp(e->d_name, "..") != 0;
+}
+
+static int sweep_folder(int fd, bool is_deep, int depth);
+
+static int sweep_below(int fd, int depth) {
+    struct dirent **entries = NULL;
+    int count = scandirat(fd, ".", &entries, is_subfolder, alphasort);
+    int status = count < 0 ? -1 : 0;
+    for (int i = 0; i < count; i++) {
+        int below = openat(fd, entries[i]->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (status == 0 && below >= 0) {
+            status = sweep_folder(below, true, depth + 1);
+        }
+        if (below >= 0) {
+            (void)close(below);
+        }
+        free(entries[i]);
+    }
+    free((void *)entries);
+    return status;
+}
+
+static int sweep_folder(int fd, bool is_deep, int depth) {
+    struct dirent **entries = NULL;
+    int count = scandirat(fd, ".", &entries, is_temp_entry, alphasort);
+    int status = count < 0 ? -1 : 0;
+    for (int i = 0; i < count; i++) {
+        if (status == 0 && unlinkat(fd, entries[i]->d_name, 0) != 0 && errno != ENOENT) {
+            status = -1;
+        }
+        free(entries[i]);
+    }
+    free((void *)entries);
+    if (status == 0 && is_deep && depth < LIMIT_NODE_DEPTH) {
+        status = sweep_below(fd, depth);
+    }
+    return status;
+}
+
+RESULT node_root_sweep(const struct node_root *root, const char *path, bool is_deep,
+                       struct err *err) {
+    int fd = open_in(root, path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) {
+        return is_missing() ? OK : fail(path, "open the folder", err);
+    }
+    int status = sweep_folder(fd, is_deep, 0);
+    struct result r = status == 0 ? OK : fail(path, "remove what a killed run left", err);
+    (void)close(fd);
+    return r;
+}
 
 RESULT node_root_remove(const struct node_root *root, const char *path, struct err *err) {
     struct node_temp parts = {.folder = -1, .fd = -1};

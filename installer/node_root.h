@@ -7,17 +7,21 @@
  *
  *   ".NAME.contrast-new" beside it -> write -> fsync -> rename -> fsync of the folder
  *
- * The name of a half-written file is fixed, so the next run overwrites what a killed one left; who
- * holds the lock (node_lock.h) is the only writer.
+ * The name of a half-written file is fixed, so the next run finds what a killed one left and sweeps
+ * it away; who holds the lock (node_lock.h) is the only writer. A symbolic link that leads nowhere
+ * is refused (INVALID), not replaced.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_NODE_ROOT_H
 #define CONTRAST_NODE_ROOT_H
 
 #include <limits.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "lib/base/bytes.h"
+
+#define NODE_ROOT_TEMP_SUFFIX ".contrast-new"
 
 struct node_root {
     int fd;              /* of the folder; -1: closed */
@@ -80,6 +84,17 @@ RESULT node_root_write(const struct node_root *root, const char *path, struct sp
 RESULT node_root_remove(const struct node_root *root, const char *path, struct err *err);
 /* A folder with all in it, links not followed; missing: OK. At most LIMIT_NODE_DEPTH deep. */
 RESULT node_root_remove_tree(const struct node_root *root, const char *path, struct err *err);
+
+/* Whether a name is that of a half-written file. */
+static inline bool node_root_is_temp(const char *name) {
+    size_t size = strlen(name);
+    size_t end = sizeof NODE_ROOT_TEMP_SUFFIX - 1;
+    return name[0] == '.' && size > end && strcmp(name + size - end, NODE_ROOT_TEMP_SUFFIX) == 0;
+}
+/* Removes the half-written files that a killed run left in a folder and, when `is_deep`, in those
+ * below it (links not followed); missing: OK. */
+RESULT node_root_sweep(const struct node_root *root, const char *path, bool is_deep,
+                       struct err *err);
 
 /* Calls `visit` for each entry of a folder but "." and "..", in the order of their bytes; missing:
  * none. Stops at the first failure. */

@@ -46,6 +46,7 @@ struct run {
     size_t *shim_counts; /* owned; one per runtime of the journal */
     size_t own_shims;
     struct buf own_shim_names;
+    bool has_folder;
 };
 
 void node_outcome_deinit(struct node_outcome *outcome) {
@@ -209,19 +210,43 @@ static RESULT load_texts(struct run *r, struct err *err) {
     return node_texts_load(&r->texts, &r->root, r->outcome->handler, err);
 }
 
+/* The processes of the host: those of its own /proc when it is there (then also without hostPID),
+ * with programs named as the host sees them, or, of a mount that is not the root, as we do. */
+static RESULT find_shims(const struct run *r, const char *handler, size_t *count, struct buf *names,
+                         struct err *err) {
+    char proc[PATH_MAX + 16];
+    char folder[PATH_MAX + 128];
+    struct node_stat stat;
+    TRY(node_root_stat(&r->root, "/proc/self", &stat, err));
+    (void)snprintf(proc, sizeof proc, "%s/proc", stat.exists ? r->root.path : "");
+    (void)snprintf(folder, sizeof folder, NODE_RUNTIME_ROOT "/%s", handler);
+    TRY(node_shims_find(proc, folder, count, names, err));
+    if (*count > 0 || r->root.path[0] == '\0') {
+        return OK;
+    }
+    (void)snprintf(folder, sizeof folder, "%s" NODE_RUNTIME_ROOT "/%s", r->root.path, handler);
+    return node_shims_find(proc, folder, count, names, err);
+}
+
 static RESULT count_shims(struct run *r, struct err *err) {
     r->shim_counts = mem_calloc(r->journal.runtime_count + 1, sizeof *r->shim_counts);
     for (size_t i = 0; i < r->journal.runtime_count; i++) {
         AUTO(buf_deinit)
         struct buf names = {0};
-        char folder[PATH_MAX];
-        (void)snprintf(folder, sizeof folder, NODE_RUNTIME_ROOT "/%s",
-                       r->journal.runtimes[i].handler);
-        TRY(node_shims_find("/proc", folder, &r->shim_counts[i], &names, err));
+        TRY(find_shims(r, r->journal.runtimes[i].handler, &r->shim_counts[i], &names, err));
     }
+    return r->request->operation == NODE_UNINSTALL
+               ? find_shims(r, r->outcome->handler, &r->own_shims, &r->own_shim_names, err)
+               : OK;
+}
+
+static RESULT look_at_folder(struct run *r, struct err *err) {
     char folder[PATH_MAX];
+    struct node_stat stat;
     (void)snprintf(folder, sizeof folder, NODE_RUNTIME_ROOT "/%s", r->outcome->handler);
-    return node_shims_find("/proc", folder, &r->own_shims, &r->own_shim_names, err);
+    TRY(node_root_stat(&r->root, folder, &stat, err));
+    r->has_folder = stat.exists;
+    return OK;
 }
 
 static RESULT look_at_service(struct run *r, struct err *err) {
@@ -232,14 +257,23 @@ static RESULT look_at_service(struct run *r, struct err *err) {
         .timeout_ms = ASK_MS,
     };
     memcpy((void *)config.units, (const void *)r->place.units, sizeof config.units);
-    return node_service_look(&config, &r->service, err);
+    TRY(node_service_look(&config, &r->service, err));
+    if (r->service.started_ns == 0) { /* a daemon binds its socket when it starts */
+        struct node_stat stat;
+        TRY(node_root_stat(&r->root, r->place.socket, &stat, err));
+        r->service.started_ns = stat.exists ? stat.mtime_ns : 0;
+    }
+    return OK;
 }
 
 static RESULT gather(struct run *r, struct err *err) {
     TRY(node_place_find(r->settings, &r->root, r->config.platform, &r->place, err));
-    TRY(find_version(r, err));
-    TRY(read_default(r, err));
+    if (r->request->operation != NODE_UNINSTALL) { /* ours goes out whatever runs there now */
+        TRY(find_version(r, err));
+        TRY(read_default(r, err));
+    }
     TRY(load_texts(r, err));
+    TRY(look_at_folder(r, err));
     TRY(count_shims(r, err));
     return look_at_service(r, err);
 }
@@ -255,6 +289,8 @@ static struct node_facts facts_of(const struct run *r) {
         .daemon = r->daemon,
         .default_text = {r->default_text.data, r->default_text.size},
         .discard_edits = r->settings->discard_edits,
+        .accept_old_daemon = r->settings->accept_old_daemon,
+        .has_folder = r->has_folder,
         .service = r->service,
         .journal = &r->journal,
         .shim_counts = r->shim_counts,
@@ -360,9 +396,10 @@ static RESULT drop(struct run *r, const char *handler, struct err *err) {
     return OK;
 }
 
+/* While containerd still has the old configuration in memory, its runtimes stay. */
 static RESULT finish(struct run *r, struct err *err) {
     for (size_t i = 0; i < r->plan.count; i++) {
-        if (r->plan.steps[i].kind == NODE_DROP) {
+        if (r->plan.steps[i].kind == NODE_DROP && !r->outcome->is_pending) {
             TRY(drop(r, r->plan.steps[i].handler, err));
         }
     }
@@ -373,7 +410,26 @@ static RESULT finish(struct run *r, struct err *err) {
     r->journal.handler = "";
     r->journal.is_uninstall = false;
     r->journal.edit_count = 0;
-    r->journal.restart_unix = 0;
+    r->journal.restart_ms = 0;
+    return OK;
+}
+
+/* What killed runs left half-written, also those of other versions and operations. */
+static RESULT sweep(struct run *r, struct err *err) {
+    TRY(node_root_sweep(&r->root, NODE_STATE_FOLDER, true, err));
+    for (size_t i = 0; i < r->texts.count; i++) {
+        char folder[PATH_MAX];
+        const char *path = r->texts.items[i].path;
+        int size = (int)(strrchr(path, '/') - path);
+        (void)snprintf(folder, sizeof folder, "%.*s", size > 0 ? size : 1, path);
+        TRY(node_root_sweep(&r->root, folder, false, err));
+    }
+    for (size_t i = 0; i < r->journal.runtime_count; i++) {
+        char folder[PATH_MAX];
+        (void)snprintf(folder, sizeof folder, NODE_RUNTIME_ROOT "/%s",
+                       r->journal.runtimes[i].handler);
+        TRY(node_root_sweep(&r->root, folder, true, err));
+    }
     return OK;
 }
 
@@ -393,12 +449,20 @@ static RESULT execute(struct run *r, struct err *err) {
     node_journal_encode(&r->journal, &before);
     const struct node_apply apply = {&r->root,    r->settings, &r->place,
                                      &r->service, &r->journal, r->request->stop};
+    TRY(sweep(r, err));
     TRY(stage(r, err));
     ENSURE(!is_stopped(r), err, CANCELED, "stopped by a signal");
     r->journal.is_uninstall = r->request->operation == NODE_UNINSTALL;
     r->journal.handler = r->outcome->handler;
+    if (!r->journal.is_uninstall) {
+        note_runtime(r);
+    }
     TRY(node_apply_edits(&apply, &r->plan, err));
-    TRY(node_apply_confirm(&apply, &r->plan, &r->outcome->is_rolled_back, err));
+    struct node_applied applied = {0};
+    struct result confirmed = node_apply_confirm(&apply, &r->plan, &applied, err);
+    r->outcome->is_rolled_back = applied.is_rolled_back;
+    r->outcome->is_pending = applied.is_pending;
+    TRY(confirmed);
     TRY(finish(r, err));
     struct node_stat stat;
     TRY(node_root_stat(&r->root, NODE_JOURNAL_PATH, &stat, err));

@@ -1,6 +1,6 @@
 /* A run of the installer: facts -> plan -> steps, each of them journalled.
  *
- *   lock -> journal -> configuration -> facts -> plan
+ *   lock -> journal -> configuration -> facts -> plan -> sweep (half-written files)
  *        -> stage (FETCH, WRITE)          journal: staging
  *        -> back up, check, swap (EDIT)   journal: swapping, with what the files were
  *        -> restart                       journal: restarting, before it is asked for: on k3s it
@@ -34,6 +34,7 @@ struct node_outcome {
     char handler[64];
     bool is_changed;     /* something was written, removed or restarted; dry: would be */
     bool is_rolled_back; /* then there is an error, too */
+    bool is_pending;     /* the user restarts containerd himself, and has not yet */
     struct buf report;   /* what is to be printed: the plan of a dry run, or "" */
 };
 void node_outcome_deinit(struct node_outcome *outcome); /* accepts zeroed */

@@ -57,6 +57,8 @@ RESULT node_settings_read(struct node_settings *out, struct err *err) {
     TRY(read_number("LOCK_TIMEOUT_S", 600, 1, 86400, &lock, err));
     TRY(read_number("KEEP_RUNTIMES", 2, 1, 32, &keep, err));
     TRY(parse_bool("DISCARD_EDITS", text_or("DISCARD_EDITS", "false"), &s.discard_edits, err));
+    TRY(parse_bool("ACCEPT_OLD_CONTAINERD", text_or("ACCEPT_OLD_CONTAINERD", "false"),
+                   &s.accept_old_daemon, err));
     s.confirm_ms = (unsigned)confirm * 1000;
     s.lock_s = (unsigned)lock;
     s.keep = keep;
@@ -80,8 +82,9 @@ static RESULT read_value(const char *path, struct buf *text, struct err *err) {
 
 static RESULT take_path(struct node_settings *s, const char *path, const char *value,
                         struct err *err) {
-    ENSURE(value[0] == '/' && strlen(value) < PATH_MAX, err, CONFIG,
-           "%s: want an absolute path on the host, got \"%.200s\"", path, value);
+    size_t size = strlen(value);
+    ENSURE(value[0] == '/' && size < PATH_MAX && value[size - 1] != '/', err, CONFIG,
+           "%s: want the absolute path of a file on the host, got \"%.200s\"", path, value);
     (void)snprintf(s->containerd_path, sizeof s->containerd_path, "%s", value);
     return OK;
 }

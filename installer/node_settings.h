@@ -2,7 +2,7 @@
  *
  * Environment variables (see --help for the defaults): HOST_MOUNT, CONFIG_DIR, TARGET_CONFIG_DIR,
  * NODE_COMMAND, RESTART_COMMAND, CRI_SOCKET, HEALTH_ADDRESS, TERMINATION_LOG, CONFIRM_TIMEOUT_S,
- * LOCK_TIMEOUT_S, KEEP_RUNTIMES, DISCARD_EDITS.
+ * LOCK_TIMEOUT_S, KEEP_RUNTIMES, DISCARD_EDITS, ACCEPT_OLD_CONTAINERD.
  *
  * Files of TARGET_CONFIG_DIR, each a value of one line: containerd-config-path, systemd-unit-name
  * (comma separated), restart-systemd-unit (true, false), kata-config-path (accepted, not used). An
@@ -30,6 +30,7 @@ struct node_settings {
     unsigned lock_s;
     size_t keep;
     bool discard_edits;
+    bool accept_old_daemon;         /* of 1.6, which ignores the snapshotter of a runtime */
     char containerd_path[PATH_MAX]; /* as configured; "" = by the flavor */
     char units[512];                /* as configured; "" = by the flavor */
     bool no_restart;                /* restart-systemd-unit: false */

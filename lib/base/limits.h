@@ -288,6 +288,7 @@
 #define LIMIT_NODE_CONFIG (1024 * 1024) /* bytes of contrast-node-install.json */
 #define LIMIT_NODE_FILES 256            /* that one runtime consists of */
 #define LIMIT_NODE_PATH 1024            /* bytes of a path below the runtime's folder */
+#define LIMIT_NODE_URL 4096             /* bytes of a file's address */
 #define LIMIT_NODE_TEXT (16 * 1024)     /* bytes of kernel parameters, ID blocks */
 #define LIMIT_NODE_DEPTH 32             /* folders in a folder that is removed */
 #define LIMIT_NODE_JOURNAL (4 * 1024 * 1024)
