@@ -47,8 +47,8 @@ class Login:
     def __init__(self, test, name, hub, headers):
         self.test, self.name = test, name
         self.host = f"127.0.0.1:{hub.port}"
-        for reference in (IMAGE, "ghcr.io/contrast-ha/initializer:0.1.0",
-                          "ghcr.io/contrast-ha/coordinator:0.1.0"):
+        coordinator = stage.image_names(stage.COORDINATOR)
+        for reference in [IMAGE] + coordinator + test.own_images():
             host, path, _ = stage.split_reference(reference)
             test.stand_in(reference, headers(f"{host}/{path}"))
 

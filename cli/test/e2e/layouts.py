@@ -67,6 +67,52 @@ class Layout:
                    "\n".join(edits.diff(after, back, self.name)))
 
 
+ANNOTATED = """\
+# A pod, with and without a line of its own
+apiVersion: v1
+kind: Pod
+metadata:
+  name: annotated
+  annotations:
+    example.com/first: "1"
+    # the line goes below
+    example.com/last: "2"
+spec:
+  runtimeClassName: contrast-cc
+  initContainers:
+    - {name: prepare, image: "busybox:1.36", command: [sh, -c, date]}
+  # the one container
+  containers:
+    - name: web   # serves
+      image: nginx:1.27
+"""
+LINES = ('servicemesh-ingress: "web#8080#false"', 'servicemesh-egress: "db#127.137.0.1:5432#db:5432"',
+         'renew-certificates: "true"', 'skip-initializer: "true"')
+
+
+def there_and_back(test):
+    """What an annotation brings goes with it, to the last byte, and comes as if it had been there."""
+    mark = "    # the line goes below\n"
+    test.stand_in_all(ANNOTATED)
+
+    def run(name, text):
+        work = test.workspace(name, {"pod.yaml": text})
+        done = test.generate(work, "pod.yaml", "coordinator.yaml")
+        test.check(done.code == 0, name, done.err)
+        return stage.read(os.path.join(work, "pod.yaml")).decode()
+    without = run("annotated, without", ANNOTATED)
+    for i, annotation in enumerate(LINES):
+        line = f"{mark}    contrast.edgeless.systems/{annotation}\n"
+        first = run(f"annotated {i}, first", ANNOTATED.replace(mark, line))
+        test.check(first != without, f"{annotation}: it does something")
+        test.check(edits.meaning(first.encode()) ==
+                   edits.meaning(ANNOTATED.replace(mark, line).encode()), f"{annotation}: meaning")
+        test.check(run(f"annotated {i}, gone", first.replace(line, mark)) == without,
+                   f"{annotation}: what it brought goes with it")
+        test.check(run(f"annotated {i}, later", without.replace(mark, line)) == first,
+                   f"{annotation}: it comes later")
+
+
 CHANGES = {
     "as it is": lambda text: text,
     "CRLF": lambda text: text.replace(b"\n", b"\r\n"),
@@ -80,6 +126,7 @@ def main():
     with stage.Stage("layouts") as test:
         test.hub()
         paths = test.arguments or sorted(os.path.join(folder, f) for f in os.listdir(folder))
+        there_and_back(test)
         for path in paths:
             for label, change in CHANGES.items():
                 layout = Layout(test, path, label, change)

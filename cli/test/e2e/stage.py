@@ -32,7 +32,8 @@ DATA = os.path.abspath(os.environ.get("CONTRAST_TESTDATA") or
 RUN_SECONDS = 120
 ZERO_DIGEST = "sha256:" + "0" * 64
 CRASH = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|check failed")
-IMAGE = re.compile(r"""^([ ]*(?:-[ ]+)?["']?image["']?[ ]*:[ ]*)(["']?)([^\s"',}]+)\2""", re.M)
+IMAGE = re.compile(r"""(?:^[ ]*(?:-[ ]+)?|[{,][ ]*)["']?image["']?[ ]*:[ ]*(["']?)([^\s"',}]+)\1""",
+                   re.M)
 
 COORDINATOR = """\
 apiVersion: apps/v1
@@ -77,7 +78,7 @@ def write(path, data):
 
 def image_names(text):
     """The references behind `image:`, each once, in order."""
-    return list(dict.fromkeys(m[3] for m in IMAGE.finditer(text)))
+    return list(dict.fromkeys(m[2] for m in IMAGE.finditer(text)))
 
 
 def split_reference(reference):
@@ -139,7 +140,7 @@ class Stage:
         self.arguments = sys.argv[2:]
         self.checks, self.failures = 0, []
         self.catalogue, self.digests, self.hosts = Catalogue(), {}, []
-        self.port = 0
+        self.port, self.own = 0, []
         self.open = contextlib.ExitStack()
 
     # --- life
@@ -201,10 +202,17 @@ class Stage:
                 self.hosts.append(host)
         return self.digests[key]
 
+    def own_images(self):
+        """Those that generate puts into pods when no option says otherwise."""
+        if not self.own:
+            text = self.contrast("generate", "--help").text()
+            self.own = re.findall(r"-image IMAGE +default (\S+)", text)
+        return self.own
+
     def stand_in_all(self, text, headers=None):
         """The text with each digest replaced by that of the image that stands in for it. Names
         that are no image's are left for the program to refuse."""
-        for reference in image_names(text) + ["ghcr.io/contrast-ha/initializer:0.1.0"]:
+        for reference in image_names(text) + self.own_images():
             if not re.fullmatch(r"[a-z0-9][a-zA-Z0-9._:/@-]*", reference):
                 continue
             digest = self.stand_in(reference, headers)
