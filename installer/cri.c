@@ -21,6 +21,8 @@
 
 #define SERVICE "/runtime.v1.RuntimeService/"
 #define GRPC_HEADER 5 /* bytes: compressed u8, length u32 big-endian */
+#define RECEIVED_MAX                                                                               \
+    (2 * LIMIT_CRI_ANSWER) /* bytes of a connection: frames without end are none of an answer */
 
 void cri_answer_deinit(struct cri_answer *a) {
     for (size_t i = 0; i < a->handler_count; i++) {
@@ -41,10 +43,11 @@ bool cri_has_handler(const struct cri_answer *a, const char *handler) {
 
 /* Each once; what is no text, or too many, is left out. */
 static void add_handler(struct cri_answer *a, struct span name) {
-    if (a->handler_count >= LIMIT_CRI_HANDLERS || memchr(name.data, 0, name.size) != NULL) {
+    bool is_text = name.size == 0 || memchr(name.data, 0, name.size) == NULL;
+    if (a->handler_count >= LIMIT_CRI_HANDLERS || !is_text) {
         return;
     }
-    char *text = mem_strndup((const char *)name.data, name.size);
+    char *text = mem_strndup(name.size > 0 ? (const char *)name.data : "", name.size);
     if (cri_has_handler(a, text)) {
         mem_free(text);
         return;
@@ -57,7 +60,9 @@ static void add_handler(struct cri_answer *a, struct span name) {
 
 static void copy_text(struct span text, char *out, size_t size) {
     size_t n = text.size < size - 1 ? text.size : size - 1;
-    memcpy(out, text.data, n);
+    if (n > 0) {
+        memcpy(out, text.data, n);
+    }
     out[n] = '\0';
     err_clean(out);
 }
@@ -185,6 +190,7 @@ struct call {
     nghttp2_session *session;
     struct span body; /* of the request, with gRPC's header; shrinks */
     struct buf answer;
+    size_t received; /* bytes of all frames */
     bool is_too_large;
     bool is_over;      /* the stream is closed */
     long status;       /* grpc-status; -1: none came */
@@ -208,12 +214,17 @@ static ssize_t on_receive(nghttp2_session *session, uint8_t *out, size_t size, i
                           void *user) {
     (void)session;
     (void)flags;
-    const struct call *c = user;
+    struct call *c = user;
+    if (c->received > RECEIVED_MAX) {
+        c->is_too_large = true;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     ssize_t n = recv(c->fd, out, size, 0);
     if (n == 0) {
         return NGHTTP2_ERR_EOF;
     }
     if (n > 0) {
+        c->received += (size_t)n;
         return n;
     }
     return errno == EAGAIN || errno == EINTR ? NGHTTP2_ERR_WOULDBLOCK
@@ -247,6 +258,16 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
     return 0;
 }
 
+/* A status of gRPC: 1 or 2 digits (statuscodes.md: 0 to 16). -1: it is none. */
+static long read_code(struct span text) {
+    long code = text.size == 1 || text.size == 2 ? 0 : -1;
+    for (size_t i = 0; i < text.size && code >= 0; i++) {
+        bool is_digit = text.data[i] >= '0' && text.data[i] <= '9';
+        code = is_digit ? 10 * code + (text.data[i] - '0') : -1;
+    }
+    return code;
+}
+
 /* Headers and trailers alike. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
@@ -256,9 +277,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     struct call *c = user;
     if (span_equal(span_of(name, name_size), span_str("grpc-status"))) {
-        char text[16];
-        copy_text(span_of(value, value_size), text, sizeof text);
-        c->status = strtol(text, NULL, 10);
+        c->status = read_code(span_of(value, value_size));
     } else if (span_equal(span_of(name, name_size), span_str("grpc-message"))) {
         copy_text(span_of(value, value_size), c->message, sizeof c->message);
     }

@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,14 +19,16 @@
 #include "lib/base/mem.h"
 
 #define ARGS_MAX 64
-#define POLL_MS 60000  /* of one poll(2) */
+#define POLL_MS 1000   /* of one poll(2): a signal may come just before it */
+#define DRAIN_READS 32 /* of what a program left in its pipes: more than a pipe holds */
 #define ERROR_TAIL 400 /* bytes of standard error that are told */
 
 extern char **environ;
 
 struct child {
     pid_t pid;
-    int pipes[2]; /* standard output and error; -1: at its end */
+    int ended;    /* pidfd: readable when the process is over, whoever still holds its pipes */
+    int pipes[2]; /* standard output and error, not blocking; -1: at its end */
     struct buf out;
     struct buf error;
     bool is_too_long;
@@ -45,7 +48,8 @@ static RESULT open_pipes(int ends[4], struct err *err) {
     for (int i = 0; i < 4; i++) {
         ends[i] = -1;
     }
-    if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(ends + 2, O_CLOEXEC) != 0) {
+    if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(ends + 2, O_CLOEXEC) != 0 ||
+        fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 || fcntl(ends[2], F_SETFL, O_NONBLOCK) != 0) {
         int saved = errno;
         for (int i = 0; i < 4; i++) {
             if (ends[i] >= 0) {
@@ -81,6 +85,19 @@ static int spawn(char *const argv[], const int ends[4], pid_t *pid) {
     return status;
 }
 
+static void finish(struct child *c, int *status) {
+    while (waitpid(c->pid, status, 0) < 0 && errno == EINTR) {
+    }
+    if (c->ended >= 0) {
+        (void)close(c->ended);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (c->pipes[i] >= 0) {
+            (void)close(c->pipes[i]);
+        }
+    }
+}
+
 static RESULT start(char *const argv[], struct child *out, struct err *err) {
     int ends[4];
     TRY(open_pipes(ends, err));
@@ -94,27 +111,59 @@ static RESULT start(char *const argv[], struct child *out, struct err *err) {
     }
     out->pipes[0] = ends[0];
     out->pipes[1] = ends[2];
+    out->ended = pidfd_open(out->pid, 0);
+    if (out->ended < 0) {
+        int saved = errno;
+        (void)kill(-out->pid, SIGKILL);
+        finish(out, &status);
+        return err_set(err, ERR_IO, "pidfd_open: %s", strerror(saved));
+    }
     return OK;
 }
 
 /* --- Output */
 
-static void take(struct child *c, int which) {
+/* Keeps the end of it. */
+static void keep_error(struct buf *text, struct span more) {
+    if (text->size + more.size > LIMIT_NODE_OUTPUT) {
+        buf_consume(text, text->size / 2);
+    }
+    buf_append_span(text, more);
+}
+
+/* One read; false when nothing is there now. */
+static bool take(struct child *c, int which) {
     uint8_t chunk[65536];
     ssize_t n = read(c->pipes[which], chunk, sizeof chunk);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return false;
+    }
     if (n <= 0) {
         (void)close(c->pipes[which]);
         c->pipes[which] = -1;
-        return;
+        return false;
     }
-    struct buf *to = which == 0 ? &c->out : &c->error;
-    if (which == 0 && c->stream != NULL) {
-        err_ignore(c->stream->feed(c->stream->data, span_of(chunk, (size_t)n), &c->failure),
-                   "kept in c->failure");
-    } else if (to->size + (size_t)n <= LIMIT_NODE_OUTPUT) {
-        buf_append(to, chunk, (size_t)n);
-    } else if (which == 0) {
+    struct span bytes = span_of(chunk, (size_t)n);
+    if (which == 1) {
+        keep_error(&c->error, bytes);
+    } else if (c->stream != NULL) {
+        err_ignore(c->stream->feed(c->stream->data, bytes, &c->failure), "kept in c->failure");
+    } else if (c->out.size + bytes.size <= LIMIT_NODE_OUTPUT) {
+        buf_append_span(&c->out, bytes);
+    } else {
         c->is_too_long = true;
+    }
+    return true;
+}
+
+/* What a process that ended had written: a daemon that it started may hold the pipes for ever. */
+static void drain(struct child *c) {
+    for (int which = 0; which < 2; which++) {
+        for (int i = 0; i < DRAIN_READS && c->pipes[which] >= 0 && c->failure.code == ERR_OK; i++) {
+            if (!take(c, which)) {
+                break;
+            }
+        }
     }
 }
 
@@ -123,36 +172,30 @@ static bool is_stopped(const struct child *c) {
            (c->failure.code != ERR_OK || (c->stream->stop != NULL && *c->stream->stop != 0));
 }
 
-/* Until both ends are closed; false when the time is over, or nobody wants more. */
+/* Until the process ends; false when the time is over, or nobody wants more. */
 static bool listen_to(struct child *c, uint64_t end_ms) {
-    while (c->pipes[0] >= 0 || c->pipes[1] >= 0) {
+    for (;;) {
         uint64_t now = now_ms();
         if (now >= end_ms || is_stopped(c)) {
             return false;
         }
-        struct pollfd fds[2] = {{c->pipes[0], POLLIN, 0}, {c->pipes[1], POLLIN, 0}};
+        struct pollfd fds[3] = {
+            {c->pipes[0], POLLIN, 0}, {c->pipes[1], POLLIN, 0}, {c->ended, POLLIN, 0}};
         int wait_ms = end_ms - now < POLL_MS ? (int)(end_ms - now) : POLL_MS;
-        if (poll(fds, 2, wait_ms) < 0) {
+        if (poll(fds, 3, wait_ms) < 0) {
             if (errno != EINTR) {
                 return false;
             }
             continue;
         }
-        for (int i = 0; i < 2; i++) {
-            if (c->pipes[i] >= 0 && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
-                take(c, i);
-            }
+        if (fds[2].revents != 0) {
+            drain(c);
+            return !is_stopped(c);
         }
-    }
-    return true;
-}
-
-static void finish(struct child *c, int *status) {
-    while (waitpid(c->pid, status, 0) < 0 && errno == EINTR) {
-    }
-    for (int i = 0; i < 2; i++) {
-        if (c->pipes[i] >= 0) {
-            (void)close(c->pipes[i]);
+        for (int i = 0; i < 2; i++) {
+            if (c->pipes[i] >= 0 && fds[i].revents != 0) {
+                (void)take(c, i);
+            }
         }
     }
 }

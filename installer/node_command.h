@@ -10,8 +10,9 @@
 
 /* Runs `prefix` (words separated by blanks, may be "") followed by argv (ends with NULL), in a
  * process group of its own that is ended with SIGKILL after `timeout_ms`. Appends what it printed
- * on standard output, at most LIMIT_NODE_OUTPUT bytes; `output` may be NULL. UNAVAILABLE names the
- * program, its exit status and the last line of its standard error; TIMEOUT. */
+ * on standard output, at most LIMIT_NODE_OUTPUT bytes (else TOO_LARGE); `output` may be NULL. It is
+ * over when the program ends: a daemon that it started may live on and hold its pipes. UNAVAILABLE
+ * names the program, its exit status and the last line of its standard error; TIMEOUT. */
 RESULT node_command_run(const char *prefix, const char *const argv[], unsigned timeout_ms,
                         struct buf *output, struct err *err);
 

@@ -21,6 +21,7 @@
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER SYSTEMD ".Manager"
 #define UNIT SYSTEMD ".Unit"
+#define WAIT_US 1000000 /* of one wait: a signal may come just before it */
 
 static uint64_t now_us(void) {
     struct timespec t;
@@ -230,7 +231,7 @@ static RESULT wait_for_job(const struct node_service_config *c, sd_bus *bus, con
         ENSURE(now < end_us, err, TIMEOUT, "the unit did not restart within %u s",
                c->timeout_ms / 1000);
         ENSURE(stop == NULL || *stop == 0, err, CANCELED, "stopped by a signal during the restart");
-        r = sd_bus_wait(bus, end_us - now);
+        r = sd_bus_wait(bus, end_us - now < WAIT_US ? end_us - now : WAIT_US);
         ENSURE(r >= 0 || r == -EINTR, err, UNAVAILABLE, "systemd: %s", strerror(-r));
     }
     ENSURE(strcmp(job->result, "done") == 0, err, UNAVAILABLE,
