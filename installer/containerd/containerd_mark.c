@@ -213,9 +213,22 @@ static bool is_end(struct span rest) {
     return rest.size > tail && starts_with(span_of(rest.data + rest.size - tail, tail), " end ");
 }
 
+/* As we write it: lower-case digits up to the end. */
+static bool ends_in_digest(struct span text) {
+    size_t size = CONTAINERD_DIGEST_SIZE - 1;
+    for (size_t i = 0; i < size && text.size >= size; i++) {
+        uint8_t c = text.data[text.size - size + i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return false;
+        }
+    }
+    return text.size >= size;
+}
+
 static RESULT read_created(struct scan *s, struct toml_range line, struct span rest) {
     size_t size = strlen(CREATED);
-    if (line.start != 0 || rest.size != size + CONTAINERD_DIGEST_SIZE - 1) {
+    if (line.start != 0 || rest.size != size + CONTAINERD_DIGEST_SIZE - 1 ||
+        !ends_in_digest(rest)) {
         return fail_at(s, line.start, "this comment of ours belongs to the first line, unchanged");
     }
     struct containerd_mark *mark = add(s, CONTAINERD_MARK_CREATED, line);
