@@ -314,19 +314,30 @@ static int shown_size(const char *url) {
     return (int)(n < 300 ? n : 300);
 }
 
+/* Host and port of an address. */
+static struct span host_of(const char *url) {
+    const char *start = strstr(url, "://");
+    start = start != NULL ? start + 3 : url;
+    return span_of(start, strcspn(start, "/?#"));
+}
+
 static RESULT judge(struct transfer *t, CURLcode code, const char *url, struct err *err) {
+    struct span host = host_of(url);
     if (!is_ok(t->failure)) {
         return err_set(err, t->failure_text.code, "%s", t->failure_text.text);
     }
     ENSURE(t->header_bytes <= LIMIT_REGISTRY_HEADER, err, MALFORMED,
            "%.*s: more than %d bytes of headers", shown_size(url), url, LIMIT_REGISTRY_HEADER);
     ENSURE(strstr(t->detail, NO_TLS) == NULL, err, TLS,
-           "%.*s: the server does not speak TLS; if that is right, allow plain http for it as an "
-           "insecure registry",
-           shown_size(url), url);
+           "%.*s: the server does not speak TLS; if that is right, allow plain http for it with "
+           "--insecure-registry %.*s",
+           shown_size(url), url, (int)host.size, (const char *)host.data);
     if (code != CURLE_OK && !t->is_cut) {
-        return err_set(err, code_of(code), "%.*s: %s", shown_size(url), url,
-                       t->detail[0] != '\0' ? t->detail : curl_easy_strerror(code));
+        const char *detail = t->detail[0] != '\0' ? t->detail : curl_easy_strerror(code);
+        return err_set(err, code_of(code), "%.*s: %.300s%s", shown_size(url), url, detail,
+                       code == CURLE_PEER_FAILED_VERIFICATION
+                           ? "; for a private authority name its file with --registry-ca"
+                           : "");
     }
     if (t->is_begun) {
         return OK;

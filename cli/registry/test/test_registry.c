@@ -477,6 +477,7 @@ static void test_tls(void **state) {
     struct registry_session_config without = {0};
     assert_true(is_ok(fetch_by(with, name, &err)));
     assert_int_equal(fetch_by(without, name, &err).code, ERR_TLS);
+    assert_non_null(strstr(err.text, "--registry-ca"));
     /* The name must be that of the certificate. */
     char other[64];
     snprintf(other, sizeof other, "localhost:%d/good/app:1", server.tls_port);
@@ -492,7 +493,8 @@ static void test_tls(void **state) {
     /* What speaks no TLS is not spoken to without it. */
     snprintf(name, sizeof name, "%s/good/app:1", server.host);
     assert_int_equal(fetch_by(with, name, &err).code, ERR_TLS);
-    assert_non_null(strstr(err.text, "insecure registry"));
+    snprintf(name, sizeof name, "with --insecure-registry %s", server.host);
+    assert_non_null(strstr(err.text, name));
     assert_int_equal(wait_count, 0);
 }
 
