@@ -113,14 +113,9 @@ class Folder:
               f"{sum(c['allowed'] for c in asked)} allowed")
 
 
-def has_judge(test):
-    path = os.path.join(os.path.dirname(test.program), "contrast-policy-judge")
-    return os.path.exists(path) or os.environ.get("CONTRAST_POLICY_JUDGE")
-
-
 def main():
     with stage.Stage("genpolicy", data="genpolicy") as test:
-        if not has_judge(test):
+        if not test.has_judge():
             stage.leave("genpolicy: no contrast-policy-judge beside contrast; it needs cargo "
                         "(https://rustup.rs)")
         test.hub()

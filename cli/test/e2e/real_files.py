@@ -8,7 +8,8 @@
 Nobody wrote these files for us. The outcome of each is a policy for every pod, or one refusal with
 line, column and field. Every line of the file comes out again, in its order and byte for byte; what
 is added is ours by its looks. A second run changes nothing, and a refusal leaves all files as they
-were. SPDX-License-Identifier: Apache-2.0
+were. The agent's engine takes each policy, where its program was built.
+SPDX-License-Identifier: Apache-2.0
 """
 import json
 import os
@@ -26,6 +27,13 @@ KINDS = ("Pod", "Deployment", "ReplicaSet", "ReplicationController", "StatefulSe
          "Job", "CronJob")
 PASSED = ("ConfigMap", "Secret", "CustomResourceDefinition")  # texts and schemas, not pods
 KEY = "io.katacontainers.config.agent.policy"
+
+
+# No pod's own: what a policy answers when the agent's engine takes it at all.
+QUESTIONS = json.dumps([
+    {"kind": "GuestDetailsRequest", "request": {}, "allowed": True},
+    {"kind": "SetPolicyRequest", "request": {"policy": "x"}, "allowed": False},
+    {"kind": "CreateContainerRequest", "request": {}, "allowed": False}])
 
 
 def with_class(text):
@@ -111,6 +119,7 @@ class Case:
         for stray in edits.strays(self.text, after):
             self.check(False, stray, "\n".join(edits.diff(self.text, after, self.file)))
         self.check(edits.meaning(self.text) == edits.meaning(after), "means something else now")
+        self.ask(made)
         files = {f: self.now(f) for f in os.listdir(self.work)}
         again = self.run()
         self.check(again.code == 0, "the second run", again.err)
@@ -118,6 +127,16 @@ class Case:
                    "the second run changes something")
         hashes = [p["hash"] for p in done.json()["policies"] if p["file"] == self.file]
         return made, ", ".join(f"{n} {h[:12]}" for n, h in zip(made, hashes))
+
+    def ask(self, made):
+        """Each policy is taken by the agent's engine, and evaluates without an error."""
+        stage.write(self.test.path("questions.json"), QUESTIONS)
+        for name in made if self.test.has_judge() else []:
+            done = self.test.contrast("policy", "check", "--policy", self.file, "--pod", name,
+                                      "--requests", self.test.path("questions.json"),
+                                      cwd=self.work)
+            self.check(done.code == 0 and "error" not in done.text(), f"{name}: the engine",
+                       done.text() + done.err)
 
     def refused(self, done):
         self.check(done.code == 2, f"exit {done.code} for a refusal", done.err)

@@ -284,6 +284,11 @@ class Stage:
             options += self.mirrors()
         return self.contrast("generate", *options, *arguments, cwd=folder, **more)
 
+    def has_judge(self):
+        """The program with the agent's engine, for `policy check`: cargo builds it."""
+        path = os.path.join(os.path.dirname(self.program), "contrast-policy-judge")
+        return os.path.exists(path) or "CONTRAST_POLICY_JUDGE" in os.environ
+
     # --- verdict
 
     def check(self, good, what, detail=""):
