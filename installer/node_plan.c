@@ -166,9 +166,13 @@ static size_t plan_edits(const struct node_texts *texts, struct node_plan *plan)
 
 /* Why containerd must be restarted; NULL: it need not be. */
 static const char *restart_reason(const struct node_facts *f, const struct node_texts *texts,
-                                  size_t edits) {
+                                  size_t edits, bool is_absent) {
     if (edits > 0) {
         return "its configuration changes";
+    }
+    if (f->listed == (is_absent ? NODE_LISTED_YES : NODE_LISTED_NO)) {
+        return is_absent ? "it still has the runtime that its configuration has no more"
+                         : "it does not have the runtime that its configuration has";
     }
     const struct node_journal *j = f->journal;
     bool is_interrupted = j->phase >= NODE_PHASE_SWAPPING;
@@ -195,7 +199,7 @@ static const char *restart_reason(const struct node_facts *f, const struct node_
 
 static void plan_restart(const struct node_facts *f, const struct node_texts *texts, size_t edits,
                          bool is_absent, struct node_plan *plan) {
-    const char *reason = restart_reason(f, texts, edits);
+    const char *reason = restart_reason(f, texts, edits, is_absent);
     if (reason != NULL) {
         add(plan, NODE_RESTART)->reason = reason;
     }

@@ -47,6 +47,9 @@ struct node_step {
     const char *reason;           /* static text */
 };
 
+/* Whether CRI lists our handler now. */
+enum node_listed { NODE_LISTED_UNKNOWN, NODE_LISTED_YES, NODE_LISTED_NO };
+
 struct node_facts {
     const struct node_config *config; /* NULL for uninstall of a named handler */
     const char *handler;              /* ours */
@@ -55,6 +58,7 @@ struct node_facts {
     struct span kata;                 /* the configuration on the host; empty: none */
     bool has_kata;
     struct containerd_version daemon;
+    enum node_listed listed;
     struct span default_text; /* containerd config default; empty: unknown */
     bool discard_edits;       /* the user said so */
     bool accept_old_daemon;   /* so did the user */

@@ -43,6 +43,7 @@ struct run {
     bool has_kata;
     struct buf default_text;
     struct containerd_version daemon;
+    enum node_listed listed;
     size_t *shim_counts; /* owned; one per runtime of the journal */
     size_t own_shims;
     struct buf own_shim_names;
@@ -172,7 +173,13 @@ static RESULT find_version(struct run *r, struct err *err) {
     AUTO(cri_answer_deinit)
     struct cri_answer answer = {0};
     struct err why = {0};
-    if (is_ok(cri_ask_version(socket, ASK_MS, &answer, &why))) {
+    if (is_ok(cri_ask(socket, ASK_MS, &answer, &why))) {
+        bool is_listed = cri_has_handler(&answer, r->outcome->handler);
+        r->listed = !answer.is_ready ? NODE_LISTED_UNKNOWN
+                    : is_listed      ? NODE_LISTED_YES
+                                     : NODE_LISTED_NO;
+    }
+    if (answer.version[0] != '\0' || is_ok(cri_ask_version(socket, ASK_MS, &answer, &why))) {
         return containerd_version_parse(answer.version, &r->daemon, err);
     }
     struct err second = {0};
@@ -287,6 +294,7 @@ static struct node_facts facts_of(const struct run *r) {
         .kata = {r->kata.data, r->kata.size},
         .has_kata = r->has_kata,
         .daemon = r->daemon,
+        .listed = r->listed,
         .default_text = {r->default_text.data, r->default_text.size},
         .discard_edits = r->settings->discard_edits,
         .accept_old_daemon = r->settings->accept_old_daemon,
