@@ -155,7 +155,7 @@
 #define LIMIT_POLICY_CASES (64 * 1024 * 1024)   /* a file of requests to be judged */
 #define LIMIT_POLICY_ANSWERS (64 * 1024 * 1024) /* what the judge says to them */
 #define LIMIT_POLICY_JUDGE_MS 600000            /* one run of it */
-#define LIMIT_POLICY_CIRCLE 1000                 /* variables that one refers to, and these */
+#define LIMIT_POLICY_CIRCLE 1000                /* variables that one refers to, and these */
 #define LIMIT_POLICY_LINE 1000                  /* bytes; some agents refuse lines over 1024 */
 #define LIMIT_POLICY_NESTING 8             /* of policy_data: agents parse deeper data in 2^depth */
 #define LIMIT_POD_ANNOTATIONS (256 * 1024) /* keys and values together; Kubernetes' limit */
