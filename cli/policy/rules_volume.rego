@@ -12,12 +12,16 @@ mounts_ok(c, given) if {
 }
 
 mounts_there(c, places) if {
-    partial
+    count(missing_mounts(c, places)) == 0
 }
 
+# Requests that were put together by hand lack most of them, not one.
 mounts_there(c, places) if {
-    count([w | w := c.mounts[_]; not w.optional; not places[w.at]]) == 0
+    partial
+    count(missing_mounts(c, places)) > 1
 }
+
+missing_mounts(c, places) := [w | w := c.mounts[_]; not w.optional; not places[w.at]]
 
 mount_ok(c, m) if {
     w := c.mounts[_]
