@@ -3,34 +3,62 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_runtime.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/resource_text.h"
 #include "installer/handler_name.h"
 #include "lib/base/file.h"
 #include "lib/base/limits.h"
+#include "lib/crypto/digest.h"
 
-#define VMM_MEMORY 128 /* MiB beside the guest's own: hypervisor, shim */
+#define VMM_MEMORY 128               /* MiB beside the guest's own: hypervisor, shim */
+#define CONFIG_MAP_MAX (1000 * 1000) /* bytes of the file in it; Kubernetes takes 1 MiB in all */
+
+#define AKS_LABEL "kubernetes.azure.com/kata-cc-isolation"
 
 struct options {
     const char *config;
     const char *platform;
     const char *namespace;
     const char *image;
-    const char *target; /* NULL = none */
+    const char *target;        /* NULL = none */
+    struct cli_list selectors; /* "KEY=VALUE" */
     bool is_uninstall;
+    struct arena arena; /* of what had to be quoted */
 };
 
 struct runtime {
     struct options options;
     struct buf json; /* of --config */
+    char *text;      /* the same, as it stands in the ConfigMap; jansson's allocation */
     struct node_config config;
     char handler[HANDLER_NAME_SIZE];
 };
 
 static void runtime_deinit(struct runtime *r) {
+    arena_deinit(&r->options.arena);
     node_config_deinit(&r->config);
     buf_deinit(&r->json);
+    free(r->text);
+}
+
+static RESULT check_selectors(const struct cli_list *list, struct err *err) {
+    static const char *const ours[] = {"kubernetes.io/os=", "kubernetes.io/arch=", AKS_LABEL "="};
+    for (size_t i = 0; i < list->count; i++) {
+        const char *item = list->items[i];
+        TRY(resource_text_check_label("--node-selector", item, err));
+        size_t size = strcspn(item, "=") + 1;
+        bool is_twice = false;
+        for (size_t k = 0; k < i; k++) {
+            is_twice = is_twice || strncmp(list->items[k], item, size) == 0;
+        }
+        for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++) {
+            is_twice = is_twice || strncmp(ours[k], item, size) == 0;
+        }
+        ENSURE(!is_twice, err, USAGE, "--node-selector: %.80s: this label is there already", item);
+    }
+    return OK;
 }
 
 static RESULT parse(struct cli *cli, int argc, char **argv, struct options *o, struct err *err) {
@@ -40,6 +68,7 @@ static RESULT parse(struct cli *cli, int argc, char **argv, struct options *o, s
         {"namespace", 'n', CLI_STRING, (void *)&o->namespace},
         {"image", 0, CLI_STRING, (void *)&o->image},
         {"target-config", 0, CLI_STRING, (void *)&o->target},
+        {"node-selector", 0, CLI_STRINGS, &o->selectors},
         {"uninstall", 0, CLI_FLAG, &o->is_uninstall},
     };
     TRY(cli_parse(cli, table, sizeof table / sizeof table[0], argc, argv, NULL, err));
@@ -49,17 +78,17 @@ static RESULT parse(struct cli *cli, int argc, char **argv, struct options *o, s
     TRY(resource_text_check_name("--namespace", o->namespace, true, err));
     if (o->target != NULL) {
         TRY(resource_text_check_name("--target-config", o->target, false, err));
+        o->target = resource_text_scalar(&o->arena, o->target);
     }
-    return resource_text_check_image("--image", o->image, err);
+    TRY(check_selectors(&o->selectors, err));
+    TRY(resource_text_check_image("--image", o->image, err));
+    o->namespace = resource_text_scalar(&o->arena, o->namespace);
+    o->image = resource_text_scalar(&o->arena, o->image);
+    return OK;
 }
 
-static RESULT load(struct runtime *r, struct err *err) {
+static RESULT name(struct runtime *r, struct err *err) {
     const struct options *o = &r->options;
-    TRY(file_read(o->config, LIMIT_NODE_CONFIG, &r->json, err));
-    struct result result = node_config_parse(buf_span(&r->json), o->platform, &r->config, err);
-    if (!is_ok(result)) {
-        return err_wrap(result, err, "%s", o->config);
-    }
     struct sri *digests = arena_alloc(&r->config.arena, r->config.file_count * sizeof *digests);
     for (size_t i = 0; i < r->config.file_count; i++) {
         digests[i] = r->config.files[i].integrity;
@@ -75,7 +104,41 @@ static RESULT load(struct runtime *r, struct err *err) {
     return OK;
 }
 
+static RESULT load(struct runtime *r, struct err *err) {
+    const struct options *o = &r->options;
+    TRY(file_read(o->config, LIMIT_NODE_CONFIG, &r->json, err));
+    struct result result = node_config_parse(buf_span(&r->json), o->platform, &r->config, err);
+    if (!is_ok(result)) {
+        return err_wrap(result, err, "%s", o->config);
+    }
+    json_t *root = json_loadb((const char *)r->json.data, r->json.size, 0, NULL);
+    r->text = json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII);
+    json_decref(root);
+    CHECK(r->text != NULL);
+    ENSURE(strlen(r->text) <= CONFIG_MAP_MAX, err, CONFIG, "%s: %zu bytes, a ConfigMap takes %d",
+           o->config, strlen(r->text), CONFIG_MAP_MAX);
+    return name(r, err);
+}
+
 /* --- Texts */
+
+/* The nodes that get the runtime, and the only ones where its pods may run. */
+static void put_selector(struct buf *out, const struct runtime *r, const char *indent) {
+    buf_appendf(out,
+                "%snodeSelector:\n"
+                "%s  kubernetes.io/os: linux\n"
+                "%s  kubernetes.io/arch: amd64\n",
+                indent, indent, indent);
+    if (strncmp(r->config.platform->name, "AKS-", 4) == 0) {
+        buf_appendf(out, "%s  " AKS_LABEL ": \"true\"\n", indent);
+    }
+    const struct cli_list *list = &r->options.selectors;
+    for (size_t i = 0; i < list->count; i++) {
+        size_t size = strcspn(list->items[i], "=");
+        buf_appendf(out, "%s  %.*s: \"%s\"\n", indent, (int)size, list->items[i],
+                    list->items[i] + size + 1);
+    }
+}
 
 static void put_class(struct buf *out, const struct runtime *r) {
     buf_appendf(out,
@@ -91,16 +154,13 @@ static void put_class(struct buf *out, const struct runtime *r) {
                 "  podFixed:\n"
                 "    memory: %uMi\n",
                 r->handler, r->handler, r->config.kata.default_memory + VMM_MEMORY);
-    if (strncmp(r->config.platform->name, "AKS-", 4) == 0) {
-        buf_append_str(out, "scheduling:\n"
-                            "  nodeSelector:\n"
-                            "    kubernetes.azure.com/kata-cc-isolation: \"true\"\n");
-    }
+    buf_append_str(out, "scheduling:\n");
+    put_selector(out, r, "  ");
     buf_append_str(out, "---\n");
 }
 
-/* The file as a block scalar: JSON has no tab or control character outside of its strings' escapes
- * but white space; tabs in front of a line would be taken for indentation. */
+/* The file as a block scalar, anew from its JSON: tabs at the head of a line would be taken for
+ * indentation, and other characters than ASCII's might not arrive as they are. */
 static void put_config(struct buf *out, const struct runtime *r) {
     buf_appendf(out,
                 "# What is installed, and where it comes from.\n"
@@ -110,24 +170,22 @@ static void put_config(struct buf *out, const struct runtime *r) {
                 "  name: %s-config\n"
                 "  namespace: %s\n"
                 "data:\n"
-                "  contrast-node-install.json: ",
+                "  contrast-node-install.json: |\n",
                 r->handler, r->options.namespace);
-    json_t *root = json_loadb((const char *)r->json.data, r->json.size, 0, NULL);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII);
-    json_decref(root);
-    CHECK(text != NULL);
-    buf_append_str(out, "|\n");
-    for (const char *line = text; *line != '\0';) {
+    for (const char *line = r->text; *line != '\0';) {
         size_t size = strcspn(line, "\n");
         buf_appendf(out, "    %.*s\n", (int)size, line);
         line += size + (line[size] == '\n' ? 1 : 0);
     }
-    free(text);
     buf_append_str(out, "---\n");
 }
 
 static void put_set_head(struct buf *out, const struct runtime *r) {
     const char *suffix = r->options.is_uninstall ? "uninstaller" : "nodeinstaller";
+    char sum[2 * SHA256_SIZE + 1]; /* another file of the same handler reaches the pods, too */
+    uint8_t digest[SHA256_SIZE];
+    sha256(span_str(r->text), digest);
+    hex_encode(SPAN(digest), sum);
     buf_appendf(out,
                 "apiVersion: apps/v1\n"
                 "kind: DaemonSet\n"
@@ -140,7 +198,7 @@ static void put_set_head(struct buf *out, const struct runtime *r) {
                 "  selector:\n"
                 "    matchLabels:\n"
                 "      app: %s-%s\n"
-                "  # One node after the other: a node restarts its containerd.\n"
+                "  # An update goes from node to node: each restarts its containerd and confirms.\n"
                 "  updateStrategy:\n"
                 "    type: RollingUpdate\n"
                 "    rollingUpdate:\n"
@@ -151,19 +209,20 @@ static void put_set_head(struct buf *out, const struct runtime *r) {
                 "        app: %s-%s\n"
                 "      annotations:\n"
                 "        contrast.edgeless.systems/pod-role: contrast-node-installer\n"
-                "        contrast.edgeless.systems/platform: %s\n",
+                "        contrast.edgeless.systems/platform: %s\n"
+                "        checksum/config: %s\n",
                 r->handler, suffix, r->options.namespace, r->handler, suffix, r->handler, suffix,
-                r->handler, suffix, r->config.platform->name);
-    buf_append_str(out, "    spec:\n"
-                        "      hostPID: true # to see which pods run, and to reach the host\n"
-                        "      automountServiceAccountToken: false\n"
-                        "      priorityClassName: system-node-critical\n"
-                        "      tolerations:\n"
-                        "        - operator: Exists\n");
-    if (strncmp(r->config.platform->name, "AKS-", 4) == 0) {
-        buf_append_str(out, "      nodeSelector:\n"
-                            "        kubernetes.azure.com/kata-cc-isolation: \"true\"\n");
-    }
+                r->handler, suffix, r->config.platform->name, sum);
+    buf_append_str(out,
+                   "    spec:\n"
+                   "      hostPID: true # to see which pods run, and to reach the host\n"
+                   "      automountServiceAccountToken: false\n"
+                   "      priorityClassName: system-node-critical\n"
+                   "      # Time for the step that is under way; restarting containerd is one.\n"
+                   "      terminationGracePeriodSeconds: 120\n"
+                   "      tolerations:\n"
+                   "        - operator: Exists\n");
+    put_selector(out, r, "      ");
 }
 
 static void put_installer(struct buf *out, const struct runtime *r) {
@@ -177,6 +236,7 @@ static void put_installer(struct buf *out, const struct runtime *r) {
                 "          terminationMessagePolicy: FallbackToLogsOnError\n"
                 "          securityContext:\n"
                 "            privileged: true\n"
+                "            runAsUser: 0\n"
                 "          resources:\n"
                 "            requests: {cpu: 100m, memory: 128Mi}\n"
                 "          volumeMounts:\n"
@@ -189,7 +249,8 @@ static void put_installer(struct buf *out, const struct runtime *r) {
     }
 }
 
-/* Of the uninstaller's pods nothing is left to watch: they only stay. */
+/* Of the uninstaller's pods nothing is left to watch: they only stay, and that one runs tells that
+ * its node is done. */
 static void put_watch(struct buf *out, const struct runtime *r) {
     buf_appendf(out,
                 "      containers:\n"
@@ -202,12 +263,16 @@ static void put_watch(struct buf *out, const struct runtime *r) {
     if (!r->options.is_uninstall) {
         buf_append_str(out, "          readinessProbe:\n"
                             "            httpGet: {path: /healthz, port: health}\n"
-                            "            periodSeconds: 10\n");
+                            "            periodSeconds: 10\n"
+                            "            timeoutSeconds: 5\n");
     }
-    buf_append_str(out, "          securityContext:\n"
+    buf_append_str(out, "          # The journal and containerd's socket belong to root; it needs "
+                        "no privilege beside.\n"
+                        "          securityContext:\n"
+                        "            runAsUser: 0\n"
                         "            allowPrivilegeEscalation: false\n"
                         "            readOnlyRootFilesystem: true\n"
-                        "            capabilities: {drop: [\"ALL\"], add: [\"DAC_OVERRIDE\"]}\n"
+                        "            capabilities: {drop: [\"ALL\"]}\n"
                         "          resources:\n"
                         "            requests: {cpu: 10m, memory: 16Mi}\n"
                         "            limits: {memory: 32Mi}\n"

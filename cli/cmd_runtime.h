@@ -21,6 +21,9 @@ RESULT cmd_runtime(struct cli *cli, int argc, char **argv, struct err *err);
     "  --image IMAGE         default " CMD_RUNTIME_IMAGE "\n"                                      \
     "  --target-config NAME  ConfigMap of that namespace with containerd-config-path and so on\n"  \
     "                        (docs/installer.md)\n"                                                \
+    "  --node-selector KEY=VALUE  label of the nodes that get it, repeatable; its pods run "       \
+    "there\n"                                                                                      \
+    "                        alone (default: all Linux nodes with x86-64)\n"                       \
     "  --uninstall           print the DaemonSet that takes the runtime off the nodes again\n\n"   \
     "Examples:\n"                                                                                  \
     "  contrast runtime --config contrast-node-install.json | kubectl apply -f -\n"                \

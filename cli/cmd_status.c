@@ -4,7 +4,8 @@
  *
  * A replica without a quorum is asked as well: its answer says so, and the exit code is 1. Denied
  * evidence ends the command (3): what such a peer says is worth nothing. With --safe-to-stop the
- * exit code is the answer: 0 only when a quorum confirmed it a moment ago.
+ * exit code is the answer: 0 only when a quorum confirmed it a moment ago. With --ready as well:
+ * before a founding a replica is ready when it answers, afterwards when it is up to date.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd_status.h"
@@ -32,6 +33,7 @@ struct status_run {
     bool simulated;
     bool is_members_only;
     bool is_asked_to_stop; /* --safe-to-stop */
+    bool is_asked_ready;   /* --ready */
     const char *stop_name; /* whom; NULL = the replica that answers */
     int64_t wait_s;        /* --wait: so long for a yes; 0 = one question */
     struct api_status_reply status;
@@ -402,10 +404,43 @@ static RESULT show_stop(struct status_run *run, struct err *err) {
 
 /* ---- the commands ---- */
 
+/* What docs/ARCHITECTURE.md calls ready. */
+static bool is_ready(const struct api_status_reply *s) {
+    static const char *const before[] = {"empty", "prepared", "founder"};
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        if (strcmp(s->state, before[i]) == 0) {
+            return true;
+        }
+    }
+    return s->is_confirmed && (strcmp(s->state, "voter") == 0 || strcmp(s->state, "standby") == 0);
+}
+
+static RESULT show_ready(struct status_run *run, struct err *err) {
+    const struct api_status_reply *s = &run->status;
+    bool ready = is_ready(s);
+    if (run->cli->json) {
+        cli_print_json(run->cli, json_pack("{s:s, s:b, s:s, s:b, s:b}", "name", s->name, "ready",
+                                           ready, "state", s->state, "confirmed", s->is_confirmed,
+                                           "verified", run->is_verified));
+    } else {
+        AUTO(buf_deinit)
+        struct buf out = {0};
+        buf_appendf(&out, "%s: %s (%s)\n", s->name, ready ? "ready" : "not ready", s->state);
+        cli_print_text(buf_span(&out));
+    }
+    ENSURE(ready, err, UNAVAILABLE, "%s is not ready: it is %s%s%s%s", s->name, s->state,
+           s->is_confirmed ? "" : ", and no quorum confirms its state", s->why[0] != 0 ? ": " : "",
+           s->why);
+    return OK;
+}
+
 static RESULT show(struct status_run *run, struct err *err) {
     const struct api_status_reply *s = &run->status;
     if (run->is_asked_to_stop) {
         return show_stop(run, err);
+    }
+    if (run->is_asked_ready) {
+        return show_ready(run, err);
     }
     if (run->cli->json) {
         print_json(run);
@@ -424,6 +459,7 @@ static RESULT run_status(struct status_run *run, int argc, char **argv, struct e
         {"coordinator", 'c', CLI_STRING, (void *)&coordinators},
         {"manifest", 'm', CLI_STRING, (void *)&manifest},
         {"safe-to-stop", 0, CLI_FLAG, &run->is_asked_to_stop},
+        {"ready", 0, CLI_FLAG, &run->is_asked_ready},
         {"wait", 0, CLI_NUMBER, &run->wait_s},
     };
     struct cli_list names = {0};
@@ -436,6 +472,8 @@ static RESULT run_status(struct status_run *run, int argc, char **argv, struct e
            "--wait: want seconds, at most %d", WAIT_MAX_S);
     ENSURE(run->wait_s == 0 || run->is_asked_to_stop, err, USAGE,
            "--wait belongs to --safe-to-stop");
+    ENSURE(!run->is_asked_ready || !run->is_asked_to_stop, err, USAGE,
+           "--ready and --safe-to-stop are two questions: ask one");
     TRY(dial_parse(coordinators, &run->addresses, err));
     TRY(trust_load(run->cli->workspace, manifest, false, &run->trust, err));
     TRY(run->is_asked_to_stop ? ask_until_safe(run, err) : ask_any(run, err));

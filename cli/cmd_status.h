@@ -11,7 +11,8 @@ RESULT cmd_status(struct cli *cli, int argc, char **argv, struct err *err);
 RESULT cmd_members(struct cli *cli, int argc, char **argv, struct err *err);
 
 #define CMD_STATUS_HELP                                                                            \
-    "Usage: contrast status -c HOST:PORT[,...] [-m FILE] [--safe-to-stop [NAME] [--wait S]]\n\n"   \
+    "Usage: contrast status -c HOST:PORT[,...] [-m FILE] [--safe-to-stop [NAME] [--wait S]]\n"     \
+    "       contrast status -c HOST:PORT[,...] [-m FILE] --ready\n\n"                              \
     "Shows state, position and members of the cluster as one replica sees them. With a manifest "  \
     "in\n"                                                                                         \
     "the workspace the replica is verified first; without one the answer says so.\n\n"             \
@@ -22,7 +23,9 @@ RESULT cmd_members(struct cli *cli, int argc, char **argv, struct err *err);
     "another\n"                                                                                    \
     "                                     member than the one that answers\n"                      \
     "      --wait SECONDS                 with --safe-to-stop: ask until the answer is yes, at\n"  \
-    "                                     most so long\n\n"                                        \
+    "                                     most so long\n"                                          \
+    "      --ready                        may clients be sent to it? 0: yes, nothing is founded\n" \
+    "                                     yet, or it is up to date; 1: no, with the reason\n\n"    \
     "Exit code 1: nobody answers, or no quorum does.\n\n"                                          \
     "Examples:\n"                                                                                  \
     "  contrast status -c coordinator.example:1313\n"                                              \

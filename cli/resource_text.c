@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/resource_text.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +87,34 @@ RESULT resource_text_check_name(const char *option, const char *name, bool is_la
     return OK;
 }
 
+/* Letters, digits, '-', '_' and '.', the first and the last a letter or digit; 1 to 63 bytes. */
+static bool is_label_text(const char *text, size_t size) {
+    bool is_good = size > 0 && size <= 63 && isalnum((unsigned char)text[0]) != 0 &&
+                   isalnum((unsigned char)text[size - 1]) != 0;
+    for (size_t i = 0; i < size && is_good; i++) {
+        is_good = isalnum((unsigned char)text[i]) != 0 || strchr("-_.", text[i]) != NULL;
+    }
+    return is_good;
+}
+
+RESULT resource_text_check_label(const char *option, const char *text, struct err *err) {
+    const char *value = strchr(text, '=');
+    ENSURE(value != NULL, err, USAGE, "%s: want KEY=VALUE, got \"%.80s\"", option, text);
+    size_t size = (size_t)(value - text);
+    const char *slash = memchr(text, '/', size);
+    const char *last = slash != NULL ? slash + 1 : text;
+    bool is_good = is_label_text(last, (size_t)(value - last)) &&
+                   (value[1] == '\0' || is_label_text(value + 1, strlen(value + 1)));
+    if (slash != NULL && is_good) {
+        char prefix[254] = "";
+        is_good = (size_t)(slash - text) < sizeof prefix;
+        (void)snprintf(prefix, sizeof prefix, "%.*s", (int)(slash - text), text);
+        is_good = is_good && is_ok(resource_text_check_name(option, prefix, false, NULL));
+    }
+    ENSURE(is_good, err, USAGE, "%s: \"%.80s\" is no label for Kubernetes", option, text);
+    return OK;
+}
+
 RESULT resource_text_check_image(const char *option, const char *image, struct err *err) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:@";
@@ -92,4 +122,20 @@ RESULT resource_text_check_image(const char *option, const char *image, struct e
                    strlen(image) <= 512 && image[strlen(image) - 1] != ':';
     ENSURE(is_good, err, USAGE, "%s: \"%.80s\" is no image reference", option, image);
     return OK;
+}
+
+const char *resource_text_scalar(struct arena *arena, const char *text) {
+    AUTO(yaml_file_deinit)
+    struct yaml_file file = {0};
+    bool is_plain = is_ok(yaml_parse("(name)", span_str(text), &file, NULL)) && file.count == 1 &&
+                    file.documents[0].root != NULL &&
+                    file.documents[0].root->kind == YAML_KIND_SCALAR &&
+                    yaml_type_of(file.documents[0].root) == YAML_TYPE_STRING;
+    if (is_plain) {
+        return text;
+    }
+    size_t size = strlen(text) + 3;
+    char *quoted = arena_alloc(arena, size);
+    (void)snprintf(quoted, size, "\"%s\"", text);
+    return quoted;
 }

@@ -210,6 +210,7 @@ class Membership(LiveTest):
         self.wait_whole(c, 1)
         for number in (1, 2, 3):
             self.expect(0, c.contrast("status", "-c", c.user(number), "--safe-to-stop"))
+            self.expect(0, c.contrast("status", "-c", c.user(number), "--ready"))
         c.start_all(4)
         wait_until(lambda: len(c.members(1, *VOTING, "standby")) == 4, 40, "one stands by")
         self.expect(0, self.retire(c, "coordinator-2"))
@@ -222,6 +223,12 @@ class Membership(LiveTest):
                    "two of three")
         done = self.expect(1, c.contrast("status", "-c", c.user(1), "--safe-to-stop"))
         self.assertGreater(len(done.out + done.err), 20, "the reason")
+        self.expect(0, c.contrast("status", "-c", c.user(1), "--ready"))
+        c.replicas[4].signal(signal.SIGKILL)
+        c.replicas[4].wait(5)
+        wait_until(lambda: not c.status(1)["is_confirmed"], 20, "one of three")
+        done = self.expect(1, c.contrast("status", "-c", c.user(1), "--ready"))
+        self.assertIn("no quorum confirms", done.err)
 
 
 if __name__ == "__main__":

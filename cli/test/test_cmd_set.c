@@ -229,6 +229,8 @@ static void test_retire_says_what_is_wrong(void **state) {
     expect("status -c " NOBODY " a", 2, "only --safe-to-stop");
     expect("status -c " NOBODY " --safe-to-stop a b", 2, "only --safe-to-stop");
     expect("status -c " NOBODY " --safe-to-stop a", 1, NOBODY);
+    expect("status -c " NOBODY " --ready", 1, NOBODY);
+    expect("status -c " NOBODY " --ready --safe-to-stop", 2, "two questions");
 }
 
 static void test_nobody_there_is_exit_1(void **state) {
