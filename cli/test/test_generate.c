@@ -249,7 +249,7 @@ static void test_pods_get_their_pieces_and_keep_the_rest(void **state) {
     assert_null(strstr(buf_cstr(&coordinator), "contrast-initializer"));
     assert_non_null(strstr(buf_cstr(&coordinator), "CONTRAST_PERMITTED_ROOTS\n              value:"
                                                    " \"" ROOT_HEX "\"\n            - name: "
-                                                   "CONTRAST_PEERS"));
+                                                   "POD_NAME"));
     buf_deinit(&coordinator);
 }
 
