@@ -4,7 +4,7 @@
     codings.py CONTRAST
 
 gzip, zstd and plain layers, Docker's schema 2 and an index of two architectures. What the policy
-says of each is compared with what others say: the digest with `skopeo inspect`, names of layers with
+says of each is compared with what others say: the digest with `skopeo inspect`, names of layers by
 containerd's rule over the config's diff_ids, root hashes with `contrast layer hash` (which tests
 of its own compare with veritysetup) of what skopeo copied, the process with the config.
 SPDX-License-Identifier: Apache-2.0

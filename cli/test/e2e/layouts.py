@@ -86,12 +86,14 @@ spec:
     - name: web   # serves
       image: nginx:1.27
 """
-LINES = ('servicemesh-ingress: "web#8080#false"', 'servicemesh-egress: "db#127.137.0.1:5432#db:5432"',
+LINES = ('servicemesh-ingress: "web#8080#false"',
+         'servicemesh-egress: "db#127.137.0.1:5432#db:5432"',
          'renew-certificates: "true"', 'skip-initializer: "true"')
 
 
 def there_and_back(test):
-    """What an annotation brings goes with it, to the last byte, and comes as if it had been there."""
+    """What an annotation brings goes with it, to the last byte, and comes as if it had been there.
+    """
     mark = "    # the line goes below\n"
     test.stand_in_all(ANNOTATED)
 
