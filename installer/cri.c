@@ -192,7 +192,8 @@ struct call {
     struct buf answer;
     size_t received; /* bytes of all frames */
     bool is_too_large;
-    bool is_over;      /* the stream is closed */
+    bool is_over;      /* the stream is closed, */
+    bool is_whole;     /* and by its end */
     long status;       /* grpc-status; -1: none came */
     char message[256]; /* grpc-message */
 };
@@ -287,8 +288,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user) {
     (void)session;
     (void)stream;
-    (void)code;
-    ((struct call *)user)->is_over = true;
+    struct call *c = user;
+    c->is_over = true;
+    c->is_whole = code == NGHTTP2_NO_ERROR;
     return 0;
 }
 
@@ -323,7 +325,10 @@ static void submit(struct call *c, const char *path) {
         HEADER("te", "trailers"),
     };
     const nghttp2_data_provider body = {.read_callback = on_body};
-    CHECK(nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, NULL, 0) == 0);
+    const nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, RECEIVED_MAX};
+    CHECK(nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, &window, 1) == 0);
+    CHECK(nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, RECEIVED_MAX) ==
+          0);
     CHECK(nghttp2_submit_request(c->session, NULL, headers, sizeof headers / sizeof headers[0],
                                  &body, NULL) > 0);
 }
@@ -347,6 +352,9 @@ static RESULT exchange(struct call *c, uint64_t end_ms, struct err *err) {
         uint64_t now = now_ms();
         ENSURE(now < end_ms, err, TIMEOUT, "CRI does not answer in time");
         bool wants_out = nghttp2_session_want_write(c->session) != 0;
+        if (!wants_out && nghttp2_session_want_read(c->session) == 0) {
+            break; /* one side said GOAWAY */
+        }
         struct pollfd fd = {c->fd, (short)(POLLIN | (wants_out ? POLLOUT : 0)), 0};
         int ready = poll(&fd, 1, (int)(end_ms - now));
         ENSURE(ready >= 0 || errno == EINTR, err, IO, "poll: %s", strerror(errno));
@@ -355,7 +363,8 @@ static RESULT exchange(struct call *c, uint64_t end_ms, struct err *err) {
 }
 
 static RESULT judge(const struct call *c, struct err *err) {
-    ENSURE(c->status >= 0, err, UNAVAILABLE, "CRI: the connection ended without an answer of gRPC");
+    ENSURE(c->is_whole && c->status >= 0, err, UNAVAILABLE,
+           "CRI: the connection ended without an answer of gRPC");
     ENSURE(c->status == 0, err, UNAVAILABLE, "CRI: %s (gRPC status %ld)", c->message, c->status);
     bool is_whole = c->answer.size >= GRPC_HEADER && c->answer.data[0] == 0 &&
                     load_u32be(c->answer.data + 1) == c->answer.size - GRPC_HEADER;

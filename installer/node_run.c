@@ -44,7 +44,9 @@ struct run {
     struct buf default_text;
     struct containerd_version daemon;
     enum node_listed listed;
-    size_t *shim_counts; /* owned; one per runtime of the journal */
+    char cri_version[128];
+    struct err cri_error; /* when nobody says a version */
+    size_t *shim_counts;  /* owned; one per runtime of the journal */
     size_t own_shims;
     struct buf own_shim_names;
     bool has_folder;
@@ -167,27 +169,33 @@ static RESULT read_schema(struct run *r, struct err *err) {
     return OK;
 }
 
-static RESULT find_version(struct run *r, struct err *err) {
+/* Nobody who answers is no error here. */
+static void ask_cri(struct run *r) {
     char socket[PATH_MAX];
     (void)snprintf(socket, sizeof socket, "%.2000s%.2000s", r->root.path, r->place.socket);
     AUTO(cri_answer_deinit)
     struct cri_answer answer = {0};
-    struct err why = {0};
-    if (is_ok(cri_ask(socket, ASK_MS, &answer, &why))) {
-        bool is_listed = cri_has_handler(&answer, r->outcome->handler);
-        r->listed = !answer.is_ready ? NODE_LISTED_UNKNOWN
-                    : is_listed      ? NODE_LISTED_YES
-                                     : NODE_LISTED_NO;
+    if (!is_ok(cri_ask(socket, ASK_MS, &answer, &r->cri_error)) &&
+        !is_ok(cri_ask_version(socket, ASK_MS, &answer, &r->cri_error))) {
+        return;
     }
-    if (answer.version[0] != '\0' || is_ok(cri_ask_version(socket, ASK_MS, &answer, &why))) {
-        return containerd_version_parse(answer.version, &r->daemon, err);
+    (void)snprintf(r->cri_version, sizeof r->cri_version, "%s", answer.version);
+    if (answer.is_ready) {
+        bool is_listed = cri_has_handler(&answer, r->outcome->handler);
+        r->listed = is_listed ? NODE_LISTED_YES : NODE_LISTED_NO;
+    }
+}
+
+static RESULT find_version(struct run *r, struct err *err) {
+    if (r->cri_version[0] != '\0') {
+        return containerd_version_parse(r->cri_version, &r->daemon, err);
     }
     struct err second = {0};
     struct result result =
         r->place.flavor == CONTAINERD_PLAIN ? ask_program(r, &second) : read_schema(r, &second);
     ENSURE(is_ok(result), err, UNAVAILABLE,
            "which containerd runs here? CRI: %s; %s. Start it, or set CRI_SOCKET and NODE_COMMAND",
-           why.text, second.text);
+           r->cri_error.text, second.text);
     return OK;
 }
 
@@ -275,6 +283,7 @@ static RESULT look_at_service(struct run *r, struct err *err) {
 
 static RESULT gather(struct run *r, struct err *err) {
     TRY(node_place_find(r->settings, &r->root, r->config.platform, &r->place, err));
+    ask_cri(r);
     if (r->request->operation != NODE_UNINSTALL) { /* ours goes out whatever runs there now */
         TRY(find_version(r, err));
         TRY(read_default(r, err));

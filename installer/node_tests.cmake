@@ -1,0 +1,14 @@
+# Tests of CRI, systemd, programs, shims and health, and of the whole installer on a real containerd.
+# SPDX-License-Identifier: Apache-2.0
+contrast_test(proto_read LINK node)
+contrast_test(cri LINK node Threads::Threads)
+contrast_fuzz(proto_read LINK node)
+contrast_fuzz(cri LINK node)
+
+find_package(Python3 COMPONENTS Interpreter)
+if(CONTRAST_TESTS AND Python3_FOUND)
+  add_test(NAME installer_real
+    COMMAND Python3::Interpreter -B "${CMAKE_CURRENT_SOURCE_DIR}/test/test_installer_real.py"
+      "${CMAKE_BINARY_DIR}/bin")
+  set_tests_properties(installer_real PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77)
+endif()
