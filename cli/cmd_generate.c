@@ -73,6 +73,8 @@ static RESULT check_options(const struct cli *cli, const struct gen_options *o, 
            "--output json and the YAML of - cannot share standard output: add --output-file FILE");
     ENSURE(!o->skip_images || (!o->images.is_offline && o->mirrors.count == 0), err, USAGE,
            "--skip-images reads no image: leave out --offline and --registry-mirror");
+    ENSURE(!o->skip_images || o->pause_image == NULL, err, USAGE,
+           "--skip-images reads no image: leave out --pause-image");
     return OK;
 }
 
@@ -101,6 +103,7 @@ static RESULT parse_options(struct cli *cli, int argc, char **argv, struct gen_o
         {"offline", 0, CLI_FLAG, &o->images.is_offline},
         {"no-cache", 0, CLI_FLAG, &o->images.no_cache},
         {"skip-images", 0, CLI_FLAG, &o->skip_images},
+        {"pause-image", 0, CLI_STRING, (void *)&o->pause_image},
         {"progress", 0, CLI_STRING, (void *)&progress},
         {"layer-dialect", 0, CLI_STRING, (void *)&dialect},
     };

@@ -52,6 +52,9 @@ RESULT cmd_generate(struct cli *cli, int argc, char **argv, struct err *err);
     "  --no-cache                   neither read nor write the cache\n"                            \
     "  --offline                    use the cache alone\n"                                         \
     "  --skip-images                read no image: policies bind images by their names alone\n"    \
+    "  --pause-image IMAGE          of the nodes' sandboxes (containerd: sandbox_image); needed "  \
+    "where\n"                                                                                      \
+    "                               layers come by tardev, else no pod starts there\n"             \
     "  --layer-dialect DIALECT      of the nodes' tardev: upstream (default) or msft\n"            \
     "  --progress auto|json|none    default auto: a line on a terminal, else JSON lines on "       \
     "stderr\n"                                                                                     \

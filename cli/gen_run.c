@@ -60,6 +60,7 @@ static struct policy_inputs inputs_of(const struct gen_run *run, bool with_image
         .images = with_images && run->images != NULL ? gen_images_list(run->images) : NULL,
         .files = run->parsed,
         .file_count = run->parsed_count,
+        .pause_image = with_images ? run->options.pause_image : NULL,
     };
 }
 
@@ -319,6 +320,9 @@ static RESULT prepare(struct gen_run *run, struct err *err) {
 static RESULT process(struct gen_run *run, struct err *err) {
     for (size_t i = 0; i < run->inputs.count; i++) {
         TRY(prepare_file(run, &run->inputs.items[i], err));
+    }
+    if (run->images != NULL && run->options.pause_image != NULL) {
+        TRY(gen_images_add(run->images, run->options.pause_image, "--pause-image", err));
     }
     if (run->images != NULL) {
         TRY(gen_images_fetch(run->images, err));

@@ -31,7 +31,8 @@ struct gen_options {
     const char *output_file;     /* NULL = in place */
     struct inject_config inject; /* without digests and roots, which come from the manifest */
     struct gen_images_config images;
-    bool skip_images; /* read none: the policy binds them by their names alone */
+    const char *pause_image; /* of the nodes' sandboxes; NULL = unknown */
+    bool skip_images;        /* read none: the policy binds them by their names alone */
 };
 
 struct gen_run {
