@@ -180,7 +180,8 @@ static int conclude(const struct node_settings *settings, const struct node_requ
                        outcome->handler[0] != '\0' ? ": " : "", err->text);
         log_error("%s", text);
     } else {
-        (void)snprintf(text, sizeof text, "%s: %s%s", outcome->handler, done[request->operation],
+        (void)snprintf(text, sizeof text, "%s: %s%s", outcome->handler,
+                       done[is_look ? NODE_STATUS : request->operation],
                        outcome->is_pending              ? "; containerd must be restarted"
                        : outcome->is_changed || is_look ? ""
                                                         : ", nothing to do");

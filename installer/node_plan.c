@@ -310,7 +310,7 @@ RESULT node_plan_uninstall(const struct node_facts *facts, struct node_texts *te
     bool is_open = facts->journal->phase >= NODE_PHASE_SWAPPING;
     TRY(take_out(facts, facts->handler, texts, &plan, err));
     size_t edits = plan_edits(texts, &plan);
-    if (edits > 0 || is_known || is_open) {
+    if (edits > 0 || is_known || is_open || facts->listed == NODE_LISTED_YES) {
         plan_restart(facts, texts, edits, true, &plan);
     }
     if (is_known) {

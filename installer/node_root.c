@@ -271,7 +271,9 @@ RESULT node_root_resolve(const struct node_root *root, const char *path, char ou
            path);
     int fd = open_in(root, path, O_PATH);
     if (fd < 0) {
-        return is_missing() ? resolve_folder_of(root, path, out, err) : fail(path, "open", err);
+        ENSURE(is_missing(), err, IO, "%s: open: %s", path, strerror(errno));
+        TRY(check_dangling(root, path, err));
+        return resolve_folder_of(root, path, out, err);
     }
     struct result r = name_of(root, fd, out, err);
     (void)close(fd);
