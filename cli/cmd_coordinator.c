@@ -30,7 +30,6 @@ static RESULT parse(struct cli *cli, int argc, char **argv, struct options *o, s
         {"runtime-class", 0, CLI_STRING, (void *)&o->runtime_class},
     };
     TRY(cli_parse(cli, table, sizeof table / sizeof table[0], argc, argv, NULL, err));
-    o->replicas = o->replicas == 0 ? 3 : o->replicas;
     o->image = o->image == NULL ? CMD_COORDINATOR_IMAGE : o->image;
     o->runtime_class = o->runtime_class == NULL ? "contrast-cc" : o->runtime_class;
     ENSURE(o->replicas == 1 || o->replicas == 3 || o->replicas == 5, err, USAGE,
@@ -279,7 +278,7 @@ static void put_network(struct buf *out, const struct options *o) {
 
 RESULT cmd_coordinator(struct cli *cli, int argc, char **argv, struct err *err) {
     AUTO(options_deinit)
-    struct options options = {0};
+    struct options options = {.replicas = 3};
     TRY(parse(cli, argc, argv, &options, err));
     AUTO(buf_deinit)
     struct buf text = {0};
