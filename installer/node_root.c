@@ -256,7 +256,7 @@ static RESULT resolve_folder_of(const struct node_root *root, const char *path, 
         (void)snprintf(out, PATH_MAX, "%s", path); /* made later, as it is spelled */
         return is_missing() ? OK : fail(folder, "open the folder", err);
     }
-    char real[PATH_MAX];
+    char real[PATH_MAX] = "";
     struct result r = name_of(root, fd, real, err);
     (void)close(fd);
     TRY(r);
@@ -361,9 +361,9 @@ void node_temp_abort(struct node_temp *temp) {
 
 RESULT node_root_write(const struct node_root *root, const char *path, struct span bytes,
                        mode_t mode, uid_t uid, gid_t gid, struct err *err) {
-    char real[PATH_MAX];
+    char real[PATH_MAX] = "";
     TRY(node_root_resolve(root, path, real, err));
-    struct node_temp temp;
+    struct node_temp temp = {.folder = -1, .fd = -1};
     TRY(node_temp_open(root, real, mode, uid, gid, &temp, err));
     struct result r = node_temp_write(&temp, bytes, err);
     if (!is_ok(r)) {

@@ -57,10 +57,11 @@ static bool has_failed(void) {
         return false;
     }
     const char *mode = getenv("FAULT_MODE");
-    if (mode == NULL || is_mode("kill")) {
+    if (mode == NULL || strcmp(mode, "kill") == 0) {
         die();
+    } else {
+        errno = (int)strtol(mode, NULL, 10);
     }
-    errno = (int)strtol(mode, NULL, 10);
     return true;
 }
 
