@@ -111,10 +111,17 @@ static RESULT read_entry(struct gen_files *files, const char *folder, const char
            name);
     struct stat st;
     ENSURE(stat(path, &st) == 0, err, IO, "%s: %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode) || is_yaml(name)) {
+    if (S_ISDIR(st.st_mode)) {
         return read_path(files, path, limit, depth + 1, err);
     }
-    return OK;
+    if (!is_yaml(name)) {
+        return OK;
+    }
+    ENSURE(S_ISREG(st.st_mode), err, INVALID,
+           "%s: a pipe or device, of which this might wait for ever; remove it, or name it on the "
+           "command line",
+           path);
+    return read_path(files, path, limit, depth + 1, err);
 }
 
 static RESULT read_folder(struct gen_files *files, const char *folder, size_t limit, int depth,

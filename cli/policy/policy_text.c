@@ -121,7 +121,9 @@ static size_t annotation_bytes(const struct workload *w) {
 
 static RESULT check_sizes(const struct workload *w, struct span document, struct err *err) {
     if (document.size > LIMIT_POLICY) {
-        return yaml_fail(w->file, w->spec, err, "the policy of %s/%s has %zu bytes, limit %d",
+        return yaml_fail(w->file, w->spec, err,
+                         "the policy of %s/%s has %zu bytes, limit %d; shorten variables and "
+                         "commands, or move them to files",
                          w->kind, w->name, document.size, LIMIT_POLICY);
     }
     size_t packed = w->is_initdata ? policy_initdata_size(document.size) : document.size;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/policy/inject_pieces.h"
 #include "cli/policy/policy_derive.h"
 #include "lib/base/mem.h"
 
@@ -141,6 +142,22 @@ static void derive_without_image(const struct derive *d, json_t *out) {
     }
 }
 
+static bool is_injected(const struct derive *d) {
+    const char *name = policy_text_of(d->container, "name", "");
+    return strcmp(name, inject_pieces_name(INJECT_PIECES_INITIALIZER)) == 0 ||
+           strcmp(name, inject_pieces_name(INJECT_PIECES_RENEWER)) == 0;
+}
+
+/* The user's text does not have that container: the pod's own field is named. */
+static RESULT fail_injected(const struct derive *d, struct err *err) {
+    const struct yaml_node *at = yaml_get(d->w->spec, "securityContext.runAsNonRoot");
+    return yaml_fail(d->w->file, at != NULL ? at : d->w->spec, err,
+                     "%s%sspec.securityContext.runAsNonRoot: %s, which generate adds, would run as "
+                     "its image's user 0: set runAsUser beside it to the application's user, who "
+                     "then can read the keys",
+                     d->place.item, d->place.pod, policy_text_of(d->container, "name", ""));
+}
+
 /* The kubelet's verifyRunAsNonRoot: it must know a number, and not 0. */
 static RESULT check_root(const struct derive *d, const json_t *out, struct err *err) {
     bool is_forbidden = policy_flag_of(context_of(d->container), "runAsNonRoot",
@@ -148,6 +165,9 @@ static RESULT check_root(const struct derive *d, const json_t *out, struct err *
     const json_t *uid = json_object_get(out, "uid");
     if (!is_forbidden || uid == NULL) {
         return OK;
+    }
+    if (json_integer_value(uid) == 0 && is_injected(d)) {
+        return fail_injected(d, err);
     }
     if (json_integer_value(uid) == 0) {
         return policy_derive_fail(d, "", err,

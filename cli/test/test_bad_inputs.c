@@ -129,7 +129,7 @@ static void test_text(void **state) {
     assert_span_refused(span_of("a: \0\n", 5), NULL,
                         "f.yaml:1:4: a NUL byte; is this a text file?");
     assert_span_refused(span_of("", LIMIT_YAML_FILE + 1), NULL,
-                        "f.yaml: 67108865 bytes, limit 67108864");
+                        "f.yaml: 67108865 bytes, limit 67108864; split it into several files");
 }
 
 static void test_depth_and_aliases(void **state) {
@@ -339,6 +339,10 @@ static void test_users(void **state) {
          "set"},
         {"    securityContext: {runAsNonRoot: true}\n  securityContext: {runAsUser: 0}\n",
          "runAsNonRoot, but the user is 0"},
+        {"  securityContext: {runAsNonRoot: true}\n  initContainers:\n"
+         "  - {name: contrast-initializer, image: i, securityContext: {runAsUser: 0}}\n",
+         "f.yaml:7:35: spec.securityContext.runAsNonRoot: contrast-initializer, which generate "
+         "adds, would run as its image's user 0: set runAsUser beside it"},
     };
     ROWS(POD, rows, "");
 }

@@ -334,6 +334,18 @@ static void test_a_read_only_folder_changes_no_file(void **state) {
     assert_int_equal(access("z/m.json", F_OK), -1);
 }
 
+/* Nobody may ever write into it. */
+static void test_pipe_in_folder(void **state) {
+    (void)state;
+    AUTO(gen_files_deinit)
+    struct gen_files files = {0};
+    struct err err;
+    assert_int_equal(mkdir("in", 0755), 0);
+    assert_int_equal(mkfifo("in/p.yaml", 0644), 0);
+    struct result r = gen_files_read(&files, "in", LIMIT_YAML_FILE, &err);
+    assert_failed(r, &err, ERR_INVALID, "in/p.yaml: a pipe or device");
+}
+
 static void test_bad_outputs(void **state) {
     (void)state;
     AUTO(gen_files_deinit)
@@ -414,6 +426,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_file_made_meanwhile_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk_changes_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_read_only_folder_changes_no_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipe_in_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_outputs, setup, teardown),
         cmocka_unit_test(test_objects_that_stand_twice),
         cmocka_unit_test(test_objects_that_differ),

@@ -662,8 +662,9 @@ void yaml_file_deinit(struct yaml_file *file) {
 }
 
 RESULT yaml_parse(const char *name, struct span text, struct yaml_file *out, struct err *err) {
-    ENSURE(text.size <= LIMIT_YAML_FILE, err, INVALID, "%.300s: %zu bytes, limit %d", name,
-           text.size, LIMIT_YAML_FILE);
+    ENSURE(text.size <= LIMIT_YAML_FILE, err, INVALID,
+           "%.300s: %zu bytes, limit %d; split it into several files", name, text.size,
+           LIMIT_YAML_FILE);
     TRY(check_bytes(name, text, err));
     struct yaml_file file = {0};
     file.name = arena_strndup(&file.arena, name, strlen(name));
