@@ -51,6 +51,14 @@ static void run(struct command_fixture *f, const char *line) {
     f->status = WEXITSTATUS(pclose(pipe));
 }
 
+size_t command_fixture_count(struct command_fixture *f, const char *text) {
+    size_t n = 0;
+    for (const char *p = buf_cstr(&f->out); (p = strstr(p, text)) != NULL; p++) {
+        n++;
+    }
+    return n;
+}
+
 void command_fixture_run(struct command_fixture *f, const char *line, ...) {
     char text[LINE_SIZE];
     va_list args;

@@ -22,6 +22,9 @@ __attribute__((format(printf, 2, 3))) void command_fixture_run(struct command_fi
 void command_fixture_expect(struct command_fixture *f, const char *line, int status,
                             const char *text);
 
+/* How often the text stands in the output. */
+size_t command_fixture_count(struct command_fixture *f, const char *text);
+
 void command_fixture_put(const struct command_fixture *f, const char *name, const char *text);
 /* A file of the folder, or with a slash in front any; owned by the caller. */
 struct buf command_fixture_get(const struct command_fixture *f, const char *name);

@@ -45,14 +45,6 @@ static void expect(struct command_fixture *f, const char *arguments, int status,
     command_fixture_expect(f, line, status, text);
 }
 
-static size_t count(const struct command_fixture *f, const char *text) {
-    size_t n = 0;
-    for (const char *p = (const char *)f->out.data; (p = strstr(p, text)) != NULL; p++) {
-        n++;
-    }
-    return n;
-}
-
 /* --- Text */
 
 static void test_the_example_is_what_it_prints(void **state) {
@@ -83,14 +75,15 @@ static void test_names(void **state) {
     struct command_fixture *f = *state;
     run(f, "-n shop --image registry:5000/a/b@sha256:ab --runtime-class contrast-cc-x");
     assert_int_equal(f->status, 0);
-    assert_int_equal(count(f, "\n  namespace: shop\n"), 5);
-    assert_int_equal(count(f, "\n          image: registry:5000/a/b@sha256:ab\n"), 1);
-    assert_int_equal(count(f, "\n      runtimeClassName: contrast-cc-x\n"), 1);
+    assert_int_equal(command_fixture_count(f, "\n  namespace: shop\n"), 5);
+    assert_int_equal(command_fixture_count(f, "\n          image: registry:5000/a/b@sha256:ab\n"),
+                     1);
+    assert_int_equal(command_fixture_count(f, "\n      runtimeClassName: contrast-cc-x\n"), 1);
     command_fixture_expect_documents(f, 5);
     run(f, "-n 123 --runtime-class null --image 1e3"); /* texts, not numbers */
-    assert_int_equal(count(f, "\n  namespace: \"123\"\n"), 5);
-    assert_int_equal(count(f, "runtimeClassName: \"null\"\n"), 1);
-    assert_int_equal(count(f, "image: \"1e3\"\n"), 1);
+    assert_int_equal(command_fixture_count(f, "\n  namespace: \"123\"\n"), 5);
+    assert_int_equal(command_fixture_count(f, "runtimeClassName: \"null\"\n"), 1);
+    assert_int_equal(command_fixture_count(f, "image: \"1e3\"\n"), 1);
     command_fixture_expect_documents(f, 5);
 }
 
@@ -185,8 +178,8 @@ static void test_generate_gives_it_a_policy(void **state) {
     buf_deinit(&manifest);
     /* The policy lets its probe and its hook run, and nothing else. */
     command_fixture_run(f, "'%s' policy show c.yaml 2>&1", program);
-    assert_int_equal(count(f, "--ready"), 1);
-    assert_int_equal(count(f, "--safe-to-stop"), 1);
+    assert_int_equal(command_fixture_count(f, "--ready"), 1);
+    assert_int_equal(command_fixture_count(f, "--safe-to-stop"), 1);
 }
 
 int main(int argc, char **argv) {
