@@ -209,7 +209,7 @@ static void strip_template(char *path) {
     for (size_t i = 0; i < 2; i++) {
         size_t end = strlen(ends[i]);
         if (size > end && strcmp(path + size - end, ends[i]) == 0) {
-            (void)strcpy(path + size - end, "/config.toml");
+            memcpy(path + size - end, "/config.toml", sizeof "/config.toml");
         }
     }
 }

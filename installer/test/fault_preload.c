@@ -5,6 +5,7 @@
  *   FAULT_MODE=kill  SIGKILL before the call (the default)
  *   FAULT_MODE=torn  the N-th write() writes half of its bytes; then SIGKILL
  *   FAULT_MODE=28    the call fails with this errno (ENOSPC)
+ *   FAULT_LASTING=1  and so do all that follow
  *
  * Counted are open and openat with O_CREAT, write and pwrite to regular files but standard streams,
  * fsync, fchmod, fchown, ftruncate, renameat, unlinkat and mkdirat: all that the installer
@@ -47,8 +48,12 @@ static bool is_mode(const char *wanted) {
 static bool is_due(void) {
     static long count;
     const char *at = getenv("FAULT_AT");
-    return at != NULL && strcmp(program_invocation_short_name, PROGRAM) == 0 &&
-           ++count == strtol(at, NULL, 10);
+    if (at == NULL || strcmp(program_invocation_short_name, PROGRAM) != 0) {
+        return false;
+    }
+    count++;
+    long due = strtol(at, NULL, 10);
+    return getenv("FAULT_LASTING") != NULL ? count >= due : count == due;
 }
 
 /* Whether the call is to fail; errno is set then. */

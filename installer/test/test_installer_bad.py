@@ -381,6 +381,31 @@ def test_nothing_is_written_twice(node):
     assert node.cri.restarts == 2
 
 
+def test_repair(node):
+    """Files of the runtime that somebody changed, removed or made unreadable come back."""
+    node.install()
+    want = node.tree()
+    base = f"{node.root}/opt/edgeless/{node.handlers()[0]}/"
+    with open(base + "bin/qemu-system-x86_64", "ab") as f:
+        f.write(b"more")
+    os.chmod(base + "bin/containerd-shim-contrast-cc-v2", 0o600)
+    os.unlink(base + "etc/configuration-qemu-snp.toml")
+    node.install()
+    assert node.tree() == want
+    assert node.cri.restarts == 2  # none of that needs one
+
+
+def test_owner_and_mode(node):
+    os.chmod(node.folder + MAIN, 0o640)
+    os.chown(node.folder + MAIN, 1234, 4321)
+    before = node.tree()
+    node.install()
+    path = "/etc/containerd/config.toml"
+    assert node.tree()[path][:3] == before[path][:3]
+    assert node.run("uninstall").returncode == 0
+    assert node.tree()[path] == before[path]
+
+
 def test_hand_edit_survives_a_kill(node):
     """A killed run's edit, then the user's own: a rollback gives back the user's."""
     node.configure("one", runtimeHandlerName="contrast-cc-fixed")
@@ -441,6 +466,14 @@ class Server:
             request.send_header("Location", "http://localhost:1/good")
             request.end_headers()
             return
+        if name == "/stall":
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(payload)))
+            request.end_headers()
+            request.wfile.write(payload[:1000])
+            request.wfile.flush()
+            request.rfile.read(1)  # until the other side goes
+            return
         if name == "/missing" or name == "/busy" and count == 1:
             request.send_error(404 if name == "/missing" else 503)
             return
@@ -474,6 +507,27 @@ def test_http(node):
     assert server.asked["/missing"] == 1
     from_web(node, server, "/good", b"other")
     refused(node, 3, "wrong bytes: want sha384-")
+    server.http.shutdown()
+
+
+def test_sigterm(node):
+    """While a server sends nothing: exit 1 at once, nothing half-written, the next run goes on."""
+    data = b"slow " * 50000
+    server = Server(data)
+    from_web(node, server, "/stall", data)
+    with subprocess.Popen([INSTALLER], env=node.environment(), stderr=subprocess.PIPE,
+                          text=True) as program:
+        for line in program.stderr:
+            if "from http://" in line:
+                break
+        program.terminate()
+        told = program.stderr.read()
+        assert program.wait(timeout=60) == 1, told
+    assert "stopped by a signal" in told, told
+    assert not [k for k in node.tree() if k.endswith(".contrast-new")]
+    assert node.read(MAIN).decode() == CONFIG_1X
+    from_web(node, server, "/good", data)
+    recovers(node)
     server.http.shutdown()
 
 

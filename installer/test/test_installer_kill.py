@@ -4,8 +4,8 @@ test_installer_kill.py INSTALLER FAULT_PRELOAD.so [--every]
 
   kill    SIGKILL before the N-th change; the next run ends with the bytes of an undisturbed one
   torn    the same in the middle of the N-th write
-  fail    the N-th change fails (no space, I/O error, read-only): said with a path, or harmless;
-          the next run ends with the bytes of an undisturbed one
+  fail    the N-th change fails, or it and all that follow (no space, I/O error, read-only): said
+          with a path, or harmless; the next run ends with the bytes of an undisturbed one
   other   after a kill another version is installed, or the killed one uninstalled: nothing of the
           killed one is left
 
@@ -75,11 +75,12 @@ class Case:
         self.expect(not keys, f"{what}: differs: {sorted(keys)}: "
                     f"{[(got.get(k), want.get(k)) for k in sorted(keys)][:2]}")
 
-    def disturb(self, at, mode):
+    def disturb(self, at, mode, **more):
         """From the start, with a fault; the end of that run."""
         self.node.restore()
         self.node.configure(self.payload)
-        return self.node.run(*self.words, LD_PRELOAD=PRELOAD, FAULT_AT=str(at), FAULT_MODE=mode)
+        return self.node.run(*self.words, LD_PRELOAD=PRELOAD, FAULT_AT=str(at), FAULT_MODE=mode,
+                             **more)
 
     def is_killed(self, at, mode):
         r = self.disturb(at, mode)
@@ -110,13 +111,17 @@ class Case:
 
     def fail(self, count):
         for at in self.steps(count):
-            code = ERRORS[at % len(ERRORS)]
-            r = self.disturb(at, str(code))
-            self.expect(r.returncode in (0, 1), f"fail {at}: exit {r.returncode}: {r.stderr}")
-            if r.returncode != 0:
-                told = r.stderr.strip().split("\n")[-1]
-                self.expect(os.strerror(code) in told and "/" in told, f"fail {at}: says {told}")
-            self.again(f"fail {at}, {os.strerror(code)}")
+            for lasting in ({}, {"FAULT_LASTING": "1"}):
+                self.fail_one(at, ERRORS[at % len(ERRORS)], lasting)
+
+    def fail_one(self, at, code, lasting):
+        what = f"fail {at}, {os.strerror(code)} {lasting}"
+        r = self.disturb(at, str(code), **lasting)
+        self.expect(r.returncode in (0, 1), f"{what}: exit {r.returncode}: {r.stderr}")
+        if r.returncode != 0:
+            told = r.stderr.strip().split("\n")[-1]
+            self.expect(os.strerror(code) in told and "/" in told, f"{what}: says {told}")
+        self.again(what)
 
     def other(self, count, words, version, want):
         """Another operation after the kill."""
