@@ -182,6 +182,39 @@ static void test_generate_gives_it_a_policy(void **state) {
     assert_int_equal(command_fixture_count(f, "--safe-to-stop"), 1);
 }
 
+/* docs/deployment.md, "A new version of the Coordinator": the manifest names both for a while. */
+static void test_an_update_names_both(void **state) {
+    struct command_fixture *f = *state;
+    command_fixture_put(f, "values.json", REFERENCES);
+    static const char *const images[] = {"a:1", "a:2"};
+    for (size_t i = 0; i < 2; i++) {
+        command_fixture_run(f,
+                            "'%s' coordinator --image %s > %zu.yaml && '%s' generate --skip-images "
+                            "--cache cache --reference-values values.json %zu.yaml 2>&1",
+                            program, images[i], i, program, i);
+        assert_int_equal(f->status, 0);
+    }
+    command_fixture_run(f, "'%s' policy hash 0.yaml", program);
+    char hash[65];
+    assert_int_equal(sscanf(buf_cstr(&f->out), "%64s", hash), 1);
+    struct buf text = command_fixture_get(f, "manifest.json");
+    json_t *manifest = json_loadb((const char *)text.data, text.size, 0, NULL);
+    buf_deinit(&text);
+    json_object_set_new(
+        json_object_get(manifest, "Policies"), hash,
+        json_pack("{s:[s, s], s:s}", "SANs", "coordinator", "*", "Role", "coordinator"));
+    char *both = json_dumps(manifest, JSON_INDENT(1));
+    json_decref(manifest);
+    command_fixture_put(f, "manifest.json", both);
+    free(both);
+    /* Exit 1: the files are right, and nobody listens there. */
+    command_fixture_run(f, "'%s' set -c 127.0.0.1:1 0.yaml 1.yaml 2>&1", program);
+    assert_int_equal(f->status, 1);
+    command_fixture_run(f, "'%s' set -c 127.0.0.1:1 1.yaml 2>&1", program);
+    assert_int_equal(f->status, 2);
+    assert_int_equal(command_fixture_count(f, "is in the manifest and in no file"), 1);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         return 2;
@@ -197,6 +230,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_json_says_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_options_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_generate_gives_it_a_policy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_update_names_both, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
