@@ -150,7 +150,7 @@ struct result cli_parse(struct cli *cli, const struct cli_option *options, size_
 /* ---- output ---- */
 
 void cli_print_json(struct cli *cli, json_t *document) {
-    CHECK(json_dumpf(document, stdout, JSON_INDENT(2)) == 0);
+    (void)json_dumpf(document, stdout, JSON_INDENT(2)); /* finish_output() sees what fails */
     putchar('\n');
     json_decref(document);
     cli->printed = true;
@@ -170,6 +170,15 @@ static int report_failure(struct cli *cli, struct result r, const struct err *er
             cli, json_pack("{s:{s:s,s:s}}", "error", "code", err_name(r.code), "text", err->text));
     }
     return err_exit_code(r.code);
+}
+
+/* A result that could not be written, to a full disk for one, is none. */
+static int finish_output(const struct cli *cli, int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return code;
+    }
+    fprintf(stderr, "contrast %s: standard output: %s\n", cli->command, strerror(errno));
+    return code != 0 ? code : err_exit_code(ERR_IO);
 }
 
 /* ---- commands ---- */
@@ -227,7 +236,7 @@ static int run_command(const struct cli_command *command, struct cli *cli, int w
     cli->command = command->name;
     struct err err = {0};
     struct result r = command->run(cli, argc - words, argv + words, &err);
-    return is_ok(r) ? 0 : report_failure(cli, r, &err);
+    return finish_output(cli, is_ok(r) ? 0 : report_failure(cli, r, &err));
 }
 
 /* Appends the second words of the commands whose first word this is. */

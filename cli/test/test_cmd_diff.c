@@ -84,6 +84,17 @@ static void test_the_same_exits_0(void **state) {
     assert_non_null(strstr(buf_cstr(&f->out), "the bytes are others"));
 }
 
+static void test_a_full_disk_exits_1(void **state) {
+    struct fixture *f = *state;
+    run(f, "a.json a.json 2>&1 >/dev/full");
+    assert_int_equal(f->status, 1);
+    assert_non_null(strstr(buf_cstr(&f->out), "contrast diff: standard output: No space left"));
+    run(f, "--output json a.json a.json 2>&1 >/dev/full");
+    assert_int_equal(f->status, 1);
+    run(f, "a.json b.json 2>&1 >/dev/full");
+    assert_int_equal(f->status, 3);
+}
+
 static void test_differences_exit_3(void **state) {
     struct fixture *f = *state;
     run(f, "a.json b.json 2>/dev/null");
@@ -120,6 +131,7 @@ int main(int argc, char **argv) {
     program = argv[1];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_same_exits_0, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_disk_exits_1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_differences_exit_3, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mistakes_exit_2, setup, teardown),
     };
