@@ -9,6 +9,14 @@ mounts_ok(c, given) if {
     count([m | m := given[_]; not mount_ok(c, m)]) == 0
     places := {m.destination | m := given[_]}
     mounts_there(c, places)
+    volumes_apart(c, given)
+}
+
+# No disk of the guest is two volumes.
+volumes_apart(c, given) if {
+    pairs := {[w.volume, m.source] |
+        w := c.mounts[_]; w.from == "empty"; m := given[_]; m.destination == w.at}
+    count({p[1] | pairs[p]}) == count(pairs)
 }
 
 mounts_there(c, places) if {
@@ -58,7 +66,10 @@ cgroup_more := {
 
 source_ok(w, m) if {
     w.from == m.source
+    not own_words[w.from]
 }
+
+own_words := {"empty", "hugepages", "memory", "shared"}
 
 source_ok(w, m) if {
     w.from == "shared"
