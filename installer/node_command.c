@@ -285,14 +285,17 @@ RESULT node_command_run(const char *prefix, const char *const argv[], unsigned t
     char *all[ARGS_MAX + 1] = {0};
     size_t count = 0;
     char *rest = NULL;
-    for (char *word = strtok_r(words, " ", &rest); word != NULL && count < ARGS_MAX / 2;
-         word = strtok_r(NULL, " ", &rest)) {
+    char *word = strtok_r(words, " ", &rest);
+    for (; word != NULL && count < ARGS_MAX / 2; word = strtok_r(NULL, " ", &rest)) {
         all[count++] = mem_strdup(word);
     }
-    for (size_t i = 0; argv[i] != NULL && count < ARGS_MAX; i++) {
-        all[count++] = mem_strdup(argv[i]);
+    size_t given = 0;
+    for (; argv[given] != NULL && count < ARGS_MAX; given++) {
+        all[count++] = mem_strdup(argv[given]);
     }
-    struct result r = run(all, argv[0], timeout_ms, output, err);
+    struct result r = word == NULL && argv[given] == NULL
+                          ? run(all, argv[0], timeout_ms, output, err)
+                          : err_set(err, ERR_INVALID, "%s: more than %d words", argv[0], ARGS_MAX);
     for (size_t i = 0; i < count; i++) {
         mem_free(all[i]);
     }

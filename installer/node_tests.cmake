@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 contrast_test(proto_read LINK node)
 contrast_test(cri LINK node Threads::Threads)
+contrast_program(mock-systemd SOURCES test/mock_systemd.c LINK PkgConfig::SYSTEMD)
+set_target_properties(mock-systemd PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test")
+contrast_test(node_service LINK node ARGS $<TARGET_FILE:mock-systemd>)
+contrast_test(node_command LINK node)
+contrast_test(node_shims LINK node)
 contrast_fuzz(proto_read LINK node)
 contrast_fuzz(cri LINK node)
 
