@@ -96,6 +96,7 @@ static RESULT ask(struct status_run *run, const struct dial_address *address, st
 
 static RESULT ask_any(struct status_run *run, struct err *err) {
     struct result r = OK;
+    CHECK(run->addresses.count > 0); /* dial_parse */
     for (size_t i = 0; i < run->addresses.count; i++) {
         r = ask(run, &run->addresses.items[i], err);
         if (err_exit_code(r.code) != 1) {
@@ -397,6 +398,7 @@ static RESULT show_stop(struct status_run *run, struct err *err) {
                                       : m->may_stop_why;
     ENSURE(m != NULL || is_outside, err, NOT_FOUND,
            "no member is called %s; see `contrast members`", run->stop_name);
+    CHECK(why != NULL); /* the decoder fills every text */
     print_stop(run, name, may_stop, why);
     ENSURE(may_stop, err, UNAVAILABLE, "%s must not be stopped now: %s", name, why);
     return OK;
