@@ -419,6 +419,7 @@ static bool is_ready(const struct api_status_reply *s) {
 
 static RESULT show_ready(struct status_run *run, struct err *err) {
     const struct api_status_reply *s = &run->status;
+    CHECK(s->state != NULL); /* the decoder fills every text */
     bool ready = is_ready(s);
     if (run->cli->json) {
         cli_print_json(run->cli, json_pack("{s:s, s:b, s:s, s:b, s:b}", "name", s->name, "ready",
