@@ -28,7 +28,7 @@ INSTALLER, PRELOAD = sys.argv[1:3]
 EVERY = "--every" in sys.argv
 LIMIT = 400  # more changes than any run makes
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EROFS]
-SOME = 7  # of "fail" and "other" every so many
+SOME = 11  # of "fail" and "other" every so many
 
 
 def fresh(node):

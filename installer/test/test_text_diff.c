@@ -67,7 +67,9 @@ static void save(const char *folder, const char *name, const struct buf *text) {
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
-    assert_int_equal(fwrite(text->data, 1, text->size, f), text->size);
+    if (text->size > 0) {
+        assert_int_equal(fwrite(text->data, 1, text->size, f), text->size);
+    }
     assert_int_equal(fclose(f), 0);
 }
 
@@ -106,6 +108,10 @@ static void judge(const char *folder, const struct buf *old, const struct buf *n
 
 static void test_random(void **state) {
     (void)state;
+    if (system("command -v patch diff >/dev/null") != 0 &&
+        getenv("CI") == NULL) { // NOLINT(cert-env33-c)
+        skip();
+    }
     char folder[] = "/tmp/contrast-diff-XXXXXX";
     assert_non_null(mkdtemp(folder));
     uint32_t seed = 20260101;
@@ -139,7 +145,7 @@ static void test_large(void **state) {
         buf_appendf(&new, "b%d\n", i);
     }
     text_diff("o", "n", buf_span(&old), buf_span(&new), &out);
-    assert_int_equal(count_changes(buf_cstr(&out)), 2 * (LIMIT_DIFF_LINES + 1) + 1);
+    assert_int_equal(count_changes(buf_cstr(&out)), 2 * (LIMIT_DIFF_LINES + 1));
 }
 
 int main(void) {
