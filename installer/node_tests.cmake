@@ -5,6 +5,7 @@ contrast_test(cri LINK node Threads::Threads)
 contrast_program(mock-systemd SOURCES test/mock_systemd.c LINK PkgConfig::SYSTEMD)
 set_target_properties(mock-systemd PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test")
 contrast_test(node_service LINK node ARGS $<TARGET_FILE:mock-systemd>)
+contrast_test(node_health SOURCES node_health.c LINK node PkgConfig::MICROHTTPD Threads::Threads)
 contrast_test(node_command LINK node)
 contrast_test(node_shims LINK node)
 contrast_fuzz(proto_read LINK node)
@@ -17,3 +18,9 @@ if(CONTRAST_TESTS AND Python3_FOUND)
       "${CMAKE_BINARY_DIR}/bin")
   set_tests_properties(installer_real PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77)
 endif()
+
+# scripts/bench runs it.
+contrast_program(bench-installer SOURCES bench/node_bench.c
+  LINK PkgConfig::JANSSON PkgConfig::NGHTTP2 PkgConfig::SYSTEMD PkgConfig::OPENSSL_CRYPTO)
+set_target_properties(bench-installer PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")

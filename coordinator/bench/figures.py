@@ -5,6 +5,7 @@
     failover      longest time without a certificate when the leader goes; peer: etcd
     memory        VmRSS and VmHWM of every program
     attestation   fresh verifications a second, and one verifier's waiting (attestation.py)
+    installer     a run of the node installer with nothing to do (node_figures.py)
     join          a fresh replica catches up with a large state, under load (join.py)
     consensus     commits a second without the product around them, beside etcd (agreement.py)
 
@@ -26,6 +27,7 @@ from failover import failover, print_failover
 from join import join, print_join
 from layers import layers, print_layers
 from measure import cpu_seconds, median, note, summary
+from node_figures import installer, print_installer
 from verification import attest, print_attest
 
 # --- Certificates
@@ -227,7 +229,8 @@ OWN_CLUSTER = {"attestation": (attestation, print_attestation),
                "join": (join, print_join),
                "attest": (attest, print_attest),
                "consensus": (consensus, print_consensus),
-               "layers": (layers, print_layers)}
+               "layers": (layers, print_layers),
+               "installer": (installer, print_installer)}
 
 
 def as_json(results):

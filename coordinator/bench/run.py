@@ -11,7 +11,8 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.extend(os.path.join(HERE, "../..", folder) for folder in ("attest/bench", "cli/layer/bench", "consensus/bench"))
+sys.path.extend(os.path.join(HERE, "../..", folder) for folder in (
+    "attest/bench", "cli/layer/bench", "consensus/bench", "installer/bench"))
 
 from cluster import Cluster, Failed
 from figures import FIGURES, OWN_CLUSTER, as_json
