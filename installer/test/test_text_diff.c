@@ -34,6 +34,8 @@ static void test_known(void **state) {
         {"a\n", "", "--- o\n+++ n\n@@ -1,1 +0,0 @@\n-a\n"},
         {"1\n2\n3\n4\n5\n", "1\n2\n3\n4\nx\n5\n",
          "--- o\n+++ n\n@@ -2,4 +2,5 @@\n 2\n 3\n 4\n+x\n 5\n"},
+        {"1\n2\n3\n4\n5\n", "x\n1\n2\n3\n4\n5\n",
+         "--- o\n+++ n\n@@ -1,3 +1,4 @@\n+x\n 1\n 2\n 3\n"},
         {"a", "a\n", "--- o\n+++ n\n@@ -1,1 +1,1 @@\n-a\n\\ No newline at end of file\n+a\n"},
         {"a\x1b[2J\n", "b\r\n", "--- o\n+++ n\n@@ -1,1 +1,1 @@\n-a?[2J\n+b\r\n"},
     };
