@@ -21,6 +21,6 @@ endif()
 
 # scripts/bench runs it.
 contrast_program(bench-installer SOURCES bench/node_bench.c
-  LINK PkgConfig::JANSSON PkgConfig::NGHTTP2 PkgConfig::SYSTEMD PkgConfig::OPENSSL_CRYPTO)
+  LINK crypto base PkgConfig::JANSSON PkgConfig::NGHTTP2 PkgConfig::SYSTEMD)
 set_target_properties(bench-installer PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")

@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <nghttp2/nghttp2.h>
-#include <openssl/evp.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +18,8 @@
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
+
+#include "lib/crypto/digest.h"
 
 extern char **environ;
 
@@ -31,8 +32,10 @@ static uint64_t now_us(void) {
 /* A use of each library: the linker keeps them all. */
 static int floor_run(void) {
     sd_bus *bus = NULL;
+    uint8_t digest[SHA256_SIZE] = {0};
+    sha256(span_str("x"), digest);
     bool is_linked = nghttp2_version(0) != NULL && jansson_version_str() != NULL &&
-                     EVP_sha256() != NULL && sd_bus_new(&bus) >= 0;
+                     digest[0] == 0x2d && sd_bus_new(&bus) >= 0;
     sd_bus_unref(bus);
     return is_linked ? 0 : 1;
 }
