@@ -148,14 +148,15 @@ static bool is_injected(const struct derive *d) {
            strcmp(name, inject_pieces_name(INJECT_PIECES_RENEWER)) == 0;
 }
 
-/* The user's text does not have that container: the pod's own field is named. */
+/* The file does not have that container, nor this text its lines: the pod's own field is named. */
 static RESULT fail_injected(const struct derive *d, struct err *err) {
-    const struct yaml_node *at = yaml_get(d->w->spec, "securityContext.runAsNonRoot");
-    return yaml_fail(d->w->file, at != NULL ? at : d->w->spec, err,
-                     "%s%sspec.securityContext.runAsNonRoot: %s, which generate adds, would run as "
-                     "its image's user 0: set runAsUser beside it to the application's user, who "
-                     "then can read the keys",
-                     d->place.item, d->place.pod, policy_text_of(d->container, "name", ""));
+    return err_set(
+        err, ERR_INVALID,
+        "%s: %s/%s: %s%sspec.securityContext.runAsNonRoot: %s, which generate adds, would "
+        "run as its image's user 0: set runAsUser beside it to the application's user, "
+        "who then can read the keys",
+        d->w->file->name, d->w->kind, d->w->name, d->place.item, d->place.pod,
+        policy_text_of(d->container, "name", ""));
 }
 
 /* The kubelet's verifyRunAsNonRoot: it must know a number, and not 0. */

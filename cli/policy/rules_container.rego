@@ -92,13 +92,13 @@ bundle_folders := {
     "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 }
 
+# No id looks like the name of a copied file: CopyFile would reach into its folder.
 bundle := id if {
     parts := split(annotations["io.katacontainers.pkg.oci.bundle_path"], "/")
     last := count(parts) - 1
     bundle_folders[concat("/", array.slice(parts, 0, last))]
     id := parts[last]
     regex.match("^[-0-9a-z]{1,64}$", id)
-    # CopyFile would reach into its folder: no id looks like the name of a copied file.
     not regex.match("-[0-9a-z]{16}-", id)
 }
 

@@ -341,7 +341,7 @@ static void test_users(void **state) {
          "runAsNonRoot, but the user is 0"},
         {"  securityContext: {runAsNonRoot: true}\n  initContainers:\n"
          "  - {name: contrast-initializer, image: i, securityContext: {runAsUser: 0}}\n",
-         "f.yaml:7:35: spec.securityContext.runAsNonRoot: contrast-initializer, which generate "
+         "f.yaml: Pod/p: spec.securityContext.runAsNonRoot: contrast-initializer, which generate "
          "adds, would run as its image's user 0: set runAsUser beside it"},
     };
     ROWS(POD, rows, "");
