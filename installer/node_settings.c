@@ -223,8 +223,12 @@ RESULT node_place_find(const struct node_settings *s, const struct node_root *ro
     (void)snprintf(out->config, sizeof out->config, "%s",
                    s->containerd_path[0] != '\0' ? s->containerd_path : flavor->config);
     strip_template(out->config);
-    (void)snprintf(out->socket, sizeof out->socket, "%s",
-                   s->cri_socket != NULL ? s->cri_socket : flavor->socket);
+    /* connect(2) would follow the links of /var/run in this container, not on the host. */
+    const char *socket = s->cri_socket != NULL ? s->cri_socket : flavor->socket;
+    struct result r = node_root_resolve(root, socket, out->socket, err);
+    if (!is_ok(r)) {
+        return err_wrap(r, err, "CRI_SOCKET");
+    }
     (void)snprintf(out->unit_names, sizeof out->unit_names, "%s",
                    s->units[0] != '\0' ? s->units : flavor->units);
     return split_units(out, err);

@@ -27,6 +27,8 @@ which edits files only and asks containerd what they mean):
 
 SPDX-License-Identifier: Apache-2.0
 """
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -348,6 +350,34 @@ class InstallerTest(unittest.TestCase):
             f.write(b"\n[debug]\n  level = 'info' # later\n")
         self.uninstall(node, handler)
         self.assertEqual(read(node.main), node.original + b"\n[debug]\n  level = 'info' # later\n")
+
+    def test_links_of_the_host(self):
+        """/var/run is a link to /run on most nodes: it is followed on the host, not in the pod."""
+        node = self.node()
+        os.mkdir(os.path.join(node.host, "var"))
+        os.symlink("/run", os.path.join(node.host, "var/run"))
+        node.env["CRI_SOCKET"] = "/var/run/containerd/containerd.sock"
+        self.assert_serves(node, self.install(node, FIRST))
+
+    def test_health(self):
+        """contrast-node-health, as the kubelet's probe asks it."""
+        node = self.node()
+        handler = self.install(node, FIRST)
+        program = os.path.join(PROGRAMS, "contrast-node-health")
+        env = {**node.environment(), "HEALTH_ADDRESS": "127.0.0.1:0"}
+        health = subprocess.Popen([program], env=env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(health.stderr.close)
+        self.addCleanup(self.end, health)
+        port = int(health.stderr.readline().decode().rsplit("port ", 1)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        page = json.loads(answer.read())
+        self.assertEqual((answer.status, page["ok"], page["handler"]), (200, True, handler))
+        health.send_signal(signal.SIGTERM)
+        self.assertEqual(health.wait(30), 0)
 
     # --- what goes wrong
 
