@@ -123,6 +123,23 @@ class Case:
             self.expect(os.strerror(code) in told and "/" in told, f"{what}: says {told}")
         self.again(what)
 
+    def roll_back(self, count):
+        """Killed behind the swap; the next run finds the runtime unusable and gives back what was
+        there before the killed one."""
+        path = "/host/etc/containerd/config.toml"
+        self.node.restore()
+        before = self.node.read(path)
+        for at in range(count - 1, 0, -1):
+            self.expect(self.is_killed(at, "kill"), f"kill {at}")
+            if self.node.journal()["phase"] == "swapping" and self.node.read(path) != before:
+                break
+        self.node.cri.hide = set(self.node.handlers())
+        r = self.node.run(*self.words, CONFIRM_TIMEOUT_S="1")
+        self.node.cri.hide = set()
+        self.expect(r.returncode == 1 and "rolled back" in r.stderr, f"roll back: {r.stderr}")
+        self.expect(self.node.read(path) == before, f"roll back: {self.node.read(path)}")
+        self.again("roll back")
+
     def other(self, count, words, version, want):
         """Another operation after the kill."""
         for at in self.steps(count):
@@ -157,6 +174,8 @@ def run_case(name, version, prepare, words, others):
     case = Case(name, version, prepare, words)
     counts = [case.kill("kill"), case.kill("torn")]
     case.fail(counts[0])
+    if name == "install, 1.x":
+        case.roll_back(counts[0])
     for other_words, payload, steps in others:
         case.other(counts[0], other_words, payload, reference(version, *steps))
     case.node.close()
