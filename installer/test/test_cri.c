@@ -497,6 +497,24 @@ static void test_stream_reset(void **state) {
     assert_int_equal(ask_with(bytes, 0, THEN_HOLD, LONG_MS, &err).code, ERR_UNAVAILABLE);
 }
 
+/* All of an answer is there but its end. */
+static void test_reset_behind_a_status(void **state) {
+    (void)state;
+    struct buf version = version_message();
+    struct buf bytes = {0};
+    struct buf block = {0};
+    append_frame(&bytes, 4, 0, 0, span_of(NULL, 0));
+    buf_append_u8(&block, 0x88); /* :status 200 */
+    append_header(&block, "grpc-status", "0");
+    append_frame(&bytes, 1, 4, 1, buf_span(&block));
+    append_message(&bytes, buf_span(&version), 0, 0);
+    append_frame(&bytes, 3, 0, 1, span_of("\0\0\0\x08", 4)); /* RST_STREAM: CANCEL */
+    struct err err;
+    assert_int_equal(ask_with(bytes, 0, THEN_HOLD, LONG_MS, &err).code, ERR_UNAVAILABLE);
+    buf_deinit(&block);
+    buf_deinit(&version);
+}
+
 static void test_nobody(void **state) {
     (void)state;
     struct cri_answer a = {0};
@@ -528,6 +546,7 @@ int main(void) {
         cmocka_unit_test(test_statuses_of_grpc),
         cmocka_unit_test(test_messages_that_are_none),
         cmocka_unit_test(test_stream_reset),
+        cmocka_unit_test(test_reset_behind_a_status),
         cmocka_unit_test(test_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
