@@ -99,6 +99,7 @@ static void finish(struct child *c, int *status) {
 }
 
 static RESULT start(char *const argv[], struct child *out, struct err *err) {
+    CHECK(argv[0] != NULL);
     int ends[4];
     TRY(open_pipes(ends, err));
     int status = spawn(argv, ends, &out->pid);
