@@ -79,7 +79,8 @@ static int spawn(char *const argv[], const int ends[4], pid_t *pid) {
     (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                                     POSIX_SPAWN_SETSIGDEF);
-    int status = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environ);
+    int status =
+        argv[0] == NULL ? EINVAL : posix_spawnp(pid, argv[0], &actions, &attributes, argv, environ);
     (void)posix_spawnattr_destroy(&attributes);
     (void)posix_spawn_file_actions_destroy(&actions);
     return status;

@@ -53,7 +53,7 @@ static RESULT fetch_file(const char *path, const struct node_sink *sink,
            "%s: not in the installer's image; mount it there, or correct the url", path);
     ENSURE(fd >= 0, err, IO, "%s: %s", path, strerror(errno));
     struct stat st;
-    struct result r = OK;
+    struct result r;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         r = err_set(err, ERR_INVALID, "%s: no regular file", path);
     } else if (st.st_size > LIMIT_NODE_FILE) {

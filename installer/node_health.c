@@ -189,7 +189,7 @@ static RESULT parse(const char *text, struct sockaddr_storage *out, struct err *
 
 RESULT node_health_open(const char *address, const struct node_settings *settings,
                         struct node_health **out, struct err *err) {
-    struct sockaddr_storage where;
+    struct sockaddr_storage where = {0};
     TRY(parse(address, &where, err));
     struct node_health *h = mem_zalloc(sizeof *h);
     h->settings = settings;

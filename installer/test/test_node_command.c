@@ -88,7 +88,7 @@ static void test_daemon(void **state) {
     (void)state;
     struct buf out = {0};
     assert_true(is_ok(shell("sleep 3600 & echo $!", LONG_MS, &out, NULL)));
-    pid_t pid = atoi(buf_cstr(&out));
+    pid_t pid = (pid_t)strtol(buf_cstr(&out), NULL, 10);
     assert_true(pid > 1);
     assert_int_equal(kill(pid, 0), 0);
     assert_int_equal(kill(pid, SIGKILL), 0);

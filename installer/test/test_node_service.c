@@ -103,10 +103,12 @@ static struct child *spawn(struct host *h, const char *const argv[]) {
     assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
     assert_int_equal(posix_spawn_file_actions_adddup2(&actions, ends[1], 1), 0);
     char *copy[ARGS_MAX] = {0};
+    assert_non_null(argv[0]);
     for (size_t i = 0; argv[i] != NULL && i < ARGS_MAX - 1; i++) {
         copy[i] = strdup(argv[i]);
     }
-    assert_int_equal(posix_spawnp(&c->pid, argv[0], &actions, NULL, copy, environ), 0);
+    assert_int_equal(
+        posix_spawnp(&c->pid, copy[0] != NULL ? copy[0] : "", &actions, NULL, copy, environ), 0);
     for (size_t i = 0; i < ARGS_MAX; i++) {
         free(copy[i]);
     }
