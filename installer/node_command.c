@@ -252,7 +252,7 @@ RESULT node_command_stream(const char *const argv[], const struct node_stream *s
                            struct buf *told, struct err *err) {
     char *copies[ARGS_MAX + 1] = {0};
     size_t count = 0;
-    for (; argv[count] != NULL && count < ARGS_MAX; count++) {
+    for (; count < ARGS_MAX && argv[count] != NULL; count++) {
         copies[count] = mem_strdup(argv[count]);
     }
     struct child child = {.stream = stream};

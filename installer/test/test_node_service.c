@@ -104,7 +104,7 @@ static struct child *spawn(struct host *h, const char *const argv[]) {
     assert_int_equal(posix_spawn_file_actions_adddup2(&actions, ends[1], 1), 0);
     char *copy[ARGS_MAX] = {0};
     assert_non_null(argv[0]);
-    for (size_t i = 0; argv[i] != NULL && i < ARGS_MAX - 1; i++) {
+    for (size_t i = 0; i < ARGS_MAX - 1 && argv[i] != NULL; i++) {
         copy[i] = strdup(argv[i]);
     }
     assert_int_equal(
