@@ -215,7 +215,9 @@ static void find_content(const struct loader *l, struct yaml_node *node) {
         bool is_empty = node->kind == YAML_KIND_SCALAR && node->end.offset <= at.offset;
         at = is_empty ? behind : at;
     }
-    node->content = at;
+    /* "&a: x": the anchor of an empty key ends before the colon. */
+    bool is_past = node->kind == YAML_KIND_SCALAR && at.offset > node->end.offset;
+    node->content = is_past ? node->end : at;
 }
 
 static RESULT add_anchor(struct loader *l, const yaml_char_t *name, struct yaml_node *node,
