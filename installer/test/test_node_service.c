@@ -96,7 +96,7 @@ static int teardown(void **state) {
 
 /* Its standard output is read by the test. */
 static struct child *spawn(struct host *h, const char *const argv[]) {
-    struct child *c = &h->children[h->child_count++];
+    struct child *c = &h->children[h->child_count];
     int ends[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     posix_spawn_file_actions_t actions;
@@ -116,6 +116,7 @@ static struct child *spawn(struct host *h, const char *const argv[]) {
     (void)close(ends[1]);
     c->out = fdopen(ends[0], "r");
     assert_non_null(c->out);
+    h->child_count++; /* only now: teardown ends it by its id */
     return c;
 }
 
