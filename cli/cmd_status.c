@@ -13,11 +13,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attest/snp_product.h"
 #include "cli/trust.h"
+#include "lib/base/host.h"
 
 #define TCB_TEXT 128 /* bytes of a TCB in words */
 
@@ -360,19 +360,13 @@ static bool may_stop_now(const struct status_run *run) {
     return is_outside || (run->status.is_confirmed && m != NULL && m->may_stop);
 }
 
-static int64_t now_s(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
-
 /* Asks again, once a second, until the answer is yes or the time is over: no replica tells others
  * when a member caught up. */
 static RESULT ask_until_safe(struct status_run *run, struct err *err) {
-    int64_t end_s = now_s() + run->wait_s;
+    uint64_t end_ms = host_monotonic_ms(&host_system) + (uint64_t)run->wait_s * 1000;
     for (;;) {
         struct result r = ask_any(run, err);
-        bool is_over = now_s() >= end_s;
+        bool is_over = host_monotonic_ms(&host_system) >= end_ms;
         if (is_over || (is_ok(r) && may_stop_now(run)) ||
             (!is_ok(r) && err_exit_code(r.code) != 1)) {
             return r;

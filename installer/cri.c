@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "installer/proto_read.h"
+#include "lib/base/host.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
@@ -333,12 +333,6 @@ static void submit(struct call *c, const char *path) {
                                  &body, NULL) > 0);
 }
 
-static uint64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Until the stream is closed or the time is over. */
 static RESULT exchange(struct call *c, uint64_t end_ms, struct err *err) {
     while (!c->is_over) {
@@ -349,7 +343,7 @@ static RESULT exchange(struct call *c, uint64_t end_ms, struct err *err) {
             break;
         }
         ENSURE(r == 0, err, UNAVAILABLE, "CRI: %s", nghttp2_strerror(r));
-        uint64_t now = now_ms();
+        uint64_t now = host_monotonic_ms(&host_system);
         ENSURE(now < end_ms, err, TIMEOUT, "CRI does not answer in time");
         bool wants_out = nghttp2_session_want_write(c->session) != 0;
         if (!wants_out && nghttp2_session_want_read(c->session) == 0) {
@@ -395,7 +389,7 @@ static RESULT ask(const char *socket_path, const char *path, struct span body, u
     TRY(dial(socket_path, &call.fd, err));
     open_session(&call);
     submit(&call, path);
-    struct result r = exchange(&call, now_ms() + timeout_ms, err);
+    struct result r = exchange(&call, host_monotonic_ms(&host_system) + timeout_ms, err);
     r = is_ok(r) ? judge(&call, err) : r;
     if (is_ok(r)) {
         buf_append(answer, call.answer.data + GRPC_HEADER, call.answer.size - GRPC_HEADER);

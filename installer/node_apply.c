@@ -9,6 +9,7 @@
 
 #include "installer/cri.h"
 #include "installer/node_command.h"
+#include "lib/base/host.h"
 #include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/crypto/digest.h"
@@ -322,17 +323,6 @@ static const struct node_step *find_step(const struct node_plan *plan, enum node
     return NULL;
 }
 
-static struct node_service_config service_of(const struct node_apply *a) {
-    struct node_service_config config = {
-        .root = a->root,
-        .node_command = a->settings->node_command,
-        .restart_command = a->settings->restart_command,
-        .timeout_ms = a->settings->confirm_ms,
-    };
-    memcpy((void *)config.units, (const void *)a->place->units, sizeof config.units);
-    return config;
-}
-
 static int64_t wall_ms(void) {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
@@ -340,7 +330,8 @@ static int64_t wall_ms(void) {
 }
 
 static RESULT restart(const struct node_apply *a, const char *reason, struct err *err) {
-    const struct node_service_config config = service_of(a);
+    const struct node_service_config config =
+        node_place_service(a->settings, a->root, a->place, a->settings->confirm_ms);
     a->journal->restart_ms = wall_ms();
     TRY(set_phase(a, NODE_PHASE_RESTARTING, err));
     log_info("restarting containerd (%s): %s", a->service->unit, reason);
@@ -361,12 +352,6 @@ static const char *judge(const struct cri_answer *answer, const char *handler, b
     return NULL;
 }
 
-static uint64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static bool is_stopped(const struct node_apply *a) {
     return a->stop != NULL && *a->stop != 0;
 }
@@ -378,7 +363,7 @@ static RESULT confirm(const struct node_apply *a, const char *handler, bool is_a
     char socket[PATH_MAX];
     int size = snprintf(socket, sizeof socket, "%s%s", a->root->path, a->place->socket);
     ENSURE(size > 0 && (size_t)size < sizeof socket, err, CONFIG, "CRI_SOCKET: path too long");
-    uint64_t end_ms = now_ms() + wait_ms;
+    uint64_t end_ms = host_monotonic_ms(&host_system) + wait_ms;
     for (;;) {
         AUTO(cri_answer_deinit)
         struct cri_answer answer = {0};
@@ -389,8 +374,8 @@ static RESULT confirm(const struct node_apply *a, const char *handler, bool is_a
             return OK;
         }
         ENSURE(!is_stopped(a), err, CANCELED, "stopped by a signal before CRI was confirmed");
-        ENSURE(now_ms() < end_ms, err, UNAVAILABLE, "%s: %s (asked for %u s)", a->place->socket,
-               wrong, wait_ms / 1000);
+        ENSURE(host_monotonic_ms(&host_system) < end_ms, err, UNAVAILABLE,
+               "%s: %s (asked for %u s)", a->place->socket, wrong, wait_ms / 1000);
         const struct timespec pause = {0, PAUSE_MS * 1000000L};
         (void)nanosleep(&pause, NULL);
     }
@@ -399,7 +384,8 @@ static RESULT confirm(const struct node_apply *a, const char *handler, bool is_a
 static RESULT roll_back(const struct node_apply *a, const char *reason, struct err *err) {
     log_error("rolling back: %s", reason);
     TRY(restore_all(a, err));
-    const struct node_service_config config = service_of(a);
+    const struct node_service_config config =
+        node_place_service(a->settings, a->root, a->place, a->settings->confirm_ms);
     TRY(node_service_restart(&config, a->service, NULL, err));
     TRY(confirm(a, NULL, false, a->settings->confirm_ms, err));
     forget_edits(a);

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/host.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
@@ -35,12 +35,6 @@ struct child {
     const struct node_stream *stream; /* NULL: what it prints goes to `out` */
     struct err failure;               /* of the stream; code OK: none */
 };
-
-static uint64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* --- Start */
 
@@ -177,7 +171,7 @@ static bool is_stopped(const struct child *c) {
 /* Until the process ends; false when the time is over, or nobody wants more. */
 static bool listen_to(struct child *c, uint64_t end_ms) {
     for (;;) {
-        uint64_t now = now_ms();
+        uint64_t now = host_monotonic_ms(&host_system);
         if (now >= end_ms || is_stopped(c)) {
             return false;
         }
@@ -231,7 +225,7 @@ static RESULT run(char *const argv[], const char *name, unsigned timeout_ms, str
                   struct err *err) {
     struct child child = {0};
     TRY(start(argv, &child, err));
-    bool is_over = !listen_to(&child, now_ms() + timeout_ms);
+    bool is_over = !listen_to(&child, host_monotonic_ms(&host_system) + timeout_ms);
     if (is_over) {
         (void)kill(-child.pid, SIGKILL);
     }

@@ -25,11 +25,6 @@ struct parse {
     struct node_file *file; /* that the table of a file fills */
 };
 
-static const char *copy(struct reader *r, const json_t *value) {
-    const char *text = reader_string(r, value);
-    return text != NULL ? arena_strndup(r->arena, text, strlen(text)) : "";
-}
-
 /* --- A file */
 
 static bool is_printable(const char *text) {
@@ -43,7 +38,7 @@ static bool is_printable(const char *text) {
 
 static void read_url(struct reader *r, const json_t *value, void *target) {
     struct parse *p = target;
-    p->file->url = copy(r, value);
+    p->file->url = reader_copy(r, value);
     const char *url = p->file->url;
     bool is_file = strncmp(url, "file:///", 8) == 0;
     if (!is_file && strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
@@ -81,7 +76,7 @@ static bool is_plain_path(const char *path) {
 
 static void read_path(struct reader *r, const json_t *value, void *target) {
     struct parse *p = target;
-    const char *path = copy(r, value);
+    const char *path = reader_copy(r, value);
     const char *rest = strip(path, BASE);
     if (rest == NULL) {
         rest = strip(path, BASE_WITH_NAME);
@@ -158,7 +153,7 @@ static void read_files(struct reader *r, const json_t *value, void *target) {
 /* --- kata */
 
 static void read_kata_file(struct reader *r, const json_t *value, const char **out) {
-    const char *text = copy(r, value);
+    const char *text = reader_copy(r, value);
     const char *rest = strip(text, BASE);
     *out = rest != NULL ? rest : text;
     if (text[0] != '\0' && !is_plain_path(*out)) {
@@ -167,7 +162,7 @@ static void read_kata_file(struct reader *r, const json_t *value, const char **o
 }
 
 static void read_kata_text(struct reader *r, const json_t *value, const char **out) {
-    *out = copy(r, value);
+    *out = reader_copy(r, value);
     if (strlen(*out) > LIMIT_NODE_TEXT) {
         reader_complain(r, "too long");
     }
@@ -213,7 +208,7 @@ static void read_hypervisor(struct reader *r, const json_t *value, void *target)
 
 static void read_rootfs_type(struct reader *r, const json_t *value, void *target) {
     struct kata_settings *s = target;
-    s->rootfs_type = copy(r, value);
+    s->rootfs_type = reader_copy(r, value);
     if (strcmp(s->rootfs_type, "ext4") != 0 && strcmp(s->rootfs_type, "erofs") != 0 &&
         strcmp(s->rootfs_type, "xfs") != 0) {
         reader_complain(r, "must be ext4, erofs or xfs");
@@ -267,7 +262,7 @@ static void read_version(struct reader *r, const json_t *value, void *target) {
 }
 
 static void read_platform(struct reader *r, const json_t *value, void *target) {
-    ((struct parse *)target)->platform = copy(r, value);
+    ((struct parse *)target)->platform = reader_copy(r, value);
 }
 
 static void read_kata(struct reader *r, const json_t *value, void *target) {
@@ -277,7 +272,7 @@ static void read_kata(struct reader *r, const json_t *value, void *target) {
 
 /* A Kubernetes RuntimeClass's handler: RFC 1123 label. */
 static void read_handler(struct reader *r, const json_t *value, void *target) {
-    const char *text = copy(r, value);
+    const char *text = reader_copy(r, value);
     size_t size = strlen(text);
     if (size == 0) {
         return;

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "installer/cri.h"
 #include "installer/node_journal.h"
+#include "lib/base/host.h"
 #include "lib/base/mem.h"
 
 #define CONNECTIONS_MAX 16
@@ -98,12 +98,6 @@ struct node_health {
     uint64_t looked_ms;          /* 0 = never */
 };
 
-static uint64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *type,
                                const char *text) {
     union {
@@ -139,7 +133,7 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
     if (strcmp(url, "/healthz") != 0) {
         return respond(connection, MHD_HTTP_NOT_FOUND, "text/plain", "there is /healthz\n");
     }
-    uint64_t now = now_ms();
+    uint64_t now = host_monotonic_ms(&host_system);
     if (h->looked_ms == 0 || now - h->looked_ms > KEEP_MS) {
         node_health_look(h->settings, &h->verdict);
         h->looked_ms = now;

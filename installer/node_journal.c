@@ -32,11 +32,6 @@ struct parse {
     struct node_installed_file *file;
 };
 
-static const char *copy(struct reader *r, const json_t *value) {
-    const char *text = reader_string(r, value);
-    return text != NULL ? arena_strndup(r->arena, text, strlen(text)) : "";
-}
-
 static uint64_t number(struct reader *r, const json_t *value) {
     return reader_number(r, value, INT64_MAX);
 }
@@ -50,7 +45,7 @@ static void read_version(struct reader *r, const json_t *value, void *target) {
 }
 
 static void read_operation(struct reader *r, const json_t *value, void *target) {
-    const char *text = copy(r, value);
+    const char *text = reader_copy(r, value);
     ((struct parse *)target)->journal.is_uninstall = strcmp(text, "uninstall") == 0;
     if (strcmp(text, "uninstall") != 0 && strcmp(text, "install") != 0) {
         reader_complain(r, "must be install or uninstall");
@@ -58,7 +53,7 @@ static void read_operation(struct reader *r, const json_t *value, void *target) 
 }
 
 static void read_phase(struct reader *r, const json_t *value, void *target) {
-    const char *text = copy(r, value);
+    const char *text = reader_copy(r, value);
     for (size_t i = 0; i < PHASE_COUNT; i++) {
         if (strcmp(text, PHASES[i]) == 0) {
             ((struct parse *)target)->journal.phase = (enum node_phase)i;
@@ -69,7 +64,7 @@ static void read_phase(struct reader *r, const json_t *value, void *target) {
 }
 
 static void read_handler(struct reader *r, const json_t *value, void *target) {
-    ((struct parse *)target)->journal.handler = copy(r, value);
+    ((struct parse *)target)->journal.handler = reader_copy(r, value);
 }
 
 static void read_restart(struct reader *r, const json_t *value, void *target) {
@@ -78,7 +73,7 @@ static void read_restart(struct reader *r, const json_t *value, void *target) {
 
 /* A path that is used below the mount again. */
 static const char *read_host_path(struct reader *r, const json_t *value) {
-    const char *path = copy(r, value);
+    const char *path = reader_copy(r, value);
     if (path[0] != '/' || strlen(path) >= PATH_MAX) {
         reader_complain(r, "must be an absolute path");
     }
@@ -167,7 +162,7 @@ static const struct reader_field FILE_FIELDS[] = {
 };
 
 static void read_runtime_handler(struct reader *r, const json_t *value, void *target) {
-    const char *handler = copy(r, value);
+    const char *handler = reader_copy(r, value);
     if (strncmp(handler, "contrast-cc-", 12) != 0 || strchr(handler, '/') != NULL) {
         reader_complain(r, "must be contrast-cc-...");
     }

@@ -265,13 +265,8 @@ static RESULT look_at_folder(struct run *r, struct err *err) {
 }
 
 static RESULT look_at_service(struct run *r, struct err *err) {
-    struct node_service_config config = {
-        .root = &r->root,
-        .node_command = r->settings->node_command,
-        .restart_command = r->settings->restart_command,
-        .timeout_ms = ASK_MS,
-    };
-    memcpy((void *)config.units, (const void *)r->place.units, sizeof config.units);
+    const struct node_service_config config =
+        node_place_service(r->settings, &r->root, &r->place, ASK_MS);
     TRY(node_service_look(&config, &r->service, err));
     if (r->service.started_ns == 0) { /* a daemon binds its socket when it starts */
         struct node_stat stat;

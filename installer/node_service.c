@@ -11,23 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "installer/node_command.h"
+#include "lib/base/host.h"
 #include "lib/base/log.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER SYSTEMD ".Manager"
 #define UNIT SYSTEMD ".Unit"
-#define WAIT_US 1000000 /* of one wait: a signal may come just before it */
-
-static uint64_t now_us(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
+#define WAIT_MS 1000 /* of one wait: a signal may come just before it */
 
 /* --- Connections */
 
@@ -219,7 +213,7 @@ static RESULT start_job(sd_bus *bus, const char *unit, struct job *job, struct e
 
 static RESULT wait_for_job(const struct node_service_config *c, sd_bus *bus, const struct job *job,
                            const volatile sig_atomic_t *stop, struct err *err) {
-    uint64_t end_us = now_us() + (uint64_t)c->timeout_ms * 1000;
+    uint64_t end_ms = host_monotonic_ms(&host_system) + c->timeout_ms;
     while (job->result[0] == '\0') {
         int r = sd_bus_process(bus, NULL);
         ENSURE(r >= 0, err, UNAVAILABLE, "systemd went away while it restarted the unit: %s",
@@ -227,11 +221,12 @@ static RESULT wait_for_job(const struct node_service_config *c, sd_bus *bus, con
         if (r > 0) {
             continue;
         }
-        uint64_t now = now_us();
-        ENSURE(now < end_us, err, TIMEOUT, "the unit did not restart within %u s",
+        uint64_t now = host_monotonic_ms(&host_system);
+        ENSURE(now < end_ms, err, TIMEOUT, "the unit did not restart within %u s",
                c->timeout_ms / 1000);
         ENSURE(stop == NULL || *stop == 0, err, CANCELED, "stopped by a signal during the restart");
-        r = sd_bus_wait(bus, end_us - now < WAIT_US ? end_us - now : WAIT_US);
+        uint64_t wait_ms = end_ms - now < WAIT_MS ? end_ms - now : WAIT_MS;
+        r = sd_bus_wait(bus, wait_ms * 1000);
         ENSURE(r >= 0 || r == -EINTR, err, UNAVAILABLE, "systemd: %s", strerror(-r));
     }
     ENSURE(strcmp(job->result, "done") == 0, err, UNAVAILABLE,

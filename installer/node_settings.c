@@ -233,3 +233,16 @@ RESULT node_place_find(const struct node_settings *s, const struct node_root *ro
                    s->units[0] != '\0' ? s->units : flavor->units);
     return split_units(out, err);
 }
+
+struct node_service_config node_place_service(const struct node_settings *s,
+                                              const struct node_root *root,
+                                              const struct node_place *place, unsigned timeout_ms) {
+    struct node_service_config config = {
+        .root = root,
+        .node_command = s->node_command,
+        .restart_command = s->restart_command,
+        .timeout_ms = timeout_ms,
+    };
+    memcpy((void *)config.units, (const void *)place->units, sizeof config.units);
+    return config;
+}

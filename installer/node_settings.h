@@ -55,4 +55,9 @@ RESULT node_place_find(const struct node_settings *s, const struct node_root *ro
                        const struct kata_platform *platform, struct node_place *out,
                        struct err *err);
 
+/* For node_service.h; borrows all three. */
+struct node_service_config node_place_service(const struct node_settings *s,
+                                              const struct node_root *root,
+                                              const struct node_place *place, unsigned timeout_ms);
+
 #endif

@@ -135,6 +135,11 @@ const char *reader_string(struct reader *r, const json_t *value) {
     return json_string_value(value);
 }
 
+const char *reader_copy(struct reader *r, const json_t *value) {
+    const char *text = reader_string(r, value);
+    return text != NULL ? arena_strndup(r->arena, text, strlen(text)) : "";
+}
+
 bool reader_bool(struct reader *r, const json_t *value) {
     if (!json_is_boolean(value)) {
         reader_complain(r, "must be true or false");

@@ -53,6 +53,8 @@ void reader_object(struct reader *r, const json_t *value, const struct reader_fi
 size_t reader_list(struct reader *r, const json_t *value, size_t limit);
 
 const char *reader_string(struct reader *r, const json_t *value); /* NULL: complained */
+/* A copy of it in the arena; "" after a complaint. */
+const char *reader_copy(struct reader *r, const json_t *value);
 bool reader_bool(struct reader *r, const json_t *value);
 /* A whole number from 0 to `max`. */
 uint64_t reader_number(struct reader *r, const json_t *value, uint64_t max);
