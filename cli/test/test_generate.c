@@ -503,6 +503,66 @@ static void share_owners_and_their_number_are_kept(void **state) {
     assert_int_equal(r.code, ERR_USAGE);
 }
 
+/* Each option shows in what comes out. */
+static void test_options_reach_the_pods(void **state) {
+    struct fixture *f = *state;
+    put(f, "coordinator.yaml", coordinator_min);
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\n  annotations:\n"
+        "    contrast.edgeless.systems/servicemesh-ingress: \"\"\nspec:\n  containers:\n"
+        "  - name: a\n    image: a:1\n    command: [a]\n    newField: 1\n");
+    const char *const unknown[] = {"--reference-values", path_in(f, "refs.json"), f->dir, NULL};
+    assert_int_equal(run(f, unknown).code, ERR_INVALID);
+    assert_non_null(strstr(f->err.text, "web.yaml:11:5: spec.containers[0].newField"));
+    run_ok(f,
+           (const char *const[]){"--reference-values", path_in(f, "refs.json"), "--allow-unknown",
+                                 "spec.containers[].newField", "--initializer-image", "i:2",
+                                 "--service-mesh-image", "m:3", "--coordinator-host", "c.example",
+                                 "--runtime-class", "contrast-cc-x", f->dir, NULL});
+    struct buf web = get(f, "web.yaml");
+    static const char *const want[] = {"image: i:2\n", "image: m:3\n", "value: \"c.example\"\n",
+                                       "runtimeClassName: contrast-cc-x\n", "newField: 1\n"};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        if (strstr(buf_cstr(&web), want[i]) == NULL) {
+            fail_msg("no %s in\n%s", want[i], buf_cstr(&web));
+        }
+    }
+    buf_deinit(&web);
+    put(f, "web.yaml",
+        "kind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n"
+        "  - name: a\n    image: a:1\n    command: [a]\n");
+    run_ok(f, (const char *const[]){"--skip-initializer", f->dir, NULL});
+    web = get(f, "web.yaml");
+    assert_non_null(strstr(buf_cstr(&web), "io.katacontainers.config.agent.policy"));
+    assert_null(strstr(buf_cstr(&web), "contrast-initializer"));
+    buf_deinit(&web);
+}
+
+/* The first argument of run() is --skip-images. */
+static void test_options_that_contradict(void **state) {
+    struct fixture *f = *state;
+    static const struct {
+        const char *arguments[3];
+        const char *want;
+    } rows[] = {
+        {{"--offline", "x.yaml"}, "--skip-images reads no image"},
+        {{"--registry-mirror", "a=http://b", "x.yaml"}, "--skip-images reads no image"},
+        {{"--pause-image", "p:1", "x.yaml"}, "leave out --pause-image"},
+        {{"--progress", "often", "x.yaml"}, "--progress: want auto or json or none"},
+        {{"--layer-dialect", "other", "x.yaml"}, "--layer-dialect: want upstream or msft"},
+        {{"--seedshare-threshold", "0x2", "x.yaml"}, "--seedshare-threshold"},
+        {{"--seedshare-threshold", "17", "x.yaml"}, "want a number from 1 to 16"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const *a = rows[i].arguments;
+        struct result r = run(f, (const char *const[]){a[0], a[1], a[2], NULL});
+        if (r.code != ERR_USAGE || strstr(f->err.text, rows[i].want) == NULL) {
+            fail_msg("%s: want '%s', got %s '%s'", a[0], rows[i].want, err_name(r.code),
+                     f->err.text);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_manifest_has_the_annotated_policies, setup, teardown),
@@ -519,6 +579,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_another_owner_changes_every_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_owners_need_no_key_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_options_reach_the_pods, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_options_that_contradict, setup, teardown),
         cmocka_unit_test_setup_teardown(share_owners_and_their_number_are_kept, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, free_share);
