@@ -224,8 +224,12 @@ class Membership(LiveTest):
         done = self.expect(1, c.contrast("status", "-c", c.user(1), "--safe-to-stop"))
         self.assertGreater(len(done.out + done.err), 20, "the reason")
         self.expect(0, c.contrast("status", "-c", c.user(1), "--ready"))
-        c.replicas[4].signal(signal.SIGKILL)
-        c.replicas[4].wait(5)
+        c.start(3)  # as a preStop hook: asked until the newcomer is a member
+        self.expect(0, c.contrast("status", "-c", c.user(1), "--safe-to-stop", "--wait", "60"))
+        self.expect(2, c.contrast("status", "-c", c.user(1), "--wait", "60"))
+        for number in (3, 4):
+            c.replicas[number].signal(signal.SIGKILL)
+            c.replicas[number].wait(5)
         wait_until(lambda: not c.status(1)["is_confirmed"], 20, "one of three")
         done = self.expect(1, c.contrast("status", "-c", c.user(1), "--ready"))
         self.assertIn("no quorum confirms", done.err)

@@ -91,6 +91,13 @@ def main():
             containers = containers_of(text)
             for name in NAMES:
                 judge(test, maker, name, containers[name], text)
+            test.check("layers" not in containers[""], "no sandbox of layers unasked", containers[""])
+        done = test.generate(work, "--insecure-registry", host, "--pause-image", f"{host}/t/gzip:1",
+                             "pod.yaml", "coordinator.yaml")
+        if test.check(done.code == 0, "a policy with a pause image", done.err):
+            sandbox = containers_of(stage.read(os.path.join(work, "pod.yaml")))[""]
+            test.check(sandbox.get("layers") == layers_of(test, maker, "gzip")[::-1],
+                       "the sandbox has the pause image's layers", json.dumps(sandbox))
     return test.code()
 
 
