@@ -35,13 +35,15 @@ int main(int argc, char **argv) {
         return usage(argv[1]);
     }
     static struct config config;
+    static struct server *server; /* reachable until the process ends */
     struct err err;
     log_init("coordinator", LOG_INFO);
     struct result r = config_read(read_environment, &config, &err);
     if (is_ok(r)) {
         log_init("coordinator", config.log_level);
         process_harden();
-        r = server_run(&config, &err);
+        server = server_new(&config);
+        r = server_run(server, &err);
     }
     if (!is_ok(r)) {
         log_error("%s: %s", err_name(r.code), err.text);

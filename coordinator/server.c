@@ -526,10 +526,14 @@ static void stop(struct server *s) {
     issuer_close(s->issuer);
 }
 
-struct result server_run(const struct config *config, struct err *err) {
-    static struct server server; /* one process, one server: it outlives every callback */
-    struct server *s = &server;
+struct server *server_new(const struct config *config) {
+    struct server *s = mem_zalloc(sizeof *s);
     s->config = config;
+    return s;
+}
+
+struct result server_run(struct server *s, struct err *err) {
+    const struct config *config = s->config;
     struct result r = start(s, err);
     if (is_ok(r)) {
         log_info("replica %s id=%llu: user API :%u, mesh API :%u, raft :%u", config->name,
