@@ -41,6 +41,7 @@ enum node_rule {
     NODE_RULE_P6,
     NODE_RULE_P7,
     NODE_RULE_P8,
+    NODE_RULE_READ,
 };
 
 /* Tests take a rule out to see that they notice; the product has no such switch. */

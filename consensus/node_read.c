@@ -93,6 +93,9 @@ static bool has_acked(const struct node *node, uint64_t id) {
 static bool has_quorum(const struct node *node) {
     struct node_config config;
     size_t acked = 0;
+    if (node_rule_is_off(NODE_RULE_READ)) {
+        return true;
+    }
     node_config_from_raft(&node->raft.configuration, &config);
     for (size_t i = 0; i < config.count; i++) {
         acked += config.members[i].role == NODE_VOTER && has_acked(node, config.members[i].id);

@@ -7,6 +7,7 @@
 #include "consensus/link_notice.h"
 #include "consensus/node.h"
 #include "coordinator/admissions.h"
+#include "coordinator/core/core_rule.h"
 #include "attest/snp_report.h"
 #include "coordinator/replica.h"
 

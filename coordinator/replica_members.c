@@ -155,7 +155,8 @@ static const struct core_member *holder_of(const struct replica *r, const char *
 bool replica_name_is_free(const struct replica *r, const char *name, uint64_t *old) {
     const struct core_member *holder = holder_of(r, name);
     *old = holder == NULL ? 0 : holder->member.id;
-    return holder == NULL || (r->node != NULL && replica__is_silent(r, holder->member.id));
+    return holder == NULL || core_rule_is_off(CORE_RULE_NAME) ||
+           (r->node != NULL && replica__is_silent(r, holder->member.id));
 }
 
 /* Confirmed by a quorum a moment ago: whoever was silent for longer is not part of that quorum. */
@@ -168,7 +169,8 @@ static bool is_confirmed(const struct replica *r) {
 static RESULT check_name(const struct replica *r, const struct entry_admit *admit,
                          struct err *err) {
     const struct core_member *old = core_find_member(r->core, admit->replaces);
-    if (admit->replaces == 0 || old == NULL || old->state == CORE_LEAVING) {
+    if (admit->replaces == 0 || old == NULL || old->state == CORE_LEAVING ||
+        core_rule_is_off(CORE_RULE_NAME)) {
         return OK;
     }
     ENSURE(is_confirmed(r), err, UNAVAILABLE,
@@ -454,7 +456,8 @@ static void notice_pause(struct replica *r, uint64_t now) {
  * that was admitted after it lost touch, with whom it has no link. Any member that it has one with
  * tells. */
 static void tell_removed(struct replica *r, uint64_t now) {
-    if (now < r->removed_ms || !replica_state_is_member(r->state)) {
+    if (now < r->removed_ms || !replica_state_is_member(r->state) ||
+        core_rule_is_off(CORE_RULE_REMOVED)) {
         return;
     }
     r->removed_ms = now + REPLICA_REMOVED_MS;

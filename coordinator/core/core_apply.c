@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "coordinator/core/core_rule.h"
 #include "coordinator/core/core_state.h"
 #include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
@@ -111,6 +112,9 @@ static bool is_head(const struct core *c, struct span manifest) {
 
 static RESULT check_head(const struct core *c, const struct entry_set_manifest *s,
                          struct err *err) {
+    if (core_rule_is_off(CORE_RULE_SWAP)) {
+        return OK;
+    }
     ENSURE(memcmp(s->previous, core_head(c), sizeof s->previous) == 0, err, CHANGED,
            "the manifest changed meanwhile: generation %zu is active", c->history->count);
     ENSURE(s->generation == c->history->count + 1, err, CHANGED,
@@ -143,7 +147,8 @@ static RESULT adopt(struct core *c, const struct entry *e, struct core_record *r
     core_history_add(&c->history, r);
     core__activate(c, m);
     core__drop_blobs(c);
-    core__set_keys(c, s->root_key, s->mesh_key, s->workload_secret);
+    bool is_kept = core_rule_is_off(CORE_RULE_MESH_KEY) && c->history->count > 1;
+    core__set_keys(c, s->root_key, is_kept ? core_ca(c).mesh_key : s->mesh_key, s->workload_secret);
     return OK;
 }
 
@@ -300,9 +305,9 @@ static RESULT apply_issue(struct core *c, const struct entry *e, struct core_res
     const struct entry_issue *s = &e->issue;
     const struct entry_issue_request *requests = s->requests.items;
     ENSURE(c->history->count > 0, err, NOT_FOUNDED, "no manifest is set");
-    ENSURE(s->generation == c->history->count, err, STALE_GENERATION,
-           "verified against generation %llu, active is %zu", (unsigned long long)s->generation,
-           c->history->count);
+    ENSURE(s->generation == c->history->count || core_rule_is_off(CORE_RULE_FENCE), err,
+           STALE_GENERATION, "verified against generation %llu, active is %zu",
+           (unsigned long long)s->generation, c->history->count);
     ENSURE(s->requests.count > 0, err, INVALID, "no requests");
     TRY(core__check_time(s->time, err));
     TRY(core__check_room(c, CORE_LEDGER_ISSUE, err));
@@ -336,7 +341,7 @@ static RESULT check_window(const struct core *c, const struct entry_request *q,
     ENSURE(found, err, DENIED, "proposer %016llx is not a member", (unsigned long long)q->proposer);
     ENSURE(q->sequence > 0, err, INVALID, "sequence 0");
     const struct core__window *w = &c->windows[at];
-    if (q->sequence > w->highest) {
+    if (q->sequence > w->highest || core_rule_is_off(CORE_RULE_ONCE)) {
         return OK;
     }
     ENSURE(w->highest - q->sequence < LIMIT_REQUEST_WINDOW, err, CANCELED,
