@@ -1,0 +1,601 @@
+"""A deployment on the hosts of a Lab: real programs, a simulated machine on every host.
+
+    machines     host n's own chip; one measurement; all chips in the manifest
+    replicas     coordinator-N on host N, at coordinator-N.coordinator of the name service
+    workspaces   an owner each, on the host `outside`: copies of the generated application
+    pods         contrast-initializer, once or as a sidecar, on any host
+
+A replica that ends is started again, as Kubernetes does: a new process with the same name, at once,
+then after 1, 2, 4, 8 s, until it lived 10 s. stop() ends it for good. Its output goes on in one
+file. Whoever wants to know what happens gives `on_event`: called with a name and a dictionary, from
+any thread.
+
+What is started is ended by the Lab. find_leaks() looks for secrets in all that was said.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import glob
+import json
+import os
+import re
+import resource
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import lab as labs  # first: it says where harness and wire are
+import harness
+import wire
+from harness import MESH, RAFT, USER, VOTING, read, wait_until, write
+
+BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+HEALTHY_S = 10.0
+SERVING_S = 40
+READY = "coordinator-ready"  # name that all replicas answer to
+EXAMPLES = os.path.join(harness.ROOT, "deployments", "examples")
+
+
+def faketime():
+    """The library that plays another time to a program, or None."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    return found[0] if found else None
+
+
+# --- Machines
+
+
+class Machines:
+    """One simulated machine for each host, with its own chip."""
+
+    def __init__(self, lab, numbers, certificates="table"):
+        self.lab, self.certificates = lab, certificates
+        self.measurement = secrets.token_hex(48)
+        self.processes = {}
+        self._make(numbers)
+        for number in numbers:
+            self.start(number)
+        for number in numbers:
+            wait_until(lambda n=number: os.path.exists(self.socket(n)), 20,
+                       f"the machine of host {number} listens")
+
+    def folder(self, number):
+        return os.path.join(self.lab.dir, f"machine-{number}")
+
+    def socket(self, number):
+        return os.path.join(self.lab.dir, f"snp-{number}.sock")
+
+    def _make(self, numbers):
+        started = [(n, self.lab.outside.run([harness.program("contrast-snp-simulator"), "init",
+                                             self.folder(n), "--measurement", self.measurement]))
+                   for n in numbers]
+        for number, process in started:
+            if process.wait(120) != 0:
+                raise AssertionError(f"machine {number}: {process.text()}")
+
+    def start(self, number):
+        host = self.lab.hosts.get(number, self.lab.outside)
+        self.processes[number] = host.run(
+            [harness.program("contrast-snp-simulator"), "serve", self.folder(number), "--socket",
+             self.socket(number), "--certificates", self.certificates],
+            log=os.path.join(self.lab.logs, f"machine-{number}.log"))
+
+    def add(self, number, product=None, measurement=None):
+        """One more machine, which the manifest does not know."""
+        argv = [harness.program("contrast-snp-simulator"), "init", self.folder(number),
+                "--measurement", measurement or self.measurement]
+        done = self.lab.outside.call(argv + (["--product", product] if product else []))
+        if done.code != 0:
+            raise AssertionError(str(done))
+        self.start(number)
+        wait_until(lambda: os.path.exists(self.socket(number)), 20, "the new machine listens")
+
+    def reference_values(self):
+        """One set of values with the chips and roots of all machines."""
+        many = [json.loads(read(os.path.join(self.folder(n), "reference-values.json")))[0]
+                for n in self.processes]
+        one = many[0]
+        for name in ("AllowedChipIDs", "SimulatedRoots"):
+            one[name] = sorted({value for values in many for value in values[name]})
+        return [one]
+
+
+# --- Replicas
+
+
+class Replica:
+    """One replica's name, place and process."""
+
+    def __init__(self, number, host):
+        self.number, self.host = number, host
+        self.name = f"coordinator-{number}"
+        self.address = host.address
+        self.process = None
+        self.is_wanted = False
+        self.failures = 0
+        self.started_at = self.due_at = 0.0
+        self.starts = 0
+        self.program = None  # another build's coordinator
+        self.env = {}        # beside the cluster's
+
+    @property
+    def dns_name(self):
+        return f"{self.name}.coordinator"
+
+    def is_alive(self):
+        return self.process is not None and self.process.is_alive()
+
+    @property
+    def pid(self):
+        return self.process.child.pid
+
+
+class Cluster:
+    """`replicas`: how many; on hosts 1 to that number. share_owners: names of people who each get
+    an RSA key and may recover the deployment. state: each replica keeps AutoRecovery's files on a
+    disk of its own. env: variables of every replica."""
+
+    def __init__(self, lab, replicas=3, machines=None, share_owners=(), state=False, kds_url="off",
+                 env=None, on_event=None, has_clock=True):
+        self.lab = lab
+        self.label = f"c{lab.count}"
+        self.on_event = on_event or (lambda name, value: None)
+        self.machines = machines or Machines(lab, list(lab.hosts))
+        self.lock = threading.RLock()
+        self.share_owners = tuple(share_owners)
+        self.is_permitted = state
+        self.clock_library = faketime() if has_clock else None
+        self.certificate = self._certificate()
+        self.app = os.path.join(lab.dir, "app")
+        self._generate()
+        manifest = json.loads(read(os.path.join(self.app, "manifest.json")))
+        roots = [root for values in manifest["ReferenceValues"]["snp"]
+                 for root in values["SimulatedRoots"]]
+        self.trust = {
+            "CONTRAST_OWNER_KEY_DIGESTS": ",".join(manifest["WorkloadOwnerKeyDigests"]),
+            "CONTRAST_PERMITTED_ROOTS": ",".join(roots),
+            "CONTRAST_KDS_URL": kds_url,
+        }
+        self.env = {"CONTRAST_SESSION_THREADS": "2", **(env or {})}
+        self.replicas = {n: Replica(n, lab.host(n)) for n in range(1, replicas + 1)}
+        self.disks = {n: lab.disk(f"state-{n}", 2048) for n in self.replicas} if state else {}
+        for number in self.replicas:
+            self._announce(number)
+        self.workspaces = {}
+        self.pods = []
+        self.is_over = threading.Event()
+        self.keeper = threading.Thread(target=self._keep, daemon=True)
+        self.keeper.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Ends replicas and pods, in order. The machines stay with the Lab."""
+        self.is_over.set()
+        self.keeper.join()
+        with self.lock:
+            for replica in self.replicas.values():
+                replica.is_wanted = False
+        labs.end_all([r.process for r in self.replicas.values() if r.process]
+                     + [p.process for p in self.pods if p.process])
+
+    # Set-up
+
+    def _certificate(self):
+        """Every client has a self-signed one."""
+        key, crt = (os.path.join(self.lab.dir, f"peer.{end}") for end in ("key", "crt"))
+        harness.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-keyout", key, "-out", crt, "-subj", "/CN=live", "-days", "2")
+        return crt, key
+
+    def share_key(self, name):
+        """(private, public) files of a share owner."""
+        return tuple(os.path.join(self.lab.dir, f"share-{name}.{end}") for end in
+                     ("pem", "pub.pem"))
+
+    def _generate(self):
+        shutil.copytree(EXAMPLES, self.app)
+        values = os.path.join(self.lab.dir, "reference-values.json")
+        write(values, json.dumps(self.machines.reference_values()))
+        options = ["--reference-values", values]
+        for name in self.share_owners:
+            private, public = self.share_key(name)
+            harness.openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
+                            "-out", private)
+            os.chmod(private, 0o600)
+            harness.openssl("pkey", "-in", private, "-pubout", "-out", public)
+            options += ["--add-seedshare-owner-key", public]
+        self._must(self.contrast(self.app, "generate", "--skip-images", *options, self.app))
+        manifest = json.loads(read(os.path.join(self.app, "manifest.json")))
+        manifest["AutoRecovery"] = self.is_permitted
+        write(os.path.join(self.app, "manifest.json"), json.dumps(manifest, indent=2))
+
+    @staticmethod
+    def _must(done):
+        if done.code != 0:
+            raise AssertionError(str(done))
+        return done
+
+    def contrast(self, workspace, command, *args, timeout=90, host=None, name=None):
+        """`contrast` on the host outside, or another one; harness.Done."""
+        return (host or self.lab.outside).call(
+            [harness.program("contrast"), command, "--workspace", workspace, *args],
+            timeout=timeout, name=name or f"contrast-{command}")
+
+    # Names
+
+    def _announce(self, number):
+        replica = self.replicas[number]
+        self.lab.dns.set(replica.dns_name, replica.address)
+        self.lab.dns.set(READY, [r.address for r in self.replicas.values()])
+
+    def user(self, *numbers):
+        """What -c takes: these replicas, or all."""
+        return ",".join(f"{self.replicas[n].dns_name}:{USER}" for n in numbers or self.replicas)
+
+    # --- Start and end
+
+    def start(self, number, program=None):
+        """Starts a replica, and again whenever it ends. program: a path, for another build."""
+        with self.lock:
+            replica = self.replicas[number]
+            if program:
+                replica.program = program
+            replica.is_wanted, replica.failures = True, 0
+            if not replica.is_alive():
+                self._launch(replica)
+            return replica
+
+    def start_all(self, *numbers):
+        for number in numbers or self.replicas:
+            self.start(number)
+        for number in numbers or self.replicas:
+            self.wait_serving(number)
+
+    def environment(self, replica, name=None):
+        peers = ",".join(f"{r.dns_name}:{MESH}" for r in self.replicas.values())
+        env = dict(self.trust, CONTRAST_NAME=name or replica.name, CONTRAST_LISTEN=replica.address,
+                   CONTRAST_ADDRESS=f"{name or replica.name}.coordinator:{RAFT}",
+                   CONTRAST_PEERS=peers, **self.env)
+        if replica.number in self.disks:
+            env["CONTRAST_STATE_DIR"] = os.path.join(self.disks[replica.number].path, "state")
+        if self.clock_library:
+            env.update(self._clock_env(replica.number))
+        env.update(replica.env)
+        return env
+
+    def _launch(self, replica):
+        argv = self.launch_argv(replica.host.number,
+                                [replica.program or harness.program("contrast-coordinator")],
+                                self.app_file("coordinator.yaml"))
+        log = os.path.join(self.lab.logs, f"{replica.name}.log")
+        replica.started_at = time.monotonic()
+        replica.starts += 1
+        replica.process = replica.host.run(argv, self.environment(replica), log)
+        self.on_event("start", {"replica": replica.name, "pid": replica.pid,
+                                "address": replica.address})
+
+    def launch_argv(self, number, program, pod, *options):
+        """How a program is started as a pod of host `number`'s machine."""
+        return [harness.program("contrast-snp-simulator"), "launch", "--socket",
+                self.machines.socket(number), "--pod", pod, *options, "--", *program]
+
+    def app_file(self, name):
+        return os.path.join(self.app, name)
+
+    def _keep(self):
+        """Starts again what ended, with patience."""
+        while not self.is_over.wait(0.05):
+            with self.lock:
+                for replica in self.replicas.values():
+                    if replica.is_wanted and replica.process and not replica.process.is_alive():
+                        self._keep_one(replica, time.monotonic())
+
+    def _keep_one(self, replica, now):
+        if not replica.due_at:
+            lived = now - replica.started_at
+            replica.failures = 0 if lived >= HEALTHY_S else replica.failures + 1
+            replica.due_at = now + BACKOFF_S[min(replica.failures, len(BACKOFF_S) - 1)]
+            self.on_event("end", {"replica": replica.name,
+                                  "code": replica.process.child.returncode})
+        if now >= replica.due_at:
+            replica.due_at = 0.0
+            self._launch(replica)
+
+    def send(self, number, what):
+        replica = self.replicas[number]
+        with self.lock:
+            if replica.is_alive():
+                replica.process.signal(what)
+
+    def kill(self, number):
+        """SIGKILL. It is started again, unless it was stopped."""
+        self.send(number, signal.SIGKILL)
+
+    def pause(self, number):
+        self.send(number, signal.SIGSTOP)
+
+    def resume(self, number):
+        self.send(number, signal.SIGCONT)
+
+    def terminate(self, number):
+        self.send(number, signal.SIGTERM)
+
+    def stop(self, number, what=signal.SIGTERM, seconds=60):
+        """Ends it for good; its exit code."""
+        replica = self.replicas[number]
+        with self.lock:
+            replica.is_wanted, replica.due_at = False, 0.0
+        if not replica.process:
+            return None
+        replica.process.signal(signal.SIGCONT)
+        replica.process.signal(what)
+        return replica.process.wait(seconds)
+
+    def kill_all(self, is_for_good=True):
+        """Every process at once."""
+        with self.lock:
+            for replica in self.replicas.values():
+                replica.is_wanted, replica.due_at = not is_for_good and replica.is_wanted, 0.0
+            for replica in self.replicas.values():
+                if replica.is_alive():
+                    replica.process.child.kill()
+            for replica in self.replicas.values():
+                if replica.process:
+                    replica.process.wait(10)
+
+    def move(self, number):
+        """The pod dies and comes back at another address, as one that is scheduled anew."""
+        replica = self.replicas[number]
+        was_wanted = replica.is_wanted
+        self.stop(number, signal.SIGKILL)
+        replica.address = replica.host.readdress()
+        self._announce(number)
+        if was_wanted:
+            self.start(number)
+        return replica.address
+
+    # --- What replicas say
+
+    def session(self, number, port=USER, timeout=5, host=None):
+        """The tests' own client, from the host outside or another one."""
+        with (host or self.lab.outside).inside():
+            return wire.Session(self.replicas[number].address, port, self.certificate, timeout)
+
+    def status(self, number, timeout=5):
+        """Status, or None when nobody answers in time."""
+        try:
+            with self.session(number, timeout=timeout) as session:
+                return session.status()
+        except (OSError, ValueError, wire.Refused):
+            return None
+
+    def statuses(self, timeout=2):
+        """Status of every replica by number, asked at the same time."""
+        found = {}
+        threads = [threading.Thread(
+            target=lambda n=n: found.__setitem__(n, self.status(n, timeout)), daemon=True)
+                   for n in self.replicas]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(4 * timeout)
+        return {n: found.get(n) for n in self.replicas}
+
+    def leader(self):
+        """Number of the leader that a quorum confirms, or None."""
+        for status in self.statuses().values():
+            if status and status["is_confirmed"]:
+                for member in status["members"]:
+                    if member["role"] == "leader":
+                        return self.number_of(member["name"])
+        return None
+
+    @staticmethod
+    def number_of(name):
+        found = re.fullmatch(r"coordinator-(\d+)", name)
+        return int(found.group(1)) if found else None
+
+    def voters(self):
+        """(numbers of the voters, is confirmed) by a replica that a quorum confirms."""
+        for status in self.statuses().values():
+            if status and status["is_confirmed"]:
+                return sorted(self.number_of(m["name"]) for m in status["members"]
+                              if m["role"] in VOTING), True
+        return [], False
+
+    def is_at_rest(self):
+        """Every replica that is wanted serves, as a member or standby, and one leader is
+        confirmed by all."""
+        wanted = [n for n, r in self.replicas.items() if r.is_wanted]
+        statuses = self.statuses()
+        leaders = set()
+        for number in wanted:
+            status = statuses[number]
+            if not status or not status["is_confirmed"]:
+                return False
+            if len([m for m in status["members"] if m["is_connected"]]) < len(wanted):
+                return False
+            if any(m["role"] not in (*VOTING, "standby") for m in status["members"]):
+                return False
+            leaders.add((status["leader"], status["term"]))
+        return len(leaders) == 1
+
+    def wait_serving(self, number, seconds=SERVING_S):
+        return wait_until(lambda: self.status(number, 2), seconds, f"replica {number} serves:\n"
+                          f"{self.tail(number)}")
+
+    def wait_leader(self, seconds=SERVING_S):
+        return wait_until(self.leader, seconds, "a leader is confirmed")
+
+    def wait_rest(self, seconds=90):
+        wait_until(self.is_at_rest, seconds, "all replicas are members and agree")
+
+    def tail(self, number, size=2000):
+        path = os.path.join(self.lab.logs, f"{self.replicas[number].name}.log")
+        return read(path)[-size:].decode(errors="replace") if os.path.exists(path) else ""
+
+    # --- Owners and pods
+
+    def workspace(self, name="owner"):
+        with self.lock:
+            if name not in self.workspaces:
+                path = os.path.join(self.lab.dir, f"workspace-{name}")
+                first = next(iter(self.workspaces.values()), None)
+                shutil.copytree(first.dir if first else self.app, path)
+                self.workspaces[name] = Workspace(self, name, path)
+            return self.workspaces[name]
+
+    def found(self, name="owner"):
+        """All replicas are started, and the first manifest is set."""
+        self.start_all()
+        owner = self.workspace(name)
+        self._must(owner.set("--replicas", str(len(self.replicas))))
+        self.wait_rest()
+        self._must(owner.verify())
+        return owner
+
+    def pod(self, name, host, coordinator=READY, yaml="web.yaml", renews=False, env=None,
+            disk=None):
+        """A pod that is not started yet."""
+        pod = Pod(self, name, host, coordinator, yaml, renews, env or {}, disk)
+        with self.lock:
+            self.pods.append(pod)
+        return pod
+
+    # --- Clocks and limits of single replicas
+
+    def clock_file(self, number):
+        return os.path.join(self.lab.dir, f"clock-{number}")
+
+    def _clock_env(self, number):
+        path = self.clock_file(number)
+        if not os.path.exists(path):
+            write(path, "+0\n")
+        return {"LD_PRELOAD": self.clock_library, "FAKETIME_TIMESTAMP_FILE": path,
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1",
+                # else waiting on the monotonic clock ends at once (libfaketime 0.9.10)
+                "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+                "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+    def set_clock(self, number, skew_s=0, rate=1.0):
+        """The wall clock that the replica sees, from a second later on; survives its restart."""
+        path = self.clock_file(number)
+        write(path + ".new", f"{skew_s:+d}" + (f" x{rate}" if rate != 1.0 else "") + "\n")
+        os.rename(path + ".new", path)
+
+    def limit_files(self, number, spare=0):
+        """No more descriptors than it has, and `spare`; gives the function that ends this."""
+        pid = self.replicas[number].pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        count = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (count + spare, before[1]))
+
+        def heal():
+            try:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            except (ProcessLookupError, PermissionError):
+                pass  # it ended meanwhile
+        return labs.once(heal)
+
+
+class Workspace:
+    """One owner's folder."""
+
+    def __init__(self, cluster, name, path):
+        self.cluster, self.name, self.dir = cluster, name, path
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def manifest(self):
+        return read(self.path("manifest.json"))
+
+    def contrast(self, command, *args, timeout=90):
+        return self.cluster.contrast(self.dir, command, *args, timeout=timeout,
+                                     name=f"{self.name}-{command}")
+
+    def edit_web(self, number):
+        """A new version of the application, and with it a new manifest."""
+        text = read(self.path("web.yaml"), "r")
+        new = re.sub(r"daemon off;( worker_processes \d+;)?",
+                     f"daemon off; worker_processes {number};", text)
+        if new == text:
+            raise AssertionError("web.yaml says so already")
+        write(self.path("web.yaml"), new)
+        self.cluster._must(self.contrast("generate", "--skip-images", self.dir))
+
+    def set(self, *options, at=(), timeout=90):
+        return self.contrast("set", "-c", self.cluster.user(*at), *options, self.dir,
+                             timeout=timeout)
+
+    def verify(self, *options, at=(), timeout=90):
+        return self.contrast("verify", "-c", self.cluster.user(*at), *options, timeout=timeout)
+
+    def recover(self, name, *options, at, timeout=120):
+        """One share owner's part."""
+        return self.contrast("recover", "-c", self.cluster.user(*at), "--share-key",
+                             self.cluster.share_key(name)[0], *options, timeout=timeout)
+
+
+class Pod:
+    """contrast-initializer on a host, once or as a sidecar."""
+
+    def __init__(self, cluster, name, host, coordinator, yaml, renews, env, disk):
+        self.cluster, self.name, self.host = cluster, name, host
+        self.dir = disk.path if disk else os.path.join(cluster.lab.dir, "pods", name)
+        os.makedirs(self.dir, exist_ok=True)
+        self.env = dict(cluster.trust, COORDINATOR_HOST=f"{coordinator}:{MESH}",
+                        CONTRAST_DIR=self.dir, **env)
+        if renews:
+            self.env.update(CONTRAST_RENEW="true", CONTRAST_RENEW_CHECK_S="1")
+        self.yaml = yaml if os.path.isabs(yaml) else cluster.app_file(yaml)
+        self.log = os.path.join(cluster.lab.logs, f"pod-{name}.log")
+        self.process = None
+
+    def start(self):
+        argv = self.cluster.launch_argv(self.host, [harness.program("contrast-initializer")],
+                                        self.yaml)
+        self.process = self.cluster.lab.host(self.host).run(argv, self.env, self.log)
+        return self
+
+    def wait(self, seconds=60):
+        """Exit code; None and the end of it when the time is over."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.child.kill()
+            self.process.child.wait()
+            return None
+
+    def run(self, seconds=60):
+        return self.start().wait(seconds)
+
+    def file(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def text(self):
+        return read(self.log).decode(errors="replace") if os.path.exists(self.log) else ""
+
+    def status(self):
+        """What a sidecar says of itself, or None."""
+        try:
+            return json.loads(read(self.file("renewal-status.json")))
+        except FileNotFoundError:
+            return None
+
+    def remove(self):
+        """Its folder goes; the secrets in it are not looked for any more."""
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def find_leaks(lab):
+    """What leaked, a sentence each, and how many secrets were looked for."""
+    return harness.find_leaks(lab)
