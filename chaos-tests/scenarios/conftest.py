@@ -1,0 +1,124 @@
+"""Fixtures of the scenarios; scene.py says what each is.
+
+Without the programs (CONTRAST_BIN) all are skipped with a message; with CI=true that is a failure.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import json
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "live"))
+
+import harness  # noqa: E402
+import raft as raft_steps  # noqa: E402
+import scene  # noqa: E402
+
+
+def need(path, what):
+    """Skips, or fails where everything must be there."""
+    if os.path.exists(path):
+        return
+    why = f"{what} is not built: {path}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+@pytest.fixture(scope="session")
+def site():
+    for name in harness.PROGRAMS:
+        need(harness.program(name), name)
+    made = harness.Site()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def common(site):
+    made = scene.Cluster(site, "common", peers=5)
+    try:
+        made.start_all(*scene.FOUNDERS)
+        scene.expect(0, made.set(1))
+        yield made
+    finally:
+        codes = made.end()
+    assert set(codes.values()) <= {0}, codes
+
+
+@pytest.fixture
+def cluster(request, common):
+    common.make_whole()
+    yield common
+    if getattr(request.node, "failed", False):
+        scene.show_logs(common)
+    scene.check_logs(common.site)
+
+
+@pytest.fixture
+def lonely(request, site):
+    """lonely(1) or lonely(1, 2, 3): started and founded; lonely(1, is_founded=False): started."""
+    made = []
+
+    def make(*numbers, is_founded=True, peers=None, prepare=None):
+        c = scene.Cluster(site, f"{request.node.name}-{len(made)}"[:60], peers or max(numbers))
+        made.append(c)
+        if prepare:
+            prepare(c)
+        c.start_all(*numbers)
+        if is_founded:
+            scene.expect(0, c.set(numbers[0], options=["--replicas", str(len(numbers))]))
+            c.wait_voters(numbers[0], len(numbers))
+        return c
+    yield make
+    for c in made:
+        c.end()
+        if getattr(request.node, "failed", False):
+            scene.show_logs(c)
+    scene.check_logs(site)
+
+
+@pytest.fixture
+def shop(site, tmp_path):
+    """A generated workspace of its own."""
+    path = str(tmp_path / "shop")
+    shutil.copytree(site.app, path)
+    return path
+
+
+@pytest.fixture
+def run(site):
+    """run("contrast", "generate", ...): a finished command."""
+    def call(name, *arguments, timeout=60):
+        return site.run([harness.program(name), *arguments], timeout=timeout)
+    return call
+
+
+@pytest.fixture
+def raft():
+    """raft(3): a cluster of nodes in virtual time (raft.py)."""
+    need(raft_steps.PROGRAM, "contrast-raft-steps")
+    made = []
+
+    def make(voters, **options):
+        made.append(raft_steps.Raft(voters, **options))
+        return made[-1]
+    yield make
+    for r in made:
+        r.__exit__()
+
+
+@pytest.fixture
+def values(site):
+    """Reference values of the simulated machine."""
+    return json.loads(harness.read(os.path.join(site.dir, "machine", "reference-values.json")))
