@@ -1,0 +1,16 @@
+# The machine room: security processors, key service and signatures of a simulation. An OBJECT
+# library: what it defines must win over the archives of the product.
+# SPDX-License-Identifier: Apache-2.0
+add_library(machine_room OBJECT
+  fixed_rand.c
+  machine_room.c
+  played_attester.c
+  played_fetcher.c
+  played_kds.c
+  played_keys.c
+  room_issuer.c
+  room_stock.c
+  room_wait.c)
+target_link_libraries(machine_room PUBLIC simulator endorse attest manifest crypto base
+  PkgConfig::OPENSSL_CRYPTO PkgConfig::UV ${CMAKE_DL_LIBS})
+contrast_test(machine_room LINK machine_room)
