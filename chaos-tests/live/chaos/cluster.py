@@ -31,10 +31,14 @@ import lab as labs  # first: it says where harness and wire are
 import harness
 import wire
 from harness import MESH, RAFT, USER, VOTING, read, wait_until, write
+from pods import FOREIGN, OLD, Intruder, Pod, Workspace
 
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)
 HEALTHY_S = 10.0
 SERVING_S = 40
+RECOVER_S = 60
+EMPTY = ("empty", "joining")  # states of a replica that holds nothing
+WRONG = (b"Sanitizer", b"runtime error:", b"check failed")  # in a program's output
 READY = "coordinator-ready"  # name that all replicas answer to
 EXAMPLES = os.path.join(harness.ROOT, "deployments", "examples")
 
@@ -55,6 +59,7 @@ class Machines:
         self.lab, self.certificates = lab, certificates
         self.measurement = secrets.token_hex(48)
         self.processes = {}
+        self.lock = threading.Lock()
         self._make(numbers)
         for number in numbers:
             self.start(number)
@@ -92,6 +97,19 @@ class Machines:
             raise AssertionError(str(done))
         self.start(number)
         wait_until(lambda: os.path.exists(self.socket(number)), 20, "the new machine listens")
+
+    def foreign(self):
+        """The number of a machine that no manifest names."""
+        with self.lock:
+            if FOREIGN not in self.processes:
+                self.add(FOREIGN)
+        return FOREIGN
+
+    def behave(self, number, latency_ms=0, busy_percent=0, refuse_percent=0):
+        """From now on a report takes so long, and so many requests are answered so."""
+        write(os.path.join(self.folder(number), "processor"),
+              f"{latency_ms} {busy_percent} {refuse_percent}\n")
+        self.processes[number].signal(signal.SIGHUP)
 
     def reference_values(self):
         """One set of values with the chips and roots of all machines."""
@@ -166,6 +184,7 @@ class Cluster:
             self._announce(number)
         self.workspaces = {}
         self.pods = []
+        self.backups = 0
         self.is_over = threading.Event()
         self.keeper = threading.Thread(target=self._keep, daemon=True)
         self.keeper.start()
@@ -185,6 +204,16 @@ class Cluster:
                 replica.is_wanted = False
         labs.end_all([r.process for r in self.replicas.values() if r.process]
                      + [p.process for p in self.pods if p.process])
+
+    def end(self):
+        """As close(); sentences about what is wrong: leaks, core files, what sanitizers said,
+        replicas that a signal or a failed check had ended."""
+        self.close()
+        wrong, _ = find_leaks(self.lab)
+        for name in sorted(os.listdir(self.lab.logs)):
+            text = read(os.path.join(self.lab.logs, name))
+            wrong += [f"{name}: {word.decode()}" for word in WRONG if word in text]
+        return wrong
 
     # Set-up
 
@@ -246,8 +275,7 @@ class Cluster:
         """Starts a replica, and again whenever it ends. program: a path, for another build."""
         with self.lock:
             replica = self.replicas[number]
-            if program:
-                replica.program = program
+            replica.program = program or replica.program
             replica.is_wanted, replica.failures = True, 0
             if not replica.is_alive():
                 self._launch(replica)
@@ -362,6 +390,29 @@ class Cluster:
             self.start(number)
         return replica.address
 
+    def upgrade(self, number, program):
+        """An orderly change of one replica to another build; None: this one."""
+        self.wait_rest()
+        replica = self.replicas[number]
+        self._must(self.contrast(self.app, "status", "-c", self.user(number), "--safe-to-stop",
+                                 "--wait", "60"))
+        code = self.stop(number)
+        if code != 0:
+            raise AssertionError(f"{replica.name} ended with {code}: {self.tail(number)}")
+        replica.program = program
+        self.start(number)
+        self.wait_rest()
+
+    def start_clone(self, number, host):
+        """A second pod with a replica's name, on another host; harness.Process."""
+        host = self.lab.host(host)
+        env = self.environment(self.replicas[number])
+        env.update(CONTRAST_LISTEN=host.spare(), CONTRAST_ADDRESS=f"{host.spare()}:{RAFT}")
+        env.pop("CONTRAST_STATE_DIR", None)
+        argv = self.launch_argv(host.number, [harness.program("contrast-coordinator")],
+                                self.app_file("coordinator.yaml"))
+        return host.run(argv, env, os.path.join(self.lab.logs, f"clone-{number}.log"))
+
     # --- What replicas say
 
     def session(self, number, port=USER, timeout=5, host=None):
@@ -369,8 +420,13 @@ class Cluster:
         with (host or self.lab.outside).inside():
             return wire.Session(self.replicas[number].address, port, self.certificate, timeout)
 
+    def targets(self):
+        """Where the replicas are now: name -> (address, port of the user API)."""
+        return {r.name: (r.address, USER) for r in self.replicas.values()}
+
     def status(self, number, timeout=5):
-        """Status, or None when nobody answers in time."""
+        """Status of a replica by number or name, or None when it does not answer in time."""
+        number = self.number_of(number) if isinstance(number, str) else number
         try:
             with self.session(number, timeout=timeout) as session:
                 return session.status()
@@ -428,6 +484,10 @@ class Cluster:
             leaders.add((status["leader"], status["term"]))
         return len(leaders) == 1
 
+    def is_whole(self):
+        """At rest, and every replica is wanted."""
+        return all(r.is_wanted for r in self.replicas.values()) and self.is_at_rest()
+
     def wait_serving(self, number, seconds=SERVING_S):
         return wait_until(lambda: self.status(number, 2), seconds, f"replica {number} serves:\n"
                           f"{self.tail(number)}")
@@ -441,6 +501,65 @@ class Cluster:
     def tail(self, number, size=2000):
         path = os.path.join(self.lab.logs, f"{self.replicas[number].name}.log")
         return read(path)[-size:].decode(errors="replace") if os.path.exists(path) else ""
+
+    # --- Recovery
+
+    def backup(self, owner="owner"):
+        """The path of a new sealed checkpoint."""
+        with self.lock:
+            self.backups += 1
+            path = os.path.join(self.lab.dir, f"backup-{self.backups}")
+        self._must(self.workspace(owner).contrast("backup", "-c", self.user(), "--out", path))
+        return path
+
+    def survivors(self):
+        """Replicas that hold the deployment's state in their memory still."""
+        return [n for n, s in self.statuses().items() if s and s["state"] not in EMPTY]
+
+    def recover(self, checkpoint=None, before_last=None, owner="owner"):
+        """Share owners bring a dead deployment back: from the survivors when there are any, else
+        from a checkpoint. before_last() is called with a dictionary before the last share is
+        given: mode, source. All replicas are started; AssertionError when it cannot be done."""
+        if len(self.share_owners) < 2:
+            raise AssertionError("the deployment has no share owners")
+        for number in self.replicas:
+            self.start(number)
+        for number in self.replicas:
+            self.wait_serving(number)
+        alive = self.survivors()
+        if alive:
+            how, at = ["--from-survivor"], alive
+        else:
+            how, at = ["--checkpoint", checkpoint], [min(self.replicas)]
+        majority = len(self.share_owners) // 2 + 1
+        said = self._give(owner, how, at)
+        words = (said.out + said.err).replace("=", " ").split()
+        session = words[words.index("--session") + 1]
+        at = self._recipient(said, at)
+        for count, name in enumerate(self.share_owners[1:majority], 2):
+            if count == majority and before_last:
+                before_last({"mode": how[0].strip("-"), "at": at, "checkpoint": checkpoint})
+            said = self._must(self.workspace(owner).recover(name, "--session", session, at=at))
+        self.wait_rest(120)
+        return said
+
+    def _give(self, owner, how, at):
+        """The first share; again while the replicas look for a quorum still."""
+        given = []
+
+        def is_taken():
+            given.append(self.workspace(owner).recover(self.share_owners[0], *how, at=at))
+            return given[-1].code == 0
+        try:
+            wait_until(is_taken, RECOVER_S, "the first share is taken")
+        except AssertionError as why:
+            raise AssertionError(f"{why}: {given[-1]}") from why
+        return given[-1]
+
+    def _recipient(self, said, at):
+        """The replica at which a session was opened."""
+        found = re.search(r"-c (coordinator-\d+)\.coordinator", said.out + said.err)
+        return [self.number_of(found.group(1))] if found else at[:1]
 
     # --- Owners and pods
 
@@ -469,6 +588,10 @@ class Cluster:
         with self.lock:
             self.pods.append(pod)
         return pod
+
+    def intruder(self, name, host, kind):
+        """A pod and a replica that must not get in; see pods.Intruder.kinds."""
+        return Intruder(self, name, host, kind)
 
     # --- Clocks and limits of single replicas
 
@@ -504,96 +627,6 @@ class Cluster:
             except (ProcessLookupError, PermissionError):
                 pass  # it ended meanwhile
         return labs.once(heal)
-
-
-class Workspace:
-    """One owner's folder."""
-
-    def __init__(self, cluster, name, path):
-        self.cluster, self.name, self.dir = cluster, name, path
-
-    def path(self, *names):
-        return os.path.join(self.dir, *names)
-
-    def manifest(self):
-        return read(self.path("manifest.json"))
-
-    def contrast(self, command, *args, timeout=90):
-        return self.cluster.contrast(self.dir, command, *args, timeout=timeout,
-                                     name=f"{self.name}-{command}")
-
-    def edit_web(self, number):
-        """A new version of the application, and with it a new manifest."""
-        text = read(self.path("web.yaml"), "r")
-        new = re.sub(r"daemon off;( worker_processes \d+;)?",
-                     f"daemon off; worker_processes {number};", text)
-        if new == text:
-            raise AssertionError("web.yaml says so already")
-        write(self.path("web.yaml"), new)
-        self.cluster._must(self.contrast("generate", "--skip-images", self.dir))
-
-    def set(self, *options, at=(), timeout=90):
-        return self.contrast("set", "-c", self.cluster.user(*at), *options, self.dir,
-                             timeout=timeout)
-
-    def verify(self, *options, at=(), timeout=90):
-        return self.contrast("verify", "-c", self.cluster.user(*at), *options, timeout=timeout)
-
-    def recover(self, name, *options, at, timeout=120):
-        """One share owner's part."""
-        return self.contrast("recover", "-c", self.cluster.user(*at), "--share-key",
-                             self.cluster.share_key(name)[0], *options, timeout=timeout)
-
-
-class Pod:
-    """contrast-initializer on a host, once or as a sidecar."""
-
-    def __init__(self, cluster, name, host, coordinator, yaml, renews, env, disk):
-        self.cluster, self.name, self.host = cluster, name, host
-        self.dir = disk.path if disk else os.path.join(cluster.lab.dir, "pods", name)
-        os.makedirs(self.dir, exist_ok=True)
-        self.env = dict(cluster.trust, COORDINATOR_HOST=f"{coordinator}:{MESH}",
-                        CONTRAST_DIR=self.dir, **env)
-        if renews:
-            self.env.update(CONTRAST_RENEW="true", CONTRAST_RENEW_CHECK_S="1")
-        self.yaml = yaml if os.path.isabs(yaml) else cluster.app_file(yaml)
-        self.log = os.path.join(cluster.lab.logs, f"pod-{name}.log")
-        self.process = None
-
-    def start(self):
-        argv = self.cluster.launch_argv(self.host, [harness.program("contrast-initializer")],
-                                        self.yaml)
-        self.process = self.cluster.lab.host(self.host).run(argv, self.env, self.log)
-        return self
-
-    def wait(self, seconds=60):
-        """Exit code; None and the end of it when the time is over."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.child.kill()
-            self.process.child.wait()
-            return None
-
-    def run(self, seconds=60):
-        return self.start().wait(seconds)
-
-    def file(self, *names):
-        return os.path.join(self.dir, *names)
-
-    def text(self):
-        return read(self.log).decode(errors="replace") if os.path.exists(self.log) else ""
-
-    def status(self):
-        """What a sidecar says of itself, or None."""
-        try:
-            return json.loads(read(self.file("renewal-status.json")))
-        except FileNotFoundError:
-            return None
-
-    def remove(self):
-        """Its folder goes; the secrets in it are not looked for any more."""
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def find_leaks(lab):

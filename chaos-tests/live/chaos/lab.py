@@ -129,7 +129,7 @@ class Host:
         self.lab, self.label, self.number = lab, label, number
         self.netns = f"{lab.tag}-{label}"
         self.prefix = f"{lab.net}.{number}.0/24"
-        self.last = 1
+        self.last, self.second = 1, None
         self.address = f"{lab.net}.{number}.1"
         self.lock = threading.Lock()
         self.counts = {}  # (set, prefix) -> how many faults hold it there
@@ -223,10 +223,20 @@ class Host:
     def add_address(self):
         """One more address of this host."""
         with self.lock:
-            self.last += 1
-            address = f"{self.lab.net}.{self.number}.{self.last}"
+            return self.add_address_locked()
+
+    def add_address_locked(self):
+        self.last += 1
+        address = f"{self.lab.net}.{self.number}.{self.last}"
         self.ip("addr", "add", f"{address}/16", "dev", "eth0")
         return address
+
+    def spare(self):
+        """A second address, always the same one, for a pod beside the host's own."""
+        with self.lock:
+            made = self.second or self.add_address_locked()
+            self.second = made
+        return made
 
     def remove_address(self, address):
         self.ip("addr", "del", f"{address}/16", "dev", "eth0")
@@ -463,8 +473,8 @@ class Lab:
         return self._keep(stop)
 
     def slow(self, a, b, one_way=False, **how):
-        """Packets between a and b take the way through `detour`. how: delay_ms, jitter_ms, loss
-        (0..1), rate_kbit, queue_kb, reorder, duplicate (0..1), swallow_kb; see detour.c."""
+        """Packets between a and b take the way through `detour`. how: delay_ms, jitter_ms, loss,
+        reorder, duplicate (0..1), rate_kbit, queue_kb, swallow_kb, stall_ms, period_ms: detour.c."""
         pairs = [(a, b)] if one_way else [(a, b), (b, a)]
         ends = []
         try:
@@ -536,10 +546,26 @@ class Disk:
             time.sleep(0.02)
         return self.lab._keep(lambda: sh("mount", "-o", "remount,rw", self.path))
 
+    def copy(self):
+        """Its files, for restore()."""
+        return {os.path.relpath(os.path.join(path, name), self.path):
+                harness.read(os.path.join(path, name))
+                for path, _, names in os.walk(self.path) for name in names}
+
+    def restore(self, files):
+        """The disk is as it was at copy(); nobody may use it meanwhile."""
+        self.wipe()
+        for name, data in files.items():
+            full = os.path.join(self.path, name)
+            os.makedirs(os.path.dirname(full), mode=0o700, exist_ok=True)
+            harness.write(full, data)
+            os.chmod(full, 0o600)
+
     def wipe(self):
         """The disk is exchanged for an empty one."""
         for name in os.listdir(self.path):
-            os.unlink(os.path.join(self.path, name))
+            full = os.path.join(self.path, name)
+            shutil.rmtree(full) if os.path.isdir(full) else os.unlink(full)
 
 
 def detour_program():

@@ -1,0 +1,229 @@
+"""Faults of hosts: clocks, resources, disks, security processors, the key service.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import signal
+import threading
+
+import squeeze
+from faultbase import fault, hold, names, repeat
+
+
+# --- Clocks
+
+
+def _clock(env, numbers, **how):
+    def begin():
+        for number in numbers:
+            env.cluster.set_clock(number, **how)
+        return lambda: [env.cluster.set_clock(number) for number in numbers]
+    yield from hold(env, begin, names(numbers))
+
+
+@fault("clock", (4.0, 12.0), needs=("clock",))
+def clock_ahead(env, rng):
+    """The leader's wall clock jumps a minute to an hour ahead, and back at the end."""
+    yield from _clock(env, [env.leader()], skew_s=rng.randint(60, 3600))
+
+
+@fault("clock", (4.0, 12.0), needs=("clock",))
+def clock_behind(env, rng):
+    """The leader's wall clock jumps a minute to an hour back."""
+    yield from _clock(env, [env.leader()], skew_s=-rng.randint(60, 3600))
+
+
+@fault("clock", (4.0, 12.0), needs=("clock",))
+def clock_drift(env, rng):
+    """A follower's wall clock runs at twice the speed."""
+    yield from _clock(env, [env.follower(rng)], rate=2.0)
+
+
+@fault("clock", (4.0, 12.0), must_serve=False, needs=("clock",))
+def clock_year_behind(env, rng):
+    """A replica's wall clock says a year ago: certificates are not valid yet."""
+    yield from _clock(env, [rng.choice(env.numbers())], skew_s=-365 * 86400)
+
+
+@fault("clock", (4.0, 12.0), needs=("clock",))
+def clocks_jump(env, rng):
+    """Every second the wall clock of every replica says something else, by up to five minutes."""
+    numbers = env.numbers()
+    yield names(numbers)
+    over = threading.Event()
+
+    def jump():
+        for number in numbers:
+            env.cluster.set_clock(number, skew_s=rng.randint(-300, 300))
+    thread = repeat(over, jump, 1.0)
+    yield
+    over.set()
+    thread.join()
+    for number in numbers:
+        env.cluster.set_clock(number)
+
+
+# --- Resources
+
+
+@fault("resource", (4.0, 12.0))
+def files_exhausted(env, rng):
+    """The leader gets no file descriptor more than it has."""
+    number = env.leader()
+    yield from hold(env, lambda: env.cluster.limit_files(number), names([number]))
+
+
+@fault("resource", (4.0, 12.0))
+def files_scarce(env, rng):
+    """All replicas have four descriptors to spare."""
+    def begin():
+        ends = [env.cluster.limit_files(n, 4) for n in env.numbers()]
+        return lambda: [end() for end in ends]
+    yield from hold(env, begin, names(env.numbers()))
+
+
+@fault("resource", (3.0, 6.0), kills="one", needs=("memory",))
+def memory_exhausted(env, rng):
+    """A replica may have no page more than half of what it has: the kernel kills it."""
+    number = rng.choice(env.numbers())
+    yield from hold(env, lambda: squeeze.memory(env.lab, env.cluster.replicas[number].pid),
+                    names([number]))
+
+
+@fault("resource", (4.0, 12.0), needs=("cpu",))
+def processor_scarce(env, rng):
+    """The leader gets 5 % of a processor, by its control group."""
+    number = env.leader()
+    yield from hold(env, lambda: squeeze.cpu(env.lab, env.cluster.replicas[number].pid, 5),
+                    names([number]))
+
+
+@fault("disk", (4.0, 10.0), needs=("state",))
+def state_full(env, rng):
+    """The disks for AutoRecovery's files are full, at every replica."""
+    def begin():
+        ends = [disk.fill() for disk in env.cluster.disks.values()]
+        return lambda: [end() for end in ends]
+    yield from hold(env, begin, names(env.numbers()))
+
+
+@fault("disk", (4.0, 10.0), needs=("state",))
+def state_read_only(env, rng):
+    """The leader's disk for AutoRecovery's files turns read-only."""
+    number = env.leader()
+    yield from hold(env, env.cluster.disks[number].read_only, names([number]))
+
+
+@fault("disk", 6.0, kills="one", needs=("state",))
+def state_rolled_back(env, rng):
+    """A replica dies and finds an older file on its disk when it is back."""
+    number = rng.choice(env.numbers())
+    disk = env.cluster.disks[number]
+    yield names([number])
+    kept = disk.copy()
+    owner = env.cluster.workspace("rollback")
+    owner.edit_web(rng.randint(2, 10 ** 6))
+    owner.verify()
+    owner.set()
+    env.cluster.stop(number, signal.SIGKILL)
+    disk.restore(kept)
+    env.cluster.start(number)
+    yield
+
+
+# --- Security processors
+
+
+def _machines(env, rng, how_many):
+    """Their processes: the leader's, or all."""
+    return [env.leader()] if how_many == 1 else env.numbers()
+
+
+def _processor(env, numbers, begin, end):
+    yield [f"machine-{n}" for n in numbers]
+    for number in numbers:
+        env.cluster.machines.processes[number].signal(begin)
+    yield
+    for number in numbers:
+        env.cluster.machines.processes[number].signal(end)
+
+
+@fault("processor", (4.0, 15.0))
+def processor_busy(env, rng):
+    """The leader's host answers every request for a report with 'busy'."""
+    yield from _processor(env, [env.leader()], signal.SIGUSR1, signal.SIGUSR2)
+
+
+@fault("processor", (4.0, 15.0), must_serve=False)
+def processors_busy(env, rng):
+    """All hosts are busy: nobody attests; what needs no attestation goes on."""
+    yield from _processor(env, env.numbers(), signal.SIGUSR1, signal.SIGUSR2)
+
+
+@fault("processor", (4.0, 15.0))
+def processor_hangs(env, rng):
+    """The leader's security processor does not answer."""
+    yield from _processor(env, [env.leader()], signal.SIGSTOP, signal.SIGCONT)
+
+
+@fault("processor", (4.0, 15.0), must_serve=False)
+def processors_hang(env, rng):
+    """No security processor answers."""
+    yield from _processor(env, env.numbers(), signal.SIGSTOP, signal.SIGCONT)
+
+
+def _settings(env, numbers, **how):
+    def begin():
+        for number in numbers:
+            env.cluster.machines.behave(number, **how)
+        return lambda: [env.cluster.machines.behave(number) for number in numbers]
+    yield from hold(env, begin, [f"machine-{n}" for n in numbers])
+
+
+@fault("processor", (4.0, 15.0))
+def processors_slow(env, rng):
+    """Every report takes 400 ms, one at a time on each host."""
+    yield from _settings(env, env.numbers(), latency_ms=400)
+
+
+@fault("processor", (4.0, 15.0))
+def processors_throttle(env, rng):
+    """Six of ten requests are answered 'busy', on every host."""
+    yield from _settings(env, env.numbers(), busy_percent=60)
+
+
+@fault("processor", (4.0, 15.0), must_serve=False)
+def processors_refuse(env, rng):
+    """Every request for a report is refused, on every host."""
+    yield from _settings(env, env.numbers(), refuse_percent=100)
+
+
+# --- Key service
+
+
+@fault("kds", (4.0, 15.0), needs=("kds",))
+def kds_down(env, rng):
+    """Nobody listens at the key service's address."""
+    def begin():
+        env.kds.down()
+        return env.kds.up
+    yield from hold(env, begin, ["kds"])
+
+
+@fault("kds", (4.0, 15.0), needs=("kds",))
+def kds_throttled(env, rng):
+    """The key service answers 429."""
+    yield from _kds(env, "throttle")
+
+
+@fault("kds", (4.0, 15.0), needs=("kds",))
+def kds_lies(env, rng):
+    """The key service hands out another chip's certificate."""
+    yield from _kds(env, "lie")
+
+
+def _kds(env, mode):
+    def begin():
+        env.kds.mode = mode
+        return lambda: setattr(env.kds, "mode", "good")
+    yield from hold(env, begin, ["kds"])

@@ -1,0 +1,113 @@
+"""Faults of membership: names, addresses, builds, and pods that must not get in.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import threading
+
+import cluster as clusters
+from faultbase import fault, names, previous_coordinator, repeat
+from harness import wait_until
+
+
+# --- Membership
+
+
+@fault("membership", (3.0, 8.0), kills="one")
+def move_replica(env, rng):
+    """A pod is killed and comes back at another address."""
+    number = rng.choice(env.numbers())
+    yield names([number])
+    env.cluster.move(number)
+    yield
+
+
+@fault("membership", 1.0, kills="one", min_gap_s=12.0)
+def move_all(env, rng):
+    """Every replica gets another address, one after the other, each when the others are whole."""
+    yield names(env.numbers())
+    for number in env.numbers():
+        env.cluster.move(number)
+        wait_until(env.cluster.is_at_rest, 60, "the moved replica is a member again")
+    yield
+
+
+@fault("membership", (3.0, 10.0))
+def clone_of_a_name(env, rng):
+    """A second pod with the name of a running replica, on another host, dying every second."""
+    number = rng.choice(env.numbers())
+    yield names([number])
+    over = threading.Event()
+
+    def appear():
+        process = env.cluster.start_clone(number, rng.choice(env.others([number])))
+        over.wait(1.0)
+        process.child.kill()
+        process.child.wait()
+    thread = repeat(over, appear, 0.1)
+    yield
+    over.set()
+    thread.join()
+
+
+@fault("membership", 1.0, kills="one", needs=("previous",), min_gap_s=12.0)
+def rolling_upgrade(env, rng):
+    """All replicas become the previous build, then this one again, one after the other, each asked
+    whether it is safe to stop."""
+    yield names(env.numbers())
+    for program in (previous_coordinator(env), None):
+        for number in env.numbers():
+            env.cluster.upgrade(number, program)
+    yield
+
+
+# --- Pods that must not get in
+
+
+def _denied(env, rng, kind):
+    """Such a pod asks for a certificate, and such a replica wants to join; neither may succeed."""
+    env.count += 1
+    name = f"{kind}-{env.count}"
+    host = rng.choice(env.others([]))
+    yield [f"host-{host}"]
+    call = None
+    if env.history:
+        call = env.history.call(name, "issue", clusters.READY, {"denied": f"a pod with {kind}"})
+    intruder = env.cluster.intruder(name, host, kind)
+    yield
+    code = intruder.end()
+    if call is not None:
+        if code == 0 or intruder.has_key():
+            env.history.ok(call, intruder.certificate())
+        else:
+            env.history.fail(call, f"exit {code}")
+
+
+@fault("intruder", 6.0)
+def intruder_policy(env, rng):
+    """A pod and a replica under a policy that differs in one line."""
+    yield from _denied(env, rng, "policy")
+
+
+@fault("intruder", 6.0)
+def intruder_debug(env, rng):
+    """A pod and a replica whose guest may be debugged."""
+    yield from _denied(env, rng, "debug")
+
+
+@fault("intruder", 6.0)
+def intruder_measurement(env, rng):
+    """A pod and a replica with another guest image."""
+    yield from _denied(env, rng, "measurement")
+
+
+@fault("intruder", 6.0)
+def intruder_chip(env, rng):
+    """A pod and a replica on a machine that the manifest does not name."""
+    yield from _denied(env, rng, "chip")
+
+
+@fault("intruder", 6.0)
+def intruder_tcb(env, rng):
+    """A pod and a replica on a machine of the manifest whose firmware is too old."""
+    yield from _denied(env, rng, "tcb")

@@ -1,0 +1,172 @@
+"""Faults of processes: they die, or stand still.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import signal
+import threading
+
+from faultbase import fault, names, repeat, wait_or_over
+
+
+# --- Processes that die
+
+
+def _kill(env, numbers):
+    for number in numbers:
+        env.cluster.kill(number)
+
+
+@fault("process", 3.0, kills="one")
+def kill_leader(env, rng):
+    """The leader is killed; its pod starts again and joins as a new member."""
+    number = env.leader()
+    yield names([number])
+    _kill(env, [number])
+    yield
+
+
+@fault("process", 3.0, kills="one")
+def kill_follower(env, rng):
+    """A follower is killed and starts again."""
+    number = env.follower(rng)
+    yield names([number])
+    _kill(env, [number])
+    yield
+
+
+@fault("process", 5.0, kills="minority")
+def kill_minority(env, rng):
+    """As many replicas as may die at once, the leader among them."""
+    numbers = env.minority(rng, with_leader=True)
+    yield names(numbers)
+    _kill(env, numbers)
+    yield
+
+
+@fault("process", (6.0, 12.0), kills="one")
+def kill_again(env, rng):
+    """One replica is killed whenever it is back, four times: its pod backs off."""
+    number = rng.choice(env.numbers())
+    yield names([number])
+    over = threading.Event()
+    thread = repeat(over, lambda: env.cluster.kill(number), 1.5, turns=4)
+    yield
+    over.set()
+    thread.join()
+
+
+@fault("process", (4.0, 10.0), kills="one")
+def stop_for_long(env, rng):
+    """A replica is killed and its pod is not started for a while: its machine is gone."""
+    number = rng.choice(env.numbers())
+    yield names([number])
+    env.cluster.stop(number, signal.SIGKILL)
+    yield
+    env.cluster.start(number)
+
+
+@fault("process", (8.0, 20.0), kills="one")
+def terminate_storm(env, rng):
+    """SIGTERM to one replica after the other, each many times, as an impatient node drain; the
+    next one only when the cluster is whole again."""
+    yield names(env.numbers())
+    over = threading.Event()
+
+    def drain():
+        while not over.is_set():
+            number = rng.choice(env.numbers())
+            for _ in range(5):
+                env.cluster.terminate(number)
+                over.wait(0.02)
+            wait_or_over(over, env.cluster.is_whole, 40)
+    thread = threading.Thread(target=drain, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@fault("process", 8.0, must_serve=False, kills="majority", ends_epoch=True, needs=("shares",))
+def kill_majority(env, rng):
+    """So many die at once that no quorum is left; a survivor has everything."""
+    numbers = env.majority(rng)
+    yield names(numbers)
+    env.checkpoint = env.cluster.backup()
+    _kill(env, numbers)
+    yield
+
+
+@fault("process", 5.0, must_serve=False, kills="all", ends_epoch=True, needs=("shares",))
+def kill_all(env, rng):
+    """All die at once: what is left is the newest checkpoint, made just before."""
+    yield names(env.numbers())
+    env.checkpoint = env.cluster.backup()
+    env.cluster.kill_all(is_for_good=False)
+    yield
+
+
+# --- Processes that stand still
+
+
+def _pause(env, numbers):
+    yield names(numbers)
+    for number in numbers:
+        env.cluster.pause(number)
+    yield
+    for number in numbers:
+        env.cluster.resume(number)
+
+
+@fault("pause", (0.1, 2.0))
+def pause_leader_shortly(env, rng):
+    """The leader stands still for less than it takes to replace it, or a little more."""
+    yield from _pause(env, [env.leader()])
+
+
+@fault("pause", (2.0, 30.0))
+def pause_leader(env, rng):
+    """The leader stands still, long enough to be replaced; then it goes on as if nothing was."""
+    yield from _pause(env, [env.leader()])
+
+
+@fault("pause", (2.0, 30.0))
+def pause_follower(env, rng):
+    """A follower stands still."""
+    yield from _pause(env, [env.follower(rng)])
+
+
+@fault("pause", (2.0, 20.0))
+def pause_minority(env, rng):
+    """A minority with the leader stands still."""
+    yield from _pause(env, env.minority(rng, with_leader=True))
+
+
+@fault("pause", (1.0, 8.0), must_serve=False)
+def pause_majority(env, rng):
+    """A majority stands still: nobody may answer as if there was a quorum."""
+    yield from _pause(env, env.majority(rng))
+
+
+@fault("pause", (1.0, 8.0), must_serve=False)
+def pause_all(env, rng):
+    """All stand still at once, as in a snapshot of the hypervisor."""
+    yield from _pause(env, env.numbers())
+
+
+@fault("pause", (4.0, 10.0))
+def starve_leader(env, rng):
+    """The leader gets a tenth of its time, in slices of 0.2 s."""
+    number = env.leader()
+    yield names([number])
+    over = threading.Event()
+
+    def slices():
+        env.cluster.pause(number)
+        over.wait(0.18)
+        env.cluster.resume(number)
+    thread = repeat(over, slices, 0.02)
+    yield
+    over.set()
+    thread.join()
+    env.cluster.resume(number)
