@@ -19,6 +19,7 @@ measured at a dead cluster. stop() of the clock ends every wait; then the round 
 SPDX-License-Identifier: Apache-2.0
 """
 
+import itertools
 import queue
 import threading
 
@@ -31,7 +32,7 @@ WHOLE_S = 90
 RECOVER_WHOLE_S = 150
 FINISH_S = 90
 POLL_S = 0.3
-GAP_S = 2.0        # calm between two faults, so that gaps belong to one of them
+GAP_S = 3.0        # calm between two faults, so that gaps belong to one of them
 SHARES = (("baseline", 0.10), ("faults", 0.55), ("storms", 0.15), ("recovery", 0.10),
           ("after", 0.10))
 PROBLEMS_MAX = 1000
@@ -97,7 +98,7 @@ class Player:
         self.active = []  # (turn, heal)
         self.problems, self.violations, self.turns = [], [], []
         self.outcome = "whole"
-        self.missing = {}
+        self.missing, self.order = {}, ()
 
     # --- The round
 
@@ -134,7 +135,7 @@ class Player:
             getattr(self, "play_" + name)(catalog, begin)
 
     def catalog(self):
-        """What can be injected here; what cannot is a problem, once."""
+        """What can be injected here; `missing` says of the others why not."""
         able = []
         for fault in self.stage.catalog:
             if self.names and fault.name not in self.names:
@@ -142,7 +143,6 @@ class Player:
             why = self.stage.missing(fault)
             if why:
                 self.missing[fault.name] = why
-                self.problem(f"{fault.name} cannot be injected here: {why}")
             else:
                 able.append(fault)
         return able
@@ -151,10 +151,11 @@ class Player:
         self.until(end)
 
     def play_faults(self, catalog, end):
-        self.play_singles(timetable.singles(catalog, self.seed), end)
+        self.order = timetable.singles(catalog, self.seed)
+        self.play_singles(end)
 
-    def play_after(self, catalog, end):
-        self.play_singles(timetable.singles(catalog, timetable.subseed(self.seed, "after")), end)
+    def play_after(self, _catalog, end):
+        self.play_singles(end)
 
     def play_recovery(self, catalog, end):
         """At least one, however late it is: it is the only phase in which an epoch ends."""
@@ -165,10 +166,12 @@ class Player:
             self.play_turn(turn, RECOVER_WHOLE_S)
         self.until(end)  # no such fault here: the time is the baseline's
 
-    def play_singles(self, turns, end):
-        for turn in turns:
+    def play_singles(self, end):
+        """Goes on in the order; a turn that is too long for what is left comes next time."""
+        for turn in self.order:
             if self.clock.now() + turn.duration_s + GAP_S > end:
-                return
+                self.order = itertools.chain([turn], self.order)
+                break
             self.play_turn(turn, WHOLE_S)
         self.until(end)
 
@@ -177,13 +180,13 @@ class Player:
             self.wait(turn.duration_s)
             self.heal_all()
             self.wait_whole(whole_s, turn.name)
-            self.wait(max(GAP_S, getattr(turn.fault, "min_gap_s", 0)))
+            self.wait(GAP_S)
 
     def play_storms(self, catalog, end):
         for storm in timetable.storms(catalog, self.seed):
             length = max(t.after_s + t.duration_s for t in storm)
             if self.clock.now() + length + GAP_S > end:
-                return
+                break
             names = ", ".join(t.name for t in storm)
             self.history.event("storm", names)
             self.play_storm(storm)

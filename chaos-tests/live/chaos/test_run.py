@@ -5,11 +5,23 @@ Time is played: waiting moves a number. Histories are written by the real record
 SPDX-License-Identifier: Apache-2.0
 """
 
+import argparse
+import contextlib
+import io
 import itertools
+import json
+import os
+import shutil
+import stat
+import tempfile
 import threading
+import time
 import unittest
 
+import mutations
 import player
+import run
+import simulations
 import timetable
 
 
@@ -39,10 +51,15 @@ class Timetable(unittest.TestCase):
 
     def test_singles_come_all_before_one_comes_twice(self):
         calm = [f.name for f in CATALOG if not f.ends_epoch]
-        names = [t.name for t in first(timetable.singles(CATALOG, 3), 3 * len(calm))]
+        names = [t.name for t in first(timetable.singles(CATALOG, 8), 3 * len(calm))]
         for i in range(3):
             deck = names[i * len(calm):(i + 1) * len(calm)]
             self.assertEqual(sorted(calm), sorted(deck))
+
+    def test_rounds_that_follow_one_another_meet_every_fault(self):
+        catalog = [Fault(f"fault-{n}") for n in range(69)]
+        met = {t.name for seed in range(8, 12) for t in first(timetable.singles(catalog, seed), 18)}
+        self.assertEqual(69, len(met))
 
     def test_turns_draw_from_seeds_of_their_own(self):
         turns = first(timetable.singles(CATALOG, 3), 40)
@@ -175,10 +192,9 @@ class Rounds(unittest.TestCase):
         self.play(seed=10)
         self.assertNotEqual(once, self.stage.did)
 
-    def test_what_is_missing_is_said_once_and_passed_over(self):
+    def test_what_is_missing_is_said_and_passed_over(self):
         done = self.play(seconds=900)
         self.assertEqual({"slow": "no such tool"}, done["missing"])
-        self.assertEqual(1, sum("slow" in p["what"] for p in done["problems"]))
         self.assertFalse([d for d in self.stage.did if d.startswith("+slow")])
 
     def test_only_the_named_faults_come(self):
@@ -248,6 +264,217 @@ class Rounds(unittest.TestCase):
         self.assertEqual("whole", done["outcome"])
         self.assertEqual(set(), self.stage.active)
         self.assertIn("could not be healed: OSError: sticky", str(done["problems"]))
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="chaos-run.")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.stop = run.Stop()
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def program(self, name, text):
+        path = self.path(name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, stat.S_IRWXU)
+        return path
+
+
+class Parts(Folder):
+    def test_minutes_become_rounds(self):
+        for minutes, lengths in ((5, [5]), (0.5, [0.5]), (10, [10]), (12, [12]), (12.9, [12.9]),
+                                 (13, [10, 3]), (25, [10, 10, 5]), (60, [10] * 6)):
+            self.assertEqual(lengths, run.rounds_of(minutes))
+
+    def test_a_violation_is_blamed_on_the_fault_that_was_in(self):
+        faults = [{"name": "a", "start": 10, "end": 20},
+                  {"name": "b", "start": 15, "end": 30 * 10 ** 9},
+                  {"name": "c", "start": 100 * 10 ** 9, "end": None}]
+        for at, name in ((5, None), (12, "a"), (17, "b"), (33 * 10 ** 9, "b"),
+                         (36 * 10 ** 9, None), (999 * 10 ** 9, "c"), (None, None)):
+            self.assertEqual(name, run.fault_at(faults, at), at)
+
+    def test_overlapping_windows_are_one_storm(self):
+        def window(name, start, end, ms):
+            return {"name": name, "start": start, "end": end, "unavailable_ms": ms, "gap": [ms, ms]}
+        windows = run.apart([window("c", 30, 40, 1), window("a", 0, 10, 5), window("b", 5, 20, 9),
+                             window("d", 19, 25, None)])
+        self.assertEqual([(run.STORM, 0, 25, 9, [9, 9]), ("c", 30, 40, 1, [1, 1])], [
+            (w["name"], w["start"], w["end"], w["unavailable_ms"], w["gap"]) for w in windows])
+        self.assertEqual(["a", "b", "d"], windows[0]["names"])
+
+    def test_a_fault_that_no_round_could_inject_is_a_problem(self):
+        rounds = [argparse.Namespace(entry=entry) for entry in (
+            {"missing": {"a": "no disk", "b": "no tool"}}, {"missing": {"b": "no tool"}}, {})]
+        self.assertEqual([{"what": "b cannot be injected here: no tool"}], list(run.never(rounds)))
+        self.assertEqual([], list(run.never([])))
+
+    def test_exit_codes(self):
+        whole = {"outcome": "whole"}
+        for result, code in (
+                ({"violations": [], "rounds": [whole]}, 0),
+                ({"violations": [], "rounds": [whole, {"outcome": "killed"}]}, 1),
+                ({"violations": [], "rounds": [whole], "interrupted": True}, 1),
+                ({"violations": [1], "rounds": [{"outcome": "over"}]}, 3)):
+            self.assertEqual(code, run.exit_code(result))
+
+    def test_wrong_usage_is_told(self):
+        for words in (["--minutes", "0"], ["--minutes", "nan"], ["--seed", "-1"], ["--hosts", "7"],
+                      ["--seed", "1.5"], ["--minute", "5"], ["stray"], ["--fault", "no-such"]):
+            with self.assertRaises(SystemExit) as caught, contextlib.redirect_stderr(
+                    io.StringIO()) as err:
+                run.parse(words)
+            self.assertEqual(2, caught.exception.code)
+            self.assertIn("scripts/chaos: error:", err.getvalue())
+
+    def test_only_regular_files_of_bearable_size_are_kept(self):
+        os.makedirs(self.path("work", "logs"))
+        os.mkfifo(self.path("work", "pipe"))
+        os.symlink("/etc", self.path("work", "link"))
+        self.program("work/logs/a.log", "text")
+        with open(self.path("work", "huge"), "wb") as f:
+            f.truncate(run.KEPT_FILE_MAX + 1)
+        run.keep(self.path("work"), self.path("kept"))
+        self.assertEqual(["logs"], os.listdir(self.path("kept")))
+        self.assertEqual(["a.log"], os.listdir(self.path("kept", "logs")))
+
+
+class Simulations(Folder):
+    def run_program(self, text, seeds=3):
+        self.program("contrast-sim", text)
+        return simulations.run(self.dir, 7, seeds, self.dir, self.stop.first)
+
+    def test_good_seeds_are_counted(self):
+        results, problems = self.run_program(
+            "#!/bin/sh\nfor i in 7 8 9; do echo seed $i: ok steps=3; done\n")
+        self.assertEqual((3, []), (results[0]["seeds"], results[0]["failed"]))
+        self.assertIn("contrast-world is not built", problems[0]["what"])
+
+    def test_a_failing_seed_is_a_violation_with_its_line(self):
+        results, _ = self.run_program(
+            "#!/bin/sh\necho seed 7: ok\n"
+            "echo 'seed 8: stale read (reproduce: contrast-sim --seed 8 --faults 3,7)'\nexit 1\n")
+        found = list(simulations.violations(results))
+        self.assertEqual(1, len(found))
+        self.assertEqual("contrast-sim --seed 8 --faults 3,7", found[0]["reproduce"])
+        self.assertEqual("contrast-sim: seed 8: stale read", found[0]["what"])
+
+    def test_a_crash_without_a_word_is_a_violation(self):
+        results, _ = self.run_program("#!/bin/sh\necho seed 7: ok\nkill -SEGV $$\n")
+        self.assertEqual(1, len(list(simulations.violations(results))))
+
+    def test_a_stop_ends_it(self):
+        self.stop.first.set()
+        results, _ = self.run_program("#!/bin/sh\nsleep 60\n")
+        self.assertEqual([], results)
+
+
+class Mutations(Folder):
+    NOTICES = """#!/bin/sh
+rule=
+while [ $# -gt 0 ]; do [ "$1" = --without ] && rule=$2; shift; done
+for i in 1 2 3; do
+    if [ -n "$rule" ] && [ "$rule" != %s ] && [ $i = 2 ]; then echo "seed $i: noticed $rule"
+    else echo "seed $i: ok"; fi
+done
+"""
+
+    def rows(self, blind):
+        program = self.program("contrast-sim-mutable", self.NOTICES % blind)
+        return mutations.run(program, 3, self.stop.first)
+
+    def test_every_rule_noticed_is_good(self):
+        rows = self.rows("none")
+        self.assertTrue(mutations.is_good(rows))
+        self.assertRegex(mutations.text_of(rows), r"R3 +2 +2  noticed R3\n")
+        self.assertEqual(3, rows[0]["seeds"])
+
+    def test_a_rule_that_nothing_notices_is_not(self):
+        rows = self.rows("fence")
+        self.assertFalse(mutations.is_good(rows))
+        self.assertRegex(mutations.text_of(rows), r"fence +- +3  NOTHING\n")
+
+    def test_a_program_that_cannot_is_an_error(self):
+        program = self.program("contrast-sim-mutable", "#!/bin/sh\necho usage: no; exit 2\n")
+        rows = mutations.run(program, 3, self.stop.first)
+        self.assertFalse(mutations.is_good(rows))
+        self.assertIn("usage: no", mutations.text_of(rows))
+
+
+ROUND = """import json, os, signal, sys, time
+job = json.load(open(sys.argv[1]))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if {ends} else None)
+with open(os.path.join(job["folder"], "history.jsonl"), "w") as f:
+    f.write(json.dumps({{"kind": "event", "name": "phase", "value": "found", "at": 5}}) + "\\n")
+open(os.path.join(job["work"], "a.log"), "w").write("said")
+open(os.path.join(job["folder"], "began"), "w").close()
+{body}
+json.dump({{"outcome": "{outcome}", "problems": [], "turns": [], "missing": {{}},
+           "violations": {violations}}}, open(os.path.join(job["folder"], "round.json"), "w"))
+"""
+
+
+class RoundProcess(Folder):
+    """run.Round with a process of paper in place of liveround.py."""
+
+    def play(self, body="", outcome="whole", violations=(), ends=True, keep=False, minutes=1):
+        self.program("round.py", ROUND.format(body=body, outcome=outcome, ends=ends,
+                                              violations=json.dumps(list(violations))))
+        options = argparse.Namespace(out=self.dir, hosts=None, fault=[], previous_bin=None,
+                                     bin=self.dir, keep=keep)
+        patched = run.LIVEROUND, run.remove_left
+        run.LIVEROUND = self.path("round.py")
+        run.remove_left = lambda work: shutil.rmtree(work)
+        try:
+            this = run.Round(1, 42, minutes, options)
+            this.play(self.stop)
+        finally:
+            run.LIVEROUND, run.remove_left = patched
+        return this
+
+    def test_a_good_round_keeps_its_history_alone(self):
+        this = self.play()
+        self.assertEqual(("whole", [], []), (this.entry["outcome"], this.violations, this.problems))
+        self.assertEqual({"job.json", "round.log", "history.jsonl", "round.json", "began"},
+                         set(os.listdir(this.dir)))
+
+    def test_a_violation_keeps_the_logs_and_says_how_to_see_it_again(self):
+        this = self.play(violations=[{"what": "w", "at": 5}])
+        v = this.violations[0]
+        self.assertEqual("scripts/chaos --minutes 1 --seed 42", v["reproduce"])
+        self.assertEqual((1, 0), (v["round"], v["after_ns"]))
+        with open(os.path.join(v["logs"], "a.log"), encoding="utf-8") as f:
+            self.assertEqual("said", f.read())
+
+    def test_a_round_that_dies_is_reported_with_its_last_words(self):
+        this = self.play(body="sys.exit('words at the end')")
+        self.assertEqual("killed", this.entry["outcome"])
+        self.assertIn("words at the end", str(this.problems))
+
+    def test_a_stop_reaches_the_round(self):
+        threading.Thread(target=self.stop_when_it_began, daemon=True).start()
+        self.play(body="time.sleep(100)")
+        self.assertFalse(self.stop.second.is_set())
+
+    def stop_when_it_began(self):
+        began = self.path("round-1", "began")
+        end = time.monotonic() + 30
+        while not os.path.exists(began) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.stop.first.set()
+        if self.stop_twice:
+            self.stop.second.set()
+
+    stop_twice = False
+
+    def test_a_second_stop_kills_a_round_that_does_not_listen(self):
+        self.stop_twice = True
+        threading.Thread(target=self.stop_when_it_began, daemon=True).start()
+        this = self.play(body="while True: time.sleep(100)", ends=False)
+        self.assertIn("did not end and was killed", str(this.problems))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Which faults come in which order, from one seed.
 
-    for turn in timetable.singles(catalog, seed): ...     each fault once, shuffled, then again
+    for turn in timetable.singles(catalog, seed): ...     one at a time
     for storm in timetable.storms(catalog, seed): ...     some at a time
     for turn in timetable.recoveries(catalog, seed): ...  those that end an epoch
 
@@ -19,6 +19,7 @@ import hashlib
 import itertools
 import random
 
+BLOCK = 4  # so many seeds that follow one another share a deck, and begin at another card of it
 STORM_LEAST, STORM_MOST = 2, 4
 STORM_SPREAD_S = 4.0  # the faults of a storm begin within this time
 
@@ -64,17 +65,20 @@ def ends_epoch(fault):
 
 
 def decks(faults, seed, use):
-    """The faults shuffled, then shuffled again, for ever. Their order in the catalog is no matter."""
+    """The faults shuffled, again and again. Seeds of one block go on where others begin, so a run
+    of several rounds meets every fault. Their order in the catalog is no matter."""
     ordered = sorted(faults, key=lambda f: f.name)
-    for number in itertools.count() if ordered else ():
+    first = seed % BLOCK * len(ordered) // BLOCK
+    for place in itertools.count(first) if ordered else ():
+        number = place // len(ordered)
         deck = list(ordered)
-        random.Random(subseed(seed, use, number)).shuffle(deck)
-        for place, fault in enumerate(deck):
-            yield fault, subseed(seed, use, number, place, fault.name)
+        random.Random(subseed(seed // BLOCK, use, number)).shuffle(deck)
+        fault = deck[place % len(ordered)]
+        yield fault, subseed(seed, use, place, fault.name)
 
 
 def singles(catalog, seed):
-    """One fault at a time, every one before any comes twice."""
+    """One fault at a time."""
     for fault, own in decks([f for f in catalog if not ends_epoch(f)], seed, "single"):
         yield Turn(fault, own)
 
