@@ -33,12 +33,15 @@ import tempfile
 import threading
 import time
 
-import mutations
-import report
-import simulations
-
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))  # harness.py and wire.py, for faults and the Lab
+
+import availability  # noqa: E402
+import checker  # noqa: E402
+import mutations  # noqa: E402
+import report  # noqa: E402
+import simulations  # noqa: E402
+
 ROOT = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
 LIVEROUND = os.path.join(HERE, "liveround.py")
 ROUND_MINUTES = 10
@@ -138,9 +141,7 @@ class Round:
         self.violations += told["violations"]
 
     def _judge(self):
-        """The checker and the availability of this history; trouble of theirs is a problem."""
-        import availability
-        import checker
+        """The checker and the availability of this history; their own trouble is a problem, too."""
         path = os.path.join(self.dir, "history.jsonl")
         if not os.path.exists(path):
             self.problems.append({"what": f"round {self.number} has no history"})
@@ -150,12 +151,11 @@ class Round:
             self.violations += verdict.violations
             self.entry["figures"] = verdict.figures
             measured = availability.measure(path)
-        except ValueError as e:
-            self.problems.append({"what": f"{path}: {e}"})
+            self.entry["unavailable"] = apart(measured["faults"])
+            self.baseline_ms = baseline_of(measured["baseline"])
+        except Exception as e:  # the other rounds go on
+            self.problems.append({"what": f"judging {path}: {type(e).__name__}: {e}"})
             self.entry["outcome"] = "unreadable"
-            return
-        self.entry["unavailable"] = apart(measured["faults"])
-        self.baseline_ms = measured["baseline_ms"]
 
     def _attribute(self):
         """Each violation gets its fault, its round, and the line that plays it again."""
@@ -177,6 +177,12 @@ def fault_at(faults, at):
     blamed = [f for f in faults if f["start"] <= at and (
         f["end"] is None or at <= f["end"] + AFTER_FAULT_NS)]
     return max(blamed, key=lambda f: f["start"])["name"] if blamed else None
+
+
+def baseline_of(gaps):
+    """The longest gaps of calm slices, of whichever kind of work waited longest."""
+    kinds = [gaps[op] for op in availability.WORK if op in gaps]
+    return [max(slice_of) for slice_of in zip(*kinds)]
 
 
 def apart(windows):

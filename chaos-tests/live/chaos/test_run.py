@@ -284,6 +284,11 @@ class Folder(unittest.TestCase):
 
 
 class Parts(Folder):
+    def test_the_baseline_is_of_the_work_that_waited_longest(self):
+        self.assertEqual([3, 4], run.baseline_of({"issue": [3, 1], "read": [2, 4], "set": [9, 9]}))
+        self.assertEqual([5], run.baseline_of({"read": [5]}))
+        self.assertEqual([], run.baseline_of({}))
+
     def test_minutes_become_rounds(self):
         for minutes, lengths in ((5, [5]), (0.5, [0.5]), (10, [10]), (12, [12]), (12.9, [12.9]),
                                  (13, [10, 3]), (25, [10, 10, 5]), (60, [10] * 6)):
@@ -408,7 +413,8 @@ ROUND = """import json, os, signal, sys, time
 job = json.load(open(sys.argv[1]))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if {ends} else None)
 with open(os.path.join(job["folder"], "history.jsonl"), "w") as f:
-    f.write(json.dumps({{"kind": "event", "name": "phase", "value": "found", "at": 5}}) + "\\n")
+    for word in ("found", "end"):
+        f.write(json.dumps({{"kind": "event", "name": "phase", "value": word, "at": 5}}) + "\\n")
 open(os.path.join(job["work"], "a.log"), "w").write("said")
 open(os.path.join(job["folder"], "began"), "w").close()
 {body}
