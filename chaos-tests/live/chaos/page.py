@@ -16,7 +16,7 @@ import hashlib
 import os
 
 import page_chart
-from page_markup import Markup, clock, el, group, ms
+from page_markup import Markup, clock, counted, el, group, ms
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -43,7 +43,7 @@ def section(name, title, *children):
 def violation_item(v):
     facts = [f"round {v['round']}" if v.get("round") else None,
              f"at {clock(v['after_ns'])}" if v.get("after_ns") is not None else None,
-             f"during {v['fault']}" if v.get("fault") else None]
+             f"during {v.get('during') or v['fault']}" if v.get("fault") else None]
     where = ", ".join(f for f in facts if f)
     return el("li", None, el("strong", None, v.get("what", "?")), el("br"), where,
               el("br") if where else None, "Again: ", el("code", None, v.get("reproduce", "–")),
@@ -57,8 +57,7 @@ def violations_part(result):
                        "Every check held in every round: the register of manifests is "
                        "linearizable, nothing acknowledged was lost, one certificate authority a "
                        "generation, no key for a stranger, no secret in a log."))
-    title = "1 violation" if len(found) == 1 else f"{len(found)} violations"
-    return section("violations", title,
+    return section("violations", counted(len(found), "violation"),
                    el("ol", {"class": "bad"}, *(violation_item(v) for v in found)))
 
 
@@ -72,8 +71,10 @@ def faults_part(result):
     calm = result.get("baseline_ms")
     if calm:
         rows.insert(0, ["none (baseline)", "", len(calm["samples"]), 0, *spread_cells(calm)])
-    note = ("One sample for each time a fault was in: the longest gap between two successful "
-            "operations. The baseline is the same measure over windows without a fault.")
+    note = ("A run is one time that the fault was in. p50, p99 and max are over the runs in which "
+            "it was alone; what overlapped counts for the storm. A run's unavailability is the "
+            "longest gap between two successful operations; the baseline is the same without a "
+            "fault.")
     return section("faults", "Faults", el("p", None, note), data_table(
         "Fault, runs, violations and unavailability",
         ["fault", "group", "runs", "violations", "p50", "p99", "max"], rows, 2))
@@ -106,7 +107,8 @@ def operations_part(result):
     rows = [[op, o["ok"], o["fail"], o["unknown"], o["open"], ms(o["p50_ms"]), ms(o["p99_ms"]),
              ms(o["max_ms"])] for op, o in result.get("operations", {}).items()]
     note = ("fail: it certainly did not happen. unknown: the answer was lost, it may have happened. "
-            "open: no answer when the round ended. Latencies are those of ok.")
+            "open: no answer when the round ended. Latencies are those of ok. What must be denied "
+            "is good when it fails.")
     return section("operations", "Operations", el("p", None, note), data_table(
         "Operations by kind and outcome",
         ["operation", "ok", "fail", "unknown", "open", "p50", "p99", "max"], rows))
@@ -143,8 +145,8 @@ def timelines_part(result, rounds):
              in enumerate(zip(result["rounds"], rounds, unavailable), 1)]
     note = ("One row for each target: bars are faults, the thin line below them says who led, with "
             "its term. Shaded: nobody was served. Below, each kind of operation by the second: "
-            "height is what succeeded, red is what failed, orange is what nobody knows. Point at "
-            "anything for its name; + and − zoom.")
+            "height is what succeeded, red is what failed, orange is what nobody knows; what must be "
+            "denied is not drawn. Point at anything for its name; + and − zoom.")
     return section("timelines", "Timelines", el("p", None, note), *parts)
 
 
@@ -160,9 +162,10 @@ def round_part(number, entry, seen, gaps, violations):
             for f in seen.faults]
     return el(
         "article", {"class": "round"}, el("h3", {"id": f"round-{number}"}, title),
-        el("p", None, f"{clock(seen.end - seen.start)} long, {len(seen.faults)} faults, "
-           f"{len(seen.generations)} manifests, {len(seen.leaders)} changes of leader, "
-           f"{len(mine)} violations.{lost}"),
+        el("p", None, f"{clock(seen.end - seen.start)} long, "
+           f"{counted(len(seen.faults), 'fault')}, {counted(len(seen.generations), 'manifest')}, "
+           f"{counted(max(len(seen.leaders) - 1, 0), 'change')} of leader, "
+           f"{counted(len(mine), 'violation')}.{lost}"),
         el("p", {"class": "tools", "hidden": "hidden"},
            el("button", {"type": "button", "data-zoom": "0.5"}, "−"),
            el("button", {"type": "button", "data-zoom": "2"}, "+"),
@@ -208,7 +211,8 @@ def render(result, rounds):
     style, style_hash = inline("style", file_text("page.css"))
     script, script_hash = inline("script", file_text("page.js"))
     policy = f"default-src 'none'; style-src {style_hash}; script-src {script_hash}"
-    verdict = "no violation" if not result["violations"] else f"{len(result['violations'])} violations"
+    found = len(result["violations"])
+    verdict = counted(found, "violation") if found else "no violation"
     if result.get("interrupted"):
         verdict += ", interrupted"
     head = el("head", None, el("meta", {"charset": "utf-8"}),

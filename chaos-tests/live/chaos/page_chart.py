@@ -17,6 +17,7 @@ NARROW = 900  # pixels that a timeline is taken to be wide when labels are place
 LETTER = 6.2
 MOST_STEPS = 60  # labels of generations; more become marks without one
 COLOURS = 8
+DENIED = "must be denied"  # report.DENIED: its failures are no trouble
 
 
 def svg(width, height, name, *children, **more):
@@ -321,7 +322,8 @@ def timeline(seen, gaps, violations):
     manifests_row(canvas)
     target_rows(canvas)
     for op, kind in sorted(seen.kinds.items()):
-        operation_row(canvas, op, kind)
+        if op != DENIED:
+            operation_row(canvas, op, kind)
     behind = len(canvas.shapes)
     axis_row(canvas)
     rows, ticks = canvas.shapes[:behind], canvas.shapes[behind:]

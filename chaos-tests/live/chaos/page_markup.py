@@ -50,3 +50,7 @@ def clock(ns):
     """Minutes and seconds from the beginning of a round."""
     seconds = max(ns, 0) / 1e9
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def counted(count, noun):
+    return f"{count} {noun}" + ("" if count == 1 else "s")

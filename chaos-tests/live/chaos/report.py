@@ -23,10 +23,12 @@ import re
 import sys
 
 import page
+from page_markup import counted
 
 OUTCOMES = ("ok", "fail", "unknown")
 BIN_NS = 1_000_000_000  # the timeline counts operations by the second
 LINE_MAX = 1 << 20
+DENIED = "must be denied"
 COLUMN_MAX = 44  # characters of one cell of the table on the terminal
 
 
@@ -55,6 +57,17 @@ def plain(text):
 
 
 # --- One round, from its history
+
+
+def kind_of(call):
+    """What an operation is called here. Sidecars ask when they like, so their latency says
+    nothing about a certificate's; what must be denied fails when all is well."""
+    args = call.get("args")
+    if isinstance(args, dict) and "denied" in args:
+        return DENIED
+    if str(call.get("client", "")).startswith("sidecar-"):
+        return "renew"
+    return str(call["op"])
 
 
 class Kind:
@@ -110,7 +123,7 @@ class Round:
             take(line, at)
 
     def _take_call(self, line, at):
-        self._open[line["id"]] = (str(line["op"]), at)
+        self._open[line["id"]] = (kind_of(line), at)
 
     def _take_return(self, line, at):
         op, called = self._open.pop(line["id"])
@@ -192,17 +205,21 @@ def operations_of(rounds):
 
 
 def faults_of(windows, violations, groups=None):
-    """The rows of the table. windows: {"name", "unavailable_ms"} of each time a fault was in."""
-    groups = groups or {}
-    names = sorted({w["name"] for w in windows} | {v["fault"] for v in violations if v.get("fault")},
-                   key=lambda name: (groups.get(name, ""), name))
+    """The rows of the table. windows: {"name", "unavailable_ms"} of each time a fault was in, with
+    "names" of those that overlapped: each of them ran, but the gap belongs to the storm."""
+    groups, runs, blamed = groups or {}, {}, {}
+    for w in windows:
+        for name in {w["name"], *w.get("names", ())}:
+            runs[name] = runs.get(name, 0) + 1
+    for v in violations:
+        if v.get("fault"):
+            blamed[v["fault"]] = blamed.get(v["fault"], 0) + 1
     rows = []
-    for name in names:
-        mine = [w for w in windows if w["name"] == name]
-        blamed = sum(1 for v in violations if v.get("fault") == name)
-        measured = [w["unavailable_ms"] for w in mine if w.get("unavailable_ms") is not None]
-        rows.append({"name": name, "group": groups.get(name, ""), "runs": len(mine),
-                     "violations": blamed, "unavailable_ms": spread(measured)})
+    for name in sorted({*runs, *blamed}, key=lambda name: (groups.get(name, ""), name)):
+        measured = [w["unavailable_ms"] for w in windows
+                    if w["name"] == name and w.get("unavailable_ms") is not None]
+        rows.append({"name": name, "group": groups.get(name, ""), "runs": runs.get(name, 0),
+                     "violations": blamed.get(name, 0), "unavailable_ms": spread(measured)})
     return rows
 
 
@@ -262,7 +279,7 @@ def unavailable_cells(figures):
 def text_of(result):
     """All that a terminal shows, violations last: that is where the eye is."""
     lines = [f"chaos: seed {result['seed']}, {result.get('minutes', '?')} minutes, "
-             f"{len(result['rounds'])} rounds, build {plain(result.get('build', 'unknown'))}", ""]
+             f"{counted(len(result['rounds']), 'round')}, build {plain(result.get('build', 'unknown'))}", ""]
     rows = [[f["name"], f["runs"], f["violations"], *unavailable_cells(f["unavailable_ms"])]
             for f in result["faults"]]
     if result.get("baseline_ms"):
@@ -298,9 +315,10 @@ def problems_text(problems):
 def violations_text(violations):
     if not violations:
         return ["", "no violation"]
-    lines = ["", f"{len(violations)} VIOLATIONS"]
+    lines = ["", counted(len(violations), "violation").upper()]
     for v in violations:
-        where = f" (during {plain(v['fault'])})" if v.get("fault") else ""
+        during = v.get("during") or v.get("fault")
+        where = f" (during {plain(during)})" if during else ""
         lines += [f"  {plain(v['what'])}{where}", f"    again: {plain(v.get('reproduce', '-'))}",
                   f"    logs:  {plain(v.get('logs', '-'))}"]
     return lines

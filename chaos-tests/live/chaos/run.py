@@ -165,7 +165,8 @@ class Round:
             at = v.get("at")
             v["round"], v["reproduce"], v["logs"] = self.number, self.again, self.dir
             v["after_ns"] = at - seen.start if at is not None and seen.start is not None else None
-            v["fault"] = v.get("fault") or fault_at(seen.faults, at)
+            v["during"] = v.get("fault") or fault_at(seen.faults, at)
+            v["fault"] = STORM if ", " in (v["during"] or "") else v["during"]
         self.problems += [{"what": f"a client ended: {value}"} for _, name, value in seen.notes
                           if name == "bug"]
 

@@ -198,6 +198,21 @@ class Figures(Folder):
         self.assertEqual([(1, "a", 1), (3, "b", 2)], seen.leaders)
         self.assertEqual([(1, 1), (4, 2)], seen.epochs)
 
+    def test_what_must_be_denied_and_what_asks_when_it_likes_are_kinds_of_their_own(self):
+        seen = self.history(
+            {"kind": "call", "id": 1, "op": "issue", "args": {"denied": "no"}, "at": 1},
+            {"kind": "call", "id": 2, "op": "issue", "client": "sidecar-1", "args": {}, "at": 2},
+            {"kind": "call", "id": 3, "op": "issue", "client": "pod-1", "args": {}, "at": 3})
+        self.assertEqual({"must be denied", "renew", "issue"}, set(seen.kinds))
+
+    def test_faults_of_a_storm_ran_but_have_no_gap_of_their_own(self):
+        rows = report.faults_of([
+            {"name": "storm", "names": ["a", "b"], "unavailable_ms": 9},
+            {"name": "a", "unavailable_ms": 4}], [])
+        self.assertEqual([("a", 2, [4.0]), ("b", 1, None), ("storm", 1, [9.0])], [
+            (r["name"], r["runs"], r["unavailable_ms"] and r["unavailable_ms"]["samples"])
+            for r in rows])
+
     def test_a_fault_that_only_violates_has_a_row(self):
         rows = report.faults_of([{"name": "a", "unavailable_ms": None}],
                                 [{"what": "w", "fault": "b"}, {"what": "w", "fault": None}])
@@ -219,7 +234,7 @@ class Program(Folder):
         code, out, _ = self.run_main()
         self.assertEqual(3, code)
         self.assertRegex(out, r"cut +8 +1 ")
-        end = out[out.index("1 VIOLATIONS"):]
+        end = out[out.index("1 VIOLATION"):]
         self.assertIn("again: scripts/chaos --minutes 10 --seed 42\n", end)
         self.assertIn("kept/round-2", end)
 
