@@ -328,11 +328,12 @@ void socket_close(struct socket_end *end) {
 
 /* --- Connecting */
 
-static void init_end(struct socket_conn *conn, int i, unsigned host, uint16_t port) {
+static void init_end(struct socket_conn *conn, int i, struct socket_address at) {
     struct socket_end *end = &conn->ends[i];
     end->conn = conn;
-    end->host = host;
-    end->port = port;
+    end->host = at.host;
+    end->address = at.address;
+    end->port = at.port;
     end->arrival = (struct stage_event){.call = on_arrival, .data = end};
     end->room = (struct stage_event){.call = on_room, .data = end};
     end->patience = (struct stage_event){.call = on_patience, .data = end};
@@ -434,8 +435,10 @@ struct socket_end *socket_connect(uv_tcp_t *tcp, struct socket_address to) {
     conn->number = ++w->net->conn_count;
     conn->syn = (struct stage_event){.call = on_syn, .data = conn};
     own->next_port = own->next_port < 60999 ? (uint16_t)(own->next_port + 1) : 32768;
-    init_end(conn, 0, p->host, own->next_port);
-    init_end(conn, 1, to.host, to.port);
+    bool is_loopback = to.address >> 24 == 127;
+    uint32_t address = is_loopback ? to.address : net_address_of_host(p->host);
+    init_end(conn, 0, (struct socket_address){p->host, address, own->next_port});
+    init_end(conn, 1, to);
     stage_ring_append(w->net->conns, conn->in_world);
     adopt(&conn->ends[0], p, tcp);
     uint64_t wait = to.host < w->host_count ? delay_us(p->host, to.host) : 1;
@@ -457,11 +460,11 @@ struct socket_end *socket_accept(struct socket_listener *listener, uv_tcp_t *tcp
 
 /* --- Listening */
 
-static bool is_in_use(const struct played_process *p, uint16_t port) {
-    void **ring = stage()->net->listeners[p->host];
+static bool is_in_use(unsigned host, uint16_t port, bool is_shared) {
+    void **ring = stage()->net->listeners[host];
     for (void **at = ring[0]; at != ring; at = at[0]) {
         const struct socket_listener *other = STAGE_OF(struct socket_listener, of_host, at);
-        if (other->port == port && other->process != p) {
+        if (other->port == port && !(is_shared && other->is_shared)) {
             return true;
         }
     }
@@ -476,13 +479,15 @@ int socket_listen(uv_tcp_t *tcp, uint16_t port, struct socket_listener **out) {
         own->next_port = own->next_port < 60999 ? (uint16_t)(own->next_port + 1) : 32768;
         port = own->next_port;
     }
-    if (is_in_use(p, port)) {
+    bool is_shared = tcp->delayed_error == 1;
+    if (is_in_use(p->host, port, is_shared)) {
         return UV_EADDRINUSE;
     }
     struct socket_listener *listener = stage_alloc(sizeof *listener);
     listener->process = p;
     listener->tcp = tcp;
     listener->port = port;
+    listener->is_shared = is_shared;
     stage_ring_init(listener->waiting);
     stage_ring_append(p->listeners, listener->of_process);
     stage_ring_append(w->net->listeners[p->host], listener->of_host);

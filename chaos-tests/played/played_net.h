@@ -39,6 +39,7 @@ struct socket_end {
     stage_ring of_process;
     stage_ring waiting; /* in a listener's queue until it is accepted */
     unsigned host;
+    uint32_t address; /* as the other end sees it */
     uint16_t port;
     uv_tcp_t *tcp;              /* NULL: not accepted yet, or gone */
     bool is_open;               /* connected, and this end has not closed it */
@@ -73,16 +74,19 @@ struct socket_listener {
     struct played_process *process;
     uv_tcp_t *tcp; /* borrowed */
     uint16_t port;
+    bool is_shared;     /* SO_REUSEPORT */
     stage_ring waiting; /* struct socket_end.waiting */
     size_t waiting_count;
 };
 
 struct socket_address {
     unsigned host; /* UINT_MAX: nobody has it */
+    uint32_t address;
     uint16_t port;
 };
 
-/* UV_EADDRINUSE when another process of the host listens there; port 0: a free one. */
+/* UV_EADDRINUSE when somebody on the host listens there, unless both said SO_REUSEPORT; port 0: a
+ * free one. */
 int socket_listen(uv_tcp_t *tcp, uint16_t port, struct socket_listener **out);
 void socket_listener_close(struct socket_listener *listener);
 /* tcp_ready is due for `tcp` when it is answered. */
