@@ -22,12 +22,15 @@
 #include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
-#define SCALAR_SIZE 48     /* of P-384 */
-#define SIGNATURE_MAX 112  /* DER of two such numbers */
-#define NONCES 16          /* chosen by the message */
-#define MEMORY_SLOTS 65536 /* a power of two; the newer of two on one place stays */
-#define FACT_SIZE 16       /* of a SHA-256: enough against accidents */
+#define SCALAR_SIZE 48    /* of P-384 */
+#define SIGNATURE_MAX 112 /* DER of two such numbers */
+#define NONCES 16         /* chosen by the message */
+#define SETS 16384        /* a power of two */
+#define WAYS 4            /* the newest takes the place of one of them, in turn */
+#define FACT_SIZE 16      /* of a SHA-256: enough against accidents */
 #define POINT_MAX 97
+#define MODULUS_MAX 1024 /* bytes: RSA of 8192 bits */
+#define EXPONENT_MAX 32
 
 /* --- What is known to be valid */
 
@@ -38,7 +41,8 @@ struct fact {
 /* One program, one memory: what is valid is so in every simulated process. */
 static struct {
     pthread_mutex_t lock;
-    struct fact facts[MEMORY_SLOTS];
+    struct fact facts[SETS][WAYS];
+    uint8_t next[SETS]; /* way to be replaced */
     struct played_keys_counts counts;
     BIGNUM *order; /* of P-384; NULL before the first nonce */
     struct {
@@ -47,13 +51,23 @@ static struct {
     } nonces[NONCES];
 } memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static struct fact *place_of(const uint8_t fact[SHA256_SIZE]) {
-    return &memory.facts[load_u32be(fact + FACT_SIZE) % MEMORY_SLOTS];
+/* Under the lock. */
+static bool find(const uint8_t fact[SHA256_SIZE], uint32_t set) {
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (memcmp(memory.facts[set][i].bytes, fact, FACT_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t set_of(const uint8_t fact[SHA256_SIZE]) {
+    return load_u32be(fact + FACT_SIZE) % SETS;
 }
 
 static bool is_known(const uint8_t fact[SHA256_SIZE]) {
     pthread_mutex_lock(&memory.lock);
-    bool is_there = memcmp(place_of(fact)->bytes, fact, FACT_SIZE) == 0;
+    bool is_there = find(fact, set_of(fact));
     memory.counts.remembered += is_there;
     memory.counts.verified += !is_there;
     pthread_mutex_unlock(&memory.lock);
@@ -61,8 +75,12 @@ static bool is_known(const uint8_t fact[SHA256_SIZE]) {
 }
 
 static void remember(const uint8_t fact[SHA256_SIZE]) {
+    uint32_t set = set_of(fact);
     pthread_mutex_lock(&memory.lock);
-    memcpy(place_of(fact)->bytes, fact, FACT_SIZE);
+    if (!find(fact, set)) {
+        memcpy(memory.facts[set][memory.next[set] % WAYS].bytes, fact, FACT_SIZE);
+        memory.next[set]++;
+    }
     pthread_mutex_unlock(&memory.lock);
 }
 
@@ -79,7 +97,7 @@ static bool is_p384(const EVP_PKEY *key) {
 }
 
 /* The public point; empty for other keys than elliptic ones. */
-static struct span point_of(const EVP_PKEY *key, uint8_t room[POINT_MAX]) {
+static struct span point_of(const EVP_PKEY *key, uint8_t *room) {
     size_t size = 0;
     if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
         EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, room, POINT_MAX, &size) !=
@@ -87,6 +105,21 @@ static struct span point_of(const EVP_PKEY *key, uint8_t room[POINT_MAX]) {
         return span_of(room, 0);
     }
     return span_of(room, size);
+}
+
+/* Modulus and exponent of an RSA key in rooms of their own; empty for another key. */
+static struct span modulus_of(const EVP_PKEY *key, uint8_t room[MODULUS_MAX + EXPONENT_MAX]) {
+    BIGNUM *n = NULL;
+    BIGNUM *e = NULL;
+    bool is_read = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
+                   EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+                   EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+                   BN_bn2binpad(n, room, MODULUS_MAX) == MODULUS_MAX &&
+                   BN_bn2binpad(e, room + MODULUS_MAX, EXPONENT_MAX) == EXPONENT_MAX;
+    BN_free(n);
+    BN_free(e);
+    ERR_clear_error();
+    return span_of(room, is_read ? MODULUS_MAX + EXPONENT_MAX : 0);
 }
 
 /* Of a message under a digest and an elliptic key; false: of no kind that is remembered. */
@@ -106,21 +139,25 @@ static bool name_message(const EVP_PKEY *key, const EVP_MD *md, struct span mess
     return true;
 }
 
-/* Of a signed DER and whoever signed it. */
-static void name_signed(unsigned char *der, int size, EVP_PKEY *key, uint8_t fact[SHA256_SIZE]) {
-    unsigned char *spki = NULL;
-    int spki_size = i2d_PUBKEY(key, &spki);
-    CHECK(size > 0 && spki_size > 0);
-    const struct span parts[] = {span_of(spki, (size_t)spki_size), span_of(der, (size_t)size)};
+/* Of a signed DER and whoever signed it: an elliptic point, or an RSA modulus and exponent, which
+ * are what the library needs of a key, too. False: of no kind that is remembered. */
+static bool name_signed(const unsigned char *der, int size, const EVP_PKEY *key,
+                        uint8_t fact[SHA256_SIZE]) {
+    uint8_t room[MODULUS_MAX + EXPONENT_MAX];
+    struct span name = point_of(key, room);
+    name = name.size > 0 ? name : modulus_of(key, room);
+    const struct span parts[] = {name, span_of(der, (size_t)size)};
+    CHECK(size > 0);
     sha256_parts(parts, 2, fact);
-    OPENSSL_free(spki);
+    return name.size > 0;
 }
 
-static void name_cert(X509 *cert, EVP_PKEY *key, uint8_t fact[SHA256_SIZE]) {
+static bool name_cert(X509 *cert, const EVP_PKEY *key, uint8_t fact[SHA256_SIZE]) {
     unsigned char *der = NULL;
     int size = i2d_X509(cert, &der);
-    name_signed(der, size, key, fact);
+    bool has_name = key != NULL && name_signed(der, size, key, fact);
     OPENSSL_free(der);
+    return has_name;
 }
 
 /* --- Signing */
@@ -315,24 +352,38 @@ int X509_sign(X509 *x, EVP_PKEY *pkey, const EVP_MD *md) {
             return size;
         }
     }
-    name_cert(x, pkey, fact);
-    remember(fact);
+    if (name_cert(x, pkey, fact)) {
+        remember(fact);
+    }
     X509_get0_signature(&bits, NULL, x);
     return ASN1_STRING_length(bits);
 }
 
+/* The contrary of a fact: that the signature is false. */
+static void negate(const uint8_t fact[SHA256_SIZE], uint8_t out[SHA256_SIZE]) {
+    for (unsigned i = 0; i < SHA256_SIZE; i++) {
+        out[i] = fact[i] ^ 0xFF;
+    }
+}
+
+/* Every evidence of a simulated root is tried under AMD's own authority first: that no comes as
+ * often as a yes. */
 int X509_verify(X509 *a, EVP_PKEY *r) {
     uint8_t fact[SHA256_SIZE];
-    if (r == NULL) {
+    uint8_t contrary[SHA256_SIZE];
+    if (!name_cert(a, r, fact)) {
         return library_X509_verify()(a, r);
     }
-    name_cert(a, r, fact);
+    negate(fact, contrary);
     if (is_known(fact)) {
         return 1;
     }
+    if (is_known(contrary)) {
+        return 0;
+    }
     int verdict = library_X509_verify()(a, r);
-    if (verdict == 1) {
-        remember(fact);
+    if (verdict == 0 || verdict == 1) {
+        remember(verdict == 1 ? fact : contrary);
     }
     return verdict;
 }
@@ -340,17 +391,14 @@ int X509_verify(X509 *a, EVP_PKEY *r) {
 int X509_CRL_verify(X509_CRL *a, EVP_PKEY *r) {
     uint8_t fact[SHA256_SIZE];
     unsigned char *der = NULL;
-    if (r == NULL) {
-        return library_X509_CRL_verify()(a, r);
-    }
     int size = i2d_X509_CRL(a, &der);
-    name_signed(der, size, r, fact);
+    bool has_name = r != NULL && name_signed(der, size, r, fact);
     OPENSSL_free(der);
-    if (is_known(fact)) {
+    if (has_name && is_known(fact)) {
         return 1;
     }
     int verdict = library_X509_CRL_verify()(a, r);
-    if (verdict == 1) {
+    if (has_name && verdict == 1) {
         remember(fact);
     }
     return verdict;

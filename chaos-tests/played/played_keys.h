@@ -4,7 +4,7 @@
  *   EVP_DigestSign, X509_sign         P-384: ECDSA with a nonce whose point was computed before
  *   EVP_DigestVerify, X509_verify,    what was signed here, or accepted once by OpenSSL, is
  *   X509_CRL_verify                   remembered by key, message and signature; all else goes to
- *                                     OpenSSL, and only its yes is remembered
+ *                                     OpenSSL; of a certificate its no is remembered, too
  *   hotkey_verify                     the first of these; tables of points would cost more
  *
  * The file defines these functions itself, so whatever is linked with it calls these instead of the

@@ -13,7 +13,9 @@
 #include <cmocka.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/encoder.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <uv.h>
 
 #include "attest/attester.h"
@@ -550,7 +552,23 @@ static void test_a_signature_is_of_one_key_and_one_message(void **state) {
     check_binding(KEY_ED25519);
 }
 
-/* X509_verify_cert is OpenSSL's own, and strict. */
+/* What was signed, and the signature, of an object that nobody shares. */
+static bool library_accepts_cert(EVP_PKEY *key, const struct buf *der) {
+    const unsigned char *at = der->data;
+    const ASN1_BIT_STRING *bits = NULL;
+    unsigned char *tbs = NULL;
+    X509 *cert = X509_new();
+    assert_non_null(d2i_X509(&cert, &at, (long)der->size));
+    int size = i2d_re_X509_tbs(cert, &tbs);
+    X509_get0_signature(&bits, NULL, cert);
+    assert_true(size > 0);
+    bool is_good =
+        library_accepts(key, span_of(tbs, (size_t)size), span_of(bits->data, (size_t)bits->length));
+    OPENSSL_free(tbs);
+    X509_free(cert);
+    return is_good;
+}
+
 static void test_a_certificate_of_a_cheap_root_is_genuine(void **state) {
     (void)state;
     struct key root = {0};
@@ -580,6 +598,8 @@ static void test_a_certificate_of_a_cheap_root_is_genuine(void **state) {
                               .key_usage = CERT_USE_DIGITAL_SIGNATURE};
     assert_true(is_ok(cert_build(&spec, &leaf, &root, &leaf_der, &err)));
     int64_t at = MACHINE_ROOM_EPOCH_S + 1;
+    assert_true(library_accepts_cert(root.pkey, &root_der));
+    assert_true(library_accepts_cert(root.pkey, &leaf_der));
     assert_true(
         is_ok(cert_verify_leaf(buf_span(&leaf_der), NULL, 0, buf_span(&root_der), at, &err)));
     leaf_der.data[leaf_der.size - 1] ^= 1;
@@ -609,6 +629,70 @@ static void test_the_fixed_pairs_are_of_two_primes(void **state) {
     }
 }
 
+/* Bytes that were read before give the same object, other bytes never. */
+static void test_what_was_parsed_is_shared_by_its_bytes_alone(void **state) {
+    (void)state;
+    const struct machine *m = room_stock_machine(0, ROOM_GENUINE);
+    AUTO(buf_deinit)
+    struct buf der = {0};
+    buf_append_span(&der, buf_span(&m->vek_der));
+    buf_append_u8(&der, 0);
+    const unsigned char *first = m->vek_der.data;
+    const unsigned char *second = der.data;
+    X509 *a = d2i_X509(NULL, &first, (long)m->vek_der.size);
+    X509 *b = d2i_X509(NULL, &second, (long)m->vek_der.size);
+    assert_ptr_equal(a, b);
+    assert_ptr_equal(first, m->vek_der.data + m->vek_der.size);
+    X509_free(b);
+    second = der.data;
+    b = d2i_X509(NULL, &second, (long)der.size); /* a byte behind it */
+    assert_ptr_not_equal(a, b);
+    assert_ptr_equal(second, der.data + m->vek_der.size);
+    X509_free(b);
+    der.data[der.size - 3] ^= 1; /* in the signature */
+    second = der.data;
+    b = d2i_X509(NULL, &second, (long)m->vek_der.size);
+    assert_ptr_not_equal(a, b);
+    const unsigned char *ask_der = m->ask_der.data;
+    X509 *ask = d2i_X509(NULL, &ask_der, (long)m->ask_der.size);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(X509_verify(a, X509_get0_pubkey(ask)), 1);
+        assert_int_equal(X509_verify(b, X509_get0_pubkey(ask)), 0);
+    }
+    X509_free(ask);
+    X509_free(a);
+    X509_free(b);
+}
+
+/* As the library writes and reads it. */
+static void test_public_keys_are_written_as_the_library_does(void **state) {
+    static const enum key_kind kinds[] = {KEY_P256, KEY_P384, KEY_ED25519};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct key key = {0};
+        struct key again = {0};
+        struct err err;
+        AUTO(buf_deinit)
+        struct buf spki = {0};
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *text = NULL;
+        assert_true(is_ok(key_generate(kinds[i], &key, &err)));
+        key_spki(&key, &spki);
+        assert_true(is_ok(key_from_spki(buf_span(&spki), &again, &err)));
+        assert_int_equal(EVP_PKEY_eq(key.pkey, again.pkey), 1);
+        OSSL_ENCODER_CTX *encoder = OSSL_ENCODER_CTX_new_for_pkey(
+            key.pkey, EVP_PKEY_PUBLIC_KEY, "DER", "SubjectPublicKeyInfo", NULL);
+        assert_int_equal(OSSL_ENCODER_to_bio(encoder, bio), 1);
+        long size = BIO_get_mem_data(bio, &text);
+        assert_int_equal(size, spki.size);
+        assert_memory_equal(text, spki.data, spki.size);
+        OSSL_ENCODER_CTX_free(encoder);
+        BIO_free(bio);
+        key_deinit(&key);
+        key_deinit(&again);
+    }
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -627,6 +711,8 @@ int main(void) {
         T(test_cheap_signatures_are_genuine),
         T(test_a_signature_is_of_one_key_and_one_message),
         T(test_a_certificate_of_a_cheap_root_is_genuine),
+        T(test_what_was_parsed_is_shared_by_its_bytes_alone),
+        T(test_public_keys_are_written_as_the_library_does),
         T(test_the_fixed_pairs_are_of_two_primes),
     };
 #undef T
