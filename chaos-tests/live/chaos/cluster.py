@@ -505,21 +505,20 @@ class Cluster:
     # --- Recovery
 
     def backup(self, owner="owner"):
-        """The path of a new sealed checkpoint."""
+        """A new sealed checkpoint: what `contrast backup` says of it, "file" among that."""
         with self.lock:
             self.backups += 1
             path = os.path.join(self.lab.dir, f"backup-{self.backups}")
-        self._must(self.workspace(owner).contrast("backup", "-c", self.user(), "--out", path))
-        return path
+        return self._must(self.workspace(owner).contrast(
+            "backup", "-c", self.user(), "--out", path, "--output", "json")).json()
 
     def survivors(self):
         """Replicas that hold the deployment's state in their memory still."""
         return [n for n, s in self.statuses().items() if s and s["state"] not in EMPTY]
 
-    def recover(self, checkpoint=None, before_last=None, owner="owner"):
+    def recover(self, checkpoint=None, owner="owner"):
         """Share owners bring a dead deployment back: from the survivors when there are any, else
-        from a checkpoint. before_last() is called with a dictionary before the last share is
-        given: mode, source. All replicas are started; AssertionError when it cannot be done."""
+        from a checkpoint. All replicas are started; AssertionError when it cannot be done."""
         if len(self.share_owners) < 2:
             raise AssertionError("the deployment has no share owners")
         for number in self.replicas:
@@ -536,9 +535,7 @@ class Cluster:
         words = (said.out + said.err).replace("=", " ").split()
         session = words[words.index("--session") + 1]
         at = self._recipient(said, at)
-        for count, name in enumerate(self.share_owners[1:majority], 2):
-            if count == majority and before_last:
-                before_last({"mode": how[0].strip("-"), "at": at, "checkpoint": checkpoint})
+        for name in self.share_owners[1:majority]:
             said = self._must(self.workspace(owner).recover(name, "--session", session, at=at))
         self.wait_rest(120)
         return said

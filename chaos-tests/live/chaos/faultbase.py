@@ -22,7 +22,6 @@ class Env:
     def __init__(self, lab, cluster, history=None, previous_bin=None, kds=None):
         self.lab, self.cluster, self.history = lab, cluster, history
         self.previous_bin, self.kds = previous_bin, kds
-        self.checkpoint = None  # the newest, made before a fault that ends an epoch
         self.count = 0
 
     def numbers(self):

@@ -147,7 +147,7 @@ def reset_storm(env, rng):
     yield from hold(env, lambda: env.lab.flap(storm, 0.05, 1.0), names(env.numbers()))
 
 
-@fault("connection", (5.0, 20.0))
+@fault("connection", (5.0, 15.0))
 def half_open_leader(env, rng):
     """Every open connection of the leader dies without a word; new ones work."""
     number = env.leader()

@@ -6,7 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 import signal
 import threading
 
-from faultbase import fault, names, repeat, wait_or_over
+from faultbase import Unable, fault, names, repeat, wait_or_over
 
 
 # --- Processes that die
@@ -66,7 +66,7 @@ def stop_for_long(env, rng):
     env.cluster.start(number)
 
 
-@fault("process", (8.0, 20.0), kills="one")
+@fault("process", (8.0, 15.0), kills="one")
 def terminate_storm(env, rng):
     """SIGTERM to one replica after the other, each many times, as an impatient node drain; the
     next one only when the cluster is whole again."""
@@ -87,23 +87,49 @@ def terminate_storm(env, rng):
     thread.join()
 
 
-@fault("process", 8.0, must_serve=False, kills="majority", ends_epoch=True, needs=("shares",))
+def _checkpoint(env):
+    try:
+        return env.cluster.backup()
+    except AssertionError as why:
+        raise Unable(f"no checkpoint can be had: {why}") from why
+
+
+def _recover(env, source, checkpoint=None):
+    """What the epoch after this one must not fall behind is told first."""
+    if env.history:
+        env.history.event("recovery-source", dict(source, old_is_dead=True))
+    env.cluster.recover(checkpoint)
+
+
+@fault("process", (3.0, 8.0), must_serve=False, kills="majority", ends_epoch=True,
+       needs=("shares",))
 def kill_majority(env, rng):
-    """So many die at once that no quorum is left; a survivor has everything."""
+    """So many die at once that no quorum is left; share owners recover from a survivor, which has
+    everything."""
     numbers = env.majority(rng)
     yield names(numbers)
-    env.checkpoint = env.cluster.backup()
     _kill(env, numbers)
     yield
+    shown = [env.cluster.status(n, 2) for n in env.numbers() if n not in numbers]
+    shown = [(s["generation"], s["ledger_size"]) for s in shown if s]
+    if not shown:
+        raise AssertionError("no survivor answers")
+    _recover(env, {"generation": max(g for g, _ in shown), "ledger_size": max(s for _, s in shown)})
 
 
-@fault("process", 5.0, must_serve=False, kills="all", ends_epoch=True, needs=("shares",))
+@fault("process", (2.0, 5.0), must_serve=False, kills="all", ends_epoch=True, needs=("shares",))
 def kill_all(env, rng):
-    """All die at once: what is left is the newest checkpoint, made just before."""
+    """All die at once. Share owners recover from a checkpoint that was made just before; where the
+    manifest permits AutoRecovery, nobody does anything."""
+    kept = None if env.cluster.disks else _checkpoint(env)
     yield names(env.numbers())
-    env.checkpoint = env.cluster.backup()
     env.cluster.kill_all(is_for_good=False)
     yield
+    if kept:
+        _recover(env, {"generation": kept["generation"], "ledger_size": kept["ledger_size"]},
+                 kept["file"])
+    else:
+        env.cluster.wait_rest(120)
 
 
 # --- Processes that stand still
@@ -124,19 +150,19 @@ def pause_leader_shortly(env, rng):
     yield from _pause(env, [env.leader()])
 
 
-@fault("pause", (2.0, 30.0))
+@fault("pause", (2.0, 15.0))
 def pause_leader(env, rng):
     """The leader stands still, long enough to be replaced; then it goes on as if nothing was."""
     yield from _pause(env, [env.leader()])
 
 
-@fault("pause", (2.0, 30.0))
+@fault("pause", (2.0, 15.0))
 def pause_follower(env, rng):
     """A follower stands still."""
     yield from _pause(env, [env.follower(rng)])
 
 
-@fault("pause", (2.0, 20.0))
+@fault("pause", (2.0, 15.0))
 def pause_minority(env, rng):
     """A minority with the leader stands still."""
     yield from _pause(env, env.minority(rng, with_leader=True))
