@@ -429,7 +429,26 @@ def check(path):
     checker = Checker()
     for line in history.read(path):
         checker.take(line)
-    return checker.finish()
+    verdict = checker.finish()
+    late = [v for v in verdict.violations if v["operations"] and v["at"] == checker.at]
+    if late:
+        locate(path, late)
+    return verdict
+
+
+def locate(path, violations):
+    """When those happened that show only at the end: at the last return of their operations."""
+    wanted = {o for v in violations for o in v["operations"]}
+    places, faults = {}, {}
+    for line in history.read(path):
+        if line["kind"] == "fault":
+            faults[line["id"]] = line["name"]
+        elif line["kind"] == "healed":
+            faults.pop(line["id"], None)
+        elif line["kind"] in ("call", "return") and line["id"] in wanted:
+            places[line["id"]] = (line["at"], ", ".join(sorted(faults.values())))
+    for v in violations:
+        v["at"], v["fault"] = max(places[o] for o in v["operations"] if o in places)
 
 
 def main(argv):
