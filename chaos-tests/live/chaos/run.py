@@ -422,7 +422,8 @@ def parse(args):
     parser.add_argument("--minutes", type=number_in(0.5, 10_000), default=5, metavar="N",
                         help="how long, 0.5 to 10000 (default 5); rounds of 10")
     parser.add_argument("--seed", type=number_in(0, SEED_MAX, int), metavar="S",
-                        help="the order of everything (default: drawn, and printed)")
+                        default=os.environ.get("CHAOS_SEED") or None,
+                        help="the order of everything (default: CHAOS_SEED, or drawn and printed)")
     parser.add_argument("--sim-seeds", type=number_in(0, 10 ** 9, int), default=0, metavar="N",
                         help="also run so many seeds of each simulation, first (default 0)")
     parser.add_argument("--output", "--out", dest="out", metavar="DIR",
@@ -436,6 +437,8 @@ def parse(args):
                         help=argparse.SUPPRESS)
     parser.add_argument("--previous-bin", metavar="DIR",
                         help="programs of an older build, for rolling upgrades from it")
+    parser.add_argument("--replace", action="store_true",
+                        help="remove the run that --output holds")
     parser.add_argument("--keep", action="store_true", help="keep the logs of good rounds, too")
     parser.add_argument("--list", action="store_true", help="list the faults and end")
     parser.add_argument("--mutations", action="store_true", help="take each rule out and see "
@@ -452,6 +455,19 @@ def parse(args):
         if name not in known:
             parser.error(f"no fault is called '{name}'; --list shows all")
     return options
+
+
+def make_room(out, may_replace):
+    """False when the folder holds a run that must stay. Removes only what a run wrote."""
+    old = [p for p in glob.glob(os.path.join(glob.escape(out), "*"))
+           if re.fullmatch(r"round-\d+|result\.json|index\.html|contrast-\w+\.log",
+                           os.path.basename(p))]
+    for path in old if may_replace else ():
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+    return may_replace or not old
 
 
 def main(args):
@@ -476,8 +492,9 @@ def main(args):
     options.build = build_of(options.bin)
     name = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{options.seed}"
     options.out = os.path.abspath(options.out or os.path.join(ROOT, "build", "chaos", name))
-    if os.path.exists(os.path.join(options.out, "round-1")):
-        print(f"chaos: {options.out} holds another run; give another --output", file=sys.stderr)
+    if not make_room(options.out, options.replace):
+        print(f"chaos: {options.out} holds another run; give another --output, or --replace",
+              file=sys.stderr)
         return 2
     say(f"seed {options.seed}, {options.minutes:g} minutes, output {options.out}")
     remove_left()

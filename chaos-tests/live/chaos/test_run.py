@@ -317,6 +317,16 @@ class Parts(Folder):
         self.assertEqual([{"what": "b cannot be injected here: no tool"}], list(run.never(rounds)))
         self.assertEqual([], list(run.never([])))
 
+    def test_another_run_is_replaced_only_on_demand_and_nothing_else_goes(self):
+        os.makedirs(self.path("round-1", "kept"))
+        for name in ("result.json", "index.html", "notes.txt"):
+            self.program(name, "x")
+        self.assertFalse(run.make_room(self.dir, False))
+        self.assertEqual(4, len(os.listdir(self.dir)))
+        self.assertTrue(run.make_room(self.dir, True))
+        self.assertEqual(["notes.txt"], os.listdir(self.dir))
+        self.assertTrue(run.make_room(self.path("new"), False))
+
     def test_exit_codes(self):
         whole = {"outcome": "whole"}
         for result, code in (
