@@ -133,7 +133,7 @@ void machine_room_share_owner(unsigned index, struct key *out);
 
 /* --- For room_issuer.c and played_kds.c */
 
-struct machine_room *machine_room__current(void); /* CHECKs that there is one */
+struct machine_room *machine_room__current(void); /* NULL: there is none */
 struct room_pod;
 /* NULL when no pod has this number. */
 struct room_pod *machine_room__pod(struct machine_room *room, const char *number);

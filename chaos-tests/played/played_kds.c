@@ -177,6 +177,7 @@ static bool is_canceled(void *data) {
 struct result kds_http_get(struct kds_http *h, const char *url, size_t limit,
                            struct kds_http_answer *out, struct err *err) {
     struct machine_room *room = machine_room__current();
+    ENSURE(room != NULL, err, UNAVAILABLE, "no key service in this world");
     struct room_kds *kds = machine_room_kds(room);
     bool is_mute = kds->mode == ROOM_KDS_SILENT || kds->latency_ms > h->total_ms;
     kds->requests++;

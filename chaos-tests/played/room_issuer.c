@@ -11,11 +11,20 @@
 
 #include "chaos-tests/played/machine_room.h"
 #include "chaos-tests/played/room_wait.h"
+#include "lib/base/mem.h"
 
+/* As with a socket, whether anybody is there shows at the first request. */
 static RESULT open_pod(const char *rest, void **state, struct err *err) {
-    struct room_pod *pod = machine_room__pod(machine_room__current(), rest);
-    ENSURE(pod != NULL, err, UNAVAILABLE, "%s: no such pod in the machine room", rest);
-    *state = pod;
+    (void)err;
+    *state = mem_strdup(rest);
+    return OK;
+}
+
+static RESULT find_pod(const char *path, struct room_pod **out, struct err *err) {
+    struct machine_room *room = machine_room__current();
+    struct room_pod *pod = room == NULL ? NULL : machine_room__pod(room, path);
+    ENSURE(pod != NULL, err, UNAVAILABLE, "%s: no such pod in the machine room", path);
+    *out = pod;
     return OK;
 }
 
@@ -37,19 +46,23 @@ static RESULT ask_port(struct room_port *port, struct err *err) {
 
 static RESULT fetch(void *state, const uint8_t report_data[ISSUER_DATA_SIZE], struct buf *report,
                     struct buf *table, struct err *err) {
-    TRY(ask_port(machine_room__port_of(state), err));
-    return machine_room__make(state, report_data, report, table, err);
+    struct room_pod *pod = NULL;
+    TRY(find_pod(state, &pod, err));
+    TRY(ask_port(machine_room__port_of(pod), err));
+    return machine_room__make(pod, report_data, report, table, err);
 }
 
 static RESULT derive(void *state, const uint8_t request[ISSUER_KEY_REQUEST_SIZE],
                      uint8_t response[ISSUER_KEY_RESPONSE_SIZE], struct err *err) {
-    TRY(ask_port(machine_room__port_of(state), err));
-    machine_room__derive(state, request, response);
+    struct room_pod *pod = NULL;
+    TRY(find_pod(state, &pod, err));
+    TRY(ask_port(machine_room__port_of(pod), err));
+    machine_room__derive(pod, request, response);
     return OK;
 }
 
 static void close_pod(void *state) {
-    (void)state; /* the room's */
+    mem_free(state);
 }
 
 const struct issuer_driver issuer_socket = {.prefix = "unix:",
