@@ -1,0 +1,313 @@
+/* World, checks. After each event, over every coordinator's own state:
+ *
+ *   one leader a term; every ledger and every history of manifests is a prefix of one and the same;
+ *   neither ever shrinks in a life; one CA key for each generation; no key at anybody who is not
+ *   in the members' table of a replica that has it from a majority; no secret in any log line
+ *
+ * At rest: all members equal, nothing acknowledged is missing, as many voters as founders. What
+ * clients are told is judged where their programs end (world_owner.c, world_client.c).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "chaos-tests/world/world.h"
+#include "coordinator/replica_internal.h"
+#include "coordinator/server_internal.h"
+#include "lib/crypto/digest.h"
+
+/* --- One history */
+
+static void check_ledger(struct world *w, struct world_pod *p, const struct core *core) {
+    const struct merkle_log *log = core_ledger(core);
+    size_t size = merkle_log_size(log);
+    if (size < p->leaves) {
+        world_fail(w, "%s: the ledger shrank from %llu to %zu", p->name,
+                   (unsigned long long)p->leaves, size);
+    }
+    for (size_t n = p->leaves + 1; n <= size; n++) {
+        uint8_t root[48];
+        merkle_log_root_at(log, n, root);
+        if (n > w->root_count) {
+            w->roots = mem_realloc(w->roots, n * sizeof *w->roots);
+            memcpy(w->roots[w->root_count++], root, sizeof root);
+        } else if (memcmp(w->roots[n - 1], root, sizeof root) != 0) {
+            world_fail(w, "%s: another ledger at size %zu", p->name, n);
+        }
+    }
+    p->leaves = size;
+}
+
+static void remember_secret(struct world *w, struct span secret) {
+    size_t limit = sizeof w->secrets / sizeof w->secrets[0];
+    if (secret.size >= 32 && w->secret_count < limit) { /* the tail: DER begins alike */
+        memcpy(w->secrets[w->secret_count++], secret.data + secret.size - 32, 32);
+    }
+}
+
+static void first_seen(struct world *w, const struct core *core, const struct core_record *r) {
+    size_t i = w->head_count++;
+    w->heads = mem_realloc(w->heads, w->head_count * sizeof *w->heads);
+    w->texts = mem_realloc(w->texts, w->head_count * sizeof *w->texts);
+    memcpy(w->heads[i], r->transition, 32);
+    w->texts[i] = (struct buf){0};
+    buf_append_span(&w->texts[i], r->manifest);
+    struct core_ca ca = core_ca(core);
+    if (i == 0) {
+        remember_secret(w, ca.root_key);
+        remember_secret(w, ca.workload_secret);
+    }
+}
+
+static void check_history(struct world *w, struct world_pod *p, const struct core *core) {
+    size_t count = 0;
+    const struct core_record *records = core_records(core, &count);
+    if (count < p->records) {
+        world_fail(w, "%s: the history shrank", p->name);
+    }
+    for (size_t i = p->records; i < count; i++) {
+        if (i >= w->head_count) {
+            first_seen(w, core, &records[i]);
+        } else if (memcmp(w->heads[i], records[i].transition, 32) != 0) {
+            world_fail(w, "%s: another manifest in generation %zu", p->name, i + 1);
+        }
+    }
+    p->records = count;
+}
+
+/* The key in force: one for each generation, and in an epoch that began with it one more. */
+static void check_ca(struct world *w, const struct world_pod *p, const struct core *core) {
+    uint8_t key[32];
+    size_t generation = (size_t)core_generation(core);
+    struct core_ca ca = core_ca(core);
+    if (generation == 0 || ca.mesh_key.size == 0) {
+        return;
+    }
+    sha256(ca.mesh_key, key);
+    if (generation > w->key_count) {
+        w->keys = mem_realloc(w->keys, generation * sizeof *w->keys);
+        memset(w->keys[w->key_count], 0, (generation - w->key_count) * sizeof *w->keys);
+        w->key_count = generation;
+    }
+    static const uint8_t none[32];
+    if (memcmp(w->keys[generation - 1], none, sizeof none) == 0) {
+        memcpy(w->keys[generation - 1], key, sizeof key);
+        remember_secret(w, ca.mesh_key);
+    } else if (memcmp(w->keys[generation - 1], key, sizeof key) != 0) {
+        world_fail(w, "%s: another CA key in generation %zu", p->name, generation);
+    }
+}
+
+static void check_leader(struct world *w, const struct world_pod *p, const struct replica *r) {
+    if (!replica_is_leader(r)) {
+        return;
+    }
+    uint64_t *leader = &w->terms[replica_term(r) % (sizeof w->terms / sizeof w->terms[0])];
+    uint64_t id = p->server->identity.id;
+    if (*leader != 0 && *leader != id) {
+        world_fail(w, "two leaders in term %llu", (unsigned long long)replica_term(r));
+    }
+    *leader = id;
+}
+
+/* --- Who may hold keys */
+
+static bool is_admitted(const struct world *w, uint64_t id) {
+    for (size_t i = 0; i < w->admitted_count; i++) {
+        if (w->admitted[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Everybody whom a committed entry admitted, ever. */
+static void note_admitted(struct world *w, const struct core *core) {
+    size_t count = 0;
+    const struct core_member *members = core_members(core, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t limit = sizeof w->admitted / sizeof w->admitted[0];
+        if (!is_admitted(w, members[i].member.id) && w->admitted_count < limit) {
+            w->admitted[w->admitted_count++] = members[i].member.id;
+        }
+    }
+}
+
+static void check_keys(struct world *w, const struct world_pod *p, const struct core *core) {
+    if (core_ca(core).mesh_key.size == 0) {
+        return;
+    }
+    if (p->is_bad) {
+        world_fail(w, "a stranger's machine holds the CA key as %s", p->name);
+    }
+    if (!is_admitted(w, p->server->identity.id)) {
+        world_fail(w, "%s holds the CA key and was never admitted", p->name);
+    }
+}
+
+/* What stood behind the point from which share owners went on is no history any more. */
+static void enter_epoch(struct world *w, const struct core *core) {
+    size_t count = 0;
+    const struct core_recovery *recoveries = core_recoveries(core, &count);
+    if (count > 0) {
+        size_t size = (size_t)recoveries[count - 1].recovery.ledger_size;
+        w->root_count = size < w->root_count ? size : w->root_count;
+        memset(w->terms, 0, sizeof w->terms);
+        w->key_count = 0; /* the new epoch's key is noted when a replica of it shows it */
+    }
+    w->epoch = core_epoch(core);
+}
+
+/* The state that a recovery begins with counts when its first command was applied. */
+static bool is_of_newest_epoch(struct world *w, const struct world_pod *p, const struct core *core,
+                               const struct replica *r) {
+    if (!core_is_founded(core) || core_epoch(core) < replica_epoch(r) ||
+        core_epoch(core) < w->epoch || core_is_checkpoint(core)) {
+        return false;
+    }
+    if (core_epoch(core) > w->epoch && !p->is_stray) {
+        enter_epoch(w, core);
+    }
+    return true;
+}
+
+static void check_pod(struct world *w, struct world_pod *p) {
+    const struct replica *r = world_pod_replica(p);
+    if (r == NULL) {
+        return;
+    }
+    const struct core *core = replica_core(r);
+    if (core_applied_index(core) == p->applied || !is_of_newest_epoch(w, p, core, r)) {
+        return;
+    }
+    p->applied = core_applied_index(core);
+    if (p->epoch != core_epoch(core)) {
+        p->epoch = core_epoch(core);
+        p->leaves = p->records = 0;
+    }
+    check_leader(w, p, r);
+    check_ledger(w, p, core);
+    check_history(w, p, core);
+    check_ca(w, p, core);
+    note_admitted(w, core);
+    check_keys(w, p, core);
+}
+
+void world_check_step(struct world *w) {
+    for (unsigned i = 0; i < w->pod_count; i++) {
+        check_pod(w, &w->pods[i]);
+    }
+    for (size_t i = 0; i < w->stray_count; i++) {
+        check_pod(w, &w->strays[i]);
+    }
+}
+
+/* --- Log lines */
+
+void world_check_log(struct world *w, const char *line) {
+    for (size_t i = 0; i < w->secret_count; i++) {
+        char hex[65];
+        AUTO(buf_deinit)
+        struct buf base64 = {0};
+        hex_encode(span_of(w->secrets[i], 32), hex);
+        hex[32] = 0;                                            /* half of it is enough */
+        base64_encode(span_of(w->secrets[i] + 2, 24), &base64); /* the tail of whole groups */
+        if (strstr(line, hex) != NULL || strstr(line, buf_cstr(&base64)) != NULL ||
+            memmem(line, strlen(line), w->secrets[i], 16) != NULL) {
+            world_fail(w, "a secret stands in a log line of %s", played_current());
+        }
+    }
+}
+
+/* --- At rest */
+
+static size_t count_voters(const struct replica *r) {
+    uint64_t ids[LIMIT_MEMBERS];
+    return replica_voters(r, ids);
+}
+
+/* Why not yet; false when it rests. */
+static bool is_restless(const struct world *w, const struct world_pod *p, char why[WORLD_TEXT]) {
+    const struct replica *r = world_pod_replica(p);
+    if (r == NULL) {
+        snprintf(why, WORLD_TEXT, "%s is down: %.400s", p->name, p->end.text);
+        return true;
+    }
+    const struct replica *first = world_pod_replica(&w->pods[0]);
+    enum replica_state state = replica_state_of(r);
+    size_t rows = 0;
+    core_members(replica_core(r), &rows);
+    if (state != REPLICA_VOTER && state != REPLICA_STANDBY) {
+        snprintf(why, WORLD_TEXT, "%s is %s: %.400s", p->name, replica_state_name(state),
+                 p->server->waits);
+    } else if (replica_leader(r) == 0) {
+        snprintf(why, WORLD_TEXT, "%s knows no leader", p->name);
+    } else if (count_voters(r) != w->founder_count || rows != w->pod_count) {
+        snprintf(why, WORLD_TEXT, "%s has %zu voters and %zu rows, want %u and %u", p->name,
+                 count_voters(r), rows, w->founder_count, w->pod_count);
+    } else if (first == NULL || replica_applied(r) != replica_applied(first)) {
+        snprintf(why, WORLD_TEXT, "%s and %s stand apart", p->name, w->pods[0].name);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool world_check_is_resting(struct world *w) {
+    char why[WORLD_TEXT];
+    if (!world_owner_is_idle(w) || !world_client_is_idle(w)) {
+        return false;
+    }
+    for (unsigned i = 0; i < w->pod_count; i++) {
+        if (is_restless(w, &w->pods[i], why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_equal(struct world *w, const struct world_pod *p) {
+    uint8_t x[32];
+    uint8_t y[32];
+    const struct core *core = replica_core(world_pod_replica(p));
+    core_state_hash(core, x);
+    core_state_hash(replica_core(world_pod_replica(&w->pods[0])), y);
+    if (memcmp(x, y, sizeof x) != 0) {
+        world_fail(w, "%s and %s differ at rest", p->name, w->pods[0].name);
+    }
+    if (core_generation(core) < w->acked_generation) {
+        world_fail(w, "%s lost what was acknowledged: generation %llu of %llu", p->name,
+                   (unsigned long long)core_generation(core),
+                   (unsigned long long)w->acked_generation);
+    }
+}
+
+void world_check_rest(struct world *w) {
+    char why[WORLD_TEXT];
+    for (unsigned i = 0; i < w->pod_count && w->result->is_good; i++) {
+        if (is_restless(w, &w->pods[i], why)) {
+            world_fail(w, "no rest: %s", why);
+        } else {
+            check_equal(w, &w->pods[i]);
+        }
+    }
+    for (size_t i = 0; i < w->client_count && w->result->is_good; i++) {
+        const struct world_client *c = &w->clients[i];
+        if (c->process != NULL && c->kind != WORLD_SIDECAR && c->kind != WORLD_BAD_POD) {
+            world_fail(w, "client %u came to no end", c->index);
+        }
+    }
+    if (w->result->is_good && !world_owner_is_idle(w)) {
+        world_fail(w, "an owner's command came to no end");
+    }
+}
+
+void world_check_deinit(struct world *w) {
+    for (size_t i = 0; i < w->head_count; i++) {
+        buf_deinit(&w->texts[i]);
+    }
+    mem_free(w->heads);
+    mem_free(w->keys);
+    mem_free(w->texts);
+    mem_free(w->roots);
+}
