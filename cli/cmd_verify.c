@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/trust.h"
@@ -260,7 +261,7 @@ static RESULT write_history(const struct verify_run *run, struct err *err) {
     if (is_ok(done)) {
         done = workspace_write(run->cli->workspace, "verify/history.json", span_str(text), err);
     }
-    mem_free(text);
+    free(text); /* jansson's */
     json_decref(list);
     return done;
 }

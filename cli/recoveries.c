@@ -4,6 +4,7 @@
 #include "cli/recoveries.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/workspace.h"
@@ -113,7 +114,7 @@ struct result recoveries_read(const char *workspace, struct recoveries *out, str
 struct result recoveries_write(const char *workspace, const struct recoveries *r, struct err *err) {
     char *text = json_dumps(r->root, JSON_INDENT(2));
     struct result done = workspace_write(workspace, RECOVERIES_FILE, span_str(text), err);
-    mem_free(text);
+    free(text); /* jansson's */
     return done;
 }
 
