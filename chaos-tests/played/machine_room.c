@@ -187,7 +187,8 @@ static RESULT make(const struct room_pod *pod, const uint8_t report_data[ISSUER_
 
 /* As the port's mode wants it. */
 static void bend(struct room_pod *pod, struct buf *report, struct buf *table) {
-    switch (machine_room__port_of(pod)->mode) {
+    enum room_port_mode mode = machine_room__port_of(pod)->mode;
+    switch (mode) {
     case ROOM_PORT_STALE:
         pthread_mutex_lock(&pod->room->lock);
         if (!pod->has_first) {

@@ -138,7 +138,8 @@ static void look_up(struct machine_room *room, const char *url, struct kds_http_
 static void answer(struct machine_room *room, const char *url, size_t limit,
                    struct kds_http_answer *out) {
     const struct room_kds *kds = machine_room_kds(room);
-    switch (kds->mode) {
+    enum room_kds_mode mode = kds->mode;
+    switch (mode) {
     case ROOM_KDS_THROTTLES:
         out->status = 429;
         out->has_retry_after = true;
