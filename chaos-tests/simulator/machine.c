@@ -186,32 +186,22 @@ static json_t *machine_json(const struct machine *m, const uint8_t root[32]) {
     return document;
 }
 
-/* --- create */
+/* --- a new machine */
 
-static RESULT make_identity(struct machine *m, enum snp_product product, const uint8_t *measurement,
-                            struct err *err) {
-    m->product = product;
-    m->tcb = tcb_of(product);
+static RESULT make_identity(struct machine *m, const struct machine_plan *plan, struct err *err) {
+    m->product = plan->product;
+    m->tcb = tcb_of(plan->product);
+    m->tcb.microcode = plan->microcode != NULL ? *plan->microcode : m->tcb.microcode;
     host_random(&host_system, m->chip_id,
-                product == SNP_TURIN ? TURIN_CHIP_ID_SIZE : MACHINE_CHIP_ID_SIZE);
-    if (measurement != NULL) {
-        memcpy(m->measurement, measurement, sizeof m->measurement);
+                plan->product == SNP_TURIN ? TURIN_CHIP_ID_SIZE : MACHINE_CHIP_ID_SIZE);
+    if (plan->measurement != NULL) {
+        memcpy(m->measurement, plan->measurement, sizeof m->measurement);
     } else {
         host_random(&host_system, m->measurement, sizeof m->measurement);
     }
     m->chip_secret = secret_new(MACHINE_CHIP_SECRET_SIZE);
     host_random(&host_system, secret_data(m->chip_secret), MACHINE_CHIP_SECRET_SIZE);
     return key_generate(KEY_P384, &m->vcek, err);
-}
-
-static RESULT make_certs(struct machine *m, struct authority *a, struct err *err) {
-    int64_t now = host_unix_s(&host_system);
-    TRY(key_generate(KEY_RSA, &a->ark, err));
-    TRY(key_generate(KEY_RSA, &a->ask, err));
-    TRY(machine_cert_ark(m->product, &a->ark, now, &m->ark_der, err));
-    TRY(machine_cert_ask(m->product, &a->ask, &a->ark, buf_span(&m->ark_der), now, &m->ask_der,
-                         err));
-    return machine_cert_vcek(m, &a->ask, now, &m->vek_der, err);
 }
 
 static RESULT save_chain(const char *dir, const struct machine *m, struct err *err) {
@@ -240,18 +230,6 @@ static RESULT save_all(const char *dir, const struct machine *m, const struct au
     TRY(save_chain(dir, m, err));
     TRY(save_json(dir, "reference-values.json", reference, err));
     return save_json(dir, "machine.json", document, err);
-}
-
-struct result machine_create(const char *dir, enum snp_product product, const uint8_t *measurement,
-                             struct err *err) {
-    AUTO(machine_deinit)
-    struct machine m = {0};
-    AUTO(deinit_authority)
-    struct authority a = {0};
-    TRY(prepare_folder(dir, err));
-    TRY(make_identity(&m, product, measurement, err));
-    TRY(make_certs(&m, &a, err));
-    return save_all(dir, &m, &a, err);
 }
 
 /* --- load */
@@ -315,16 +293,17 @@ static RESULT load_document(const char *dir, struct machine *m, uint8_t root[32]
     return is_ok(r) ? OK : err_wrap(r, err, "%s/machine.json", dir);
 }
 
-static RESULT load_key(const char *dir, struct key *out, struct err *err) {
+static RESULT load_key(const char *dir, const char *name, enum key_kind kind, struct key *out,
+                       struct err *err) {
     AUTO(buf_deinit)
     struct buf pem = {0};
-    TRY(load(dir, "vcek.key.pem", (size_t)LIMIT_PEM, &pem, err));
+    TRY(load(dir, name, (size_t)LIMIT_PEM, &pem, err));
     struct result r = key_from_pem(buf_span(&pem), out, err);
     if (!is_ok(r)) {
-        return err_wrap(r, err, "%s/vcek.key.pem", dir);
+        return err_wrap(r, err, "%s/%s", dir, name);
     }
-    ENSURE(key_kind_of(out) == KEY_P384 && key_is_private(out), err, CONFIG,
-           "%s/vcek.key.pem: want a private P-384 key", dir);
+    ENSURE(key_kind_of(out) == kind && key_is_private(out), err, CONFIG,
+           "%s/%s: want a private %s key", dir, name, kind == KEY_RSA ? "RSA" : "P-384");
     return OK;
 }
 
@@ -357,7 +336,7 @@ static RESULT load_all(const char *dir, struct machine *m, struct err *err) {
     uint8_t root[32];
     uint8_t vcek[32];
     TRY(load_document(dir, m, root, err));
-    TRY(load_key(dir, &m->vcek, err));
+    TRY(load_key(dir, "vcek.key.pem", KEY_P384, &m->vcek, err));
     TRY(load_chip_secret(dir, &m->chip_secret, err));
     key_digest(&m->vcek, vcek);
     TRY(load_cert(dir, "vcek.der", vcek, &m->vek_der, err));
@@ -374,4 +353,50 @@ struct result machine_load(const char *dir, struct machine *out, struct err *err
     }
     *out = m;
     return OK;
+}
+
+/* --- create */
+
+static RESULT make_authority(struct machine *m, struct authority *a, int64_t now, struct err *err) {
+    TRY(key_generate(KEY_RSA, &a->ark, err));
+    TRY(key_generate(KEY_RSA, &a->ask, err));
+    TRY(machine_cert_ark(m->product, &a->ark, now, &m->ark_der, err));
+    return machine_cert_ask(m->product, &a->ask, &a->ark, buf_span(&m->ark_der), now, &m->ask_der,
+                            err);
+}
+
+/* The ARK and ASK of another machine. */
+static RESULT load_authority(const char *dir, struct machine *m, struct authority *a,
+                             struct err *err) {
+    AUTO(machine_deinit)
+    struct machine other = {0};
+    uint8_t digest[32];
+    TRY(machine_load(dir, &other, err));
+    ENSURE(other.product == m->product, err, CONFIG, "%s: a machine of another product", dir);
+    TRY(load_key(dir, "ark.key.pem", KEY_RSA, &a->ark, err));
+    TRY(load_key(dir, "ask.key.pem", KEY_RSA, &a->ask, err));
+    key_digest(&a->ark, digest);
+    TRY(load_cert(dir, "ark.der", digest, &m->ark_der, err));
+    key_digest(&a->ask, digest);
+    return load_cert(dir, "ask.der", digest, &m->ask_der, err);
+}
+
+struct result machine_create(const char *dir, const struct machine_plan *plan, struct err *err) {
+    AUTO(machine_deinit)
+    struct machine m = {0};
+    AUTO(deinit_authority)
+    struct authority a = {0};
+    int64_t now = host_unix_s(&host_system);
+    TRY(prepare_folder(dir, err));
+    TRY(make_identity(&m, plan, err));
+    if (plan->root != NULL) {
+        struct result r = load_authority(plan->root, &m, &a, err);
+        if (!is_ok(r)) {
+            return err_wrap(r, err, "root");
+        }
+    } else {
+        TRY(make_authority(&m, &a, now, err));
+    }
+    TRY(machine_cert_vcek(&m, &a.ask, now, &m.vek_der, err));
+    return save_all(dir, &m, &a, err);
 }

@@ -54,10 +54,18 @@ struct machine_guest {
 /* "Milan", "Genoa" or "Turin"; USAGE otherwise. */
 RESULT machine_product_parse(const char *name, enum snp_product *out, struct err *err);
 
-/* Makes keys, certificates and a random chip id, and fills `dir` (made if absent). `measurement`
- * NULL: a random one. EXISTS when the folder holds anything. */
-RESULT machine_create(const char *dir, enum snp_product product, const uint8_t *measurement,
-                      struct err *err);
+/* What a new machine is to be; all borrowed. */
+struct machine_plan {
+    enum snp_product product;
+    const uint8_t *measurement; /* MACHINE_MEASUREMENT_SIZE; NULL: a random one */
+    const uint8_t *microcode;   /* the TCB's; NULL: the one of real machines of this product */
+    const char *root;           /* folder of a machine of this product: the new one gets its ARK and
+                                 * ASK, as all of AMD's have one root; NULL: its own */
+};
+
+/* Makes keys, certificates and a random chip id, and fills `dir` (made if absent). EXISTS when the
+ * folder holds anything, CONFIG when that of the root does not fit. */
+RESULT machine_create(const char *dir, const struct machine_plan *plan, struct err *err);
 
 /* Reads what serving needs: no CA key. CONFIG names the file and member that does not fit. */
 RESULT machine_load(const char *dir, struct machine *out, struct err *err);

@@ -24,6 +24,7 @@
 
 static const char usage[] =
     "usage: " PROGRAM " init DIR [--product Milan|Genoa|Turin] [--measurement HEX96]\n"
+    "                            [--root DIR2] [--microcode N]\n"
     "       " PROGRAM " serve DIR --socket S [--report-latency MS] [--busy-rate PERCENT]\n"
     "                            [--certificates table|none]\n"
     "       " PROGRAM " launch --socket S --pod FILE [--name N] [--measurement HEX96]\n"
@@ -35,12 +36,15 @@ static const char usage[] =
     "  init    makes keys, certificates, a chip id and a launch measurement in DIR, and\n"
     "          DIR/reference-values.json for `contrast generate --reference-values`\n"
     "  serve   launches pods, signs their reports and derives their keys until SIGTERM; prints\n"
-    "          \"listening on S\"\n"
+    "          \"listening on S\". SIGHUP: reads DIR/processor, \"LATENCY_MS BUSY REFUSED\", the\n"
+    "          last two percent of the requests\n"
     "  launch  runs PROGRAM as the pod of FILE: HOST_DATA is the SHA-256 of the policy in the\n"
     "          annotation io.katacontainers.config.agent.policy; sets CONTRAST_SNP_SOCKET\n"
     "\n"
     "  --product P          processor generation (Milan)\n"
     "  --measurement HEX96  init: launch digest of every pod (random); launch: of this pod\n"
+    "  --root DIR2          init: below the root of that machine, which is of the same product\n"
+    "  --microcode N        init: this version of it, 0 to 255, as of older firmware\n"
     "  --guest-policy N     POLICY of this pod's guest, 0x... or decimal (0x30000)\n"
     "  --report-latency MS  time that the security processor takes for one report or key (0)\n"
     "  --busy-rate PERCENT  part of the pods' requests that is answered busy (0)\n"
@@ -62,13 +66,16 @@ struct options {
     const char *busy;
     const char *certificates;
     const char *guest_policy;
+    const char *root;
+    const char *microcode;
     char **rest; /* what stands behind the options, NULL-terminated */
 };
 
 static RESULT parse(int argc, char **argv, struct options *out, struct err *err) {
     const char **const targets[] = {&out->product, &out->measurement,  &out->socket,
                                     &out->pod,     &out->name,         &out->latency,
-                                    &out->busy,    &out->certificates, &out->guest_policy};
+                                    &out->busy,    &out->certificates, &out->guest_policy,
+                                    &out->root,    &out->microcode};
     static const struct option table[] = {{"product", required_argument, NULL, 0},
                                           {"measurement", required_argument, NULL, 0},
                                           {"socket", required_argument, NULL, 0},
@@ -78,6 +85,8 @@ static RESULT parse(int argc, char **argv, struct options *out, struct err *err)
                                           {"busy-rate", required_argument, NULL, 0},
                                           {"certificates", required_argument, NULL, 0},
                                           {"guest-policy", required_argument, NULL, 0},
+                                          {"root", required_argument, NULL, 0},
+                                          {"microcode", required_argument, NULL, 0},
                                           {NULL, 0, NULL, 0}};
     int index = 0;
     opterr = 0;
@@ -135,8 +144,10 @@ static RESULT parse_policy(const char *text, uint64_t *out, struct err *err) {
 }
 
 static RESULT run_init(const struct options *o, struct err *err) {
-    enum snp_product product = SNP_MILAN;
     uint8_t measurement[MACHINE_MEASUREMENT_SIZE];
+    uint64_t microcode = 0;
+    uint8_t version = 0;
+    struct machine_plan plan = {.product = SNP_MILAN, .root = o->root};
     TRY(take_dir(o, "init", err));
     TRY(reject(o->socket, "socket", err));
     TRY(reject(o->pod, "pod", err));
@@ -146,12 +157,18 @@ static RESULT run_init(const struct options *o, struct err *err) {
     TRY(reject(o->certificates, "certificates", err));
     TRY(reject(o->guest_policy, "guest-policy", err));
     if (o->product != NULL) {
-        TRY(machine_product_parse(o->product, &product, err));
+        TRY(machine_product_parse(o->product, &plan.product, err));
     }
     if (o->measurement != NULL) {
         TRY(parse_measurement(o->measurement, measurement, err));
+        plan.measurement = measurement;
     }
-    return machine_create(o->rest[0], product, o->measurement != NULL ? measurement : NULL, err);
+    if (o->microcode != NULL) {
+        TRY(parse_number(o->microcode, "microcode", UINT8_MAX, &microcode, err));
+        version = (uint8_t)microcode;
+        plan.microcode = &version;
+    }
+    return machine_create(o->rest[0], &plan, err);
 }
 
 /* Programs in pods may have another working directory. */
@@ -170,22 +187,28 @@ static RESULT run_serve(const struct options *o, struct err *err) {
     struct machine machine = {0};
     struct podserver_options options = {0};
     char socket[PATH_MAX];
+    char settings[PATH_MAX];
     TRY(take_dir(o, "serve", err));
     TRY(reject(o->product, "product", err));
+    TRY(reject(o->root, "root", err));
+    TRY(reject(o->microcode, "microcode", err));
     TRY(reject(o->measurement, "measurement", err));
     TRY(reject(o->pod, "pod", err));
     TRY(reject(o->name, "name", err));
     TRY(reject(o->guest_policy, "guest-policy", err));
     ENSURE(o->socket != NULL, err, USAGE, "serve wants --socket S; see --help");
-    TRY(parse_number(o->latency, "report-latency", PODSERVER_LATENCY_MAX_MS, &options.latency_ms,
-                     err));
-    TRY(parse_number(o->busy, "busy-rate", 100, &options.busy_percent, err));
+    TRY(parse_number(o->latency, "report-latency", PODSERVER_LATENCY_MAX_MS,
+                     &options.behaviour.latency_ms, err));
+    TRY(parse_number(o->busy, "busy-rate", 100, &options.behaviour.busy_percent, err));
     ENSURE(o->certificates == NULL || strcmp(o->certificates, "table") == 0 ||
                strcmp(o->certificates, "none") == 0,
            err, USAGE, "--certificates %.40s: want table or none", o->certificates);
     options.no_certificates = o->certificates != NULL && strcmp(o->certificates, "none") == 0;
     TRY(make_absolute(o->socket, socket, err));
     options.socket = socket;
+    int n = snprintf(settings, sizeof settings, "%s/processor", o->rest[0]);
+    ENSURE(n > 0 && n < PATH_MAX, err, USAGE, "%.200s: the path is too long", o->rest[0]);
+    options.settings = settings;
     TRY(machine_load(o->rest[0], &machine, err));
     signal(SIGPIPE, SIG_IGN);
     umask(0177); /* sockets are for this user alone */
@@ -198,6 +221,8 @@ static RESULT run_launch(const struct options *o, struct err *err) {
     TRY(reject(o->latency, "report-latency", err));
     TRY(reject(o->busy, "busy-rate", err));
     TRY(reject(o->certificates, "certificates", err));
+    TRY(reject(o->root, "root", err));
+    TRY(reject(o->microcode, "microcode", err));
     ENSURE(o->socket != NULL && o->pod != NULL, err, USAGE,
            "launch wants --socket S and --pod FILE; see --help");
     ENSURE(o->rest[0] != NULL, err, USAGE, "launch wants -- PROGRAM; see --help");

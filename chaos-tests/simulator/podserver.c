@@ -13,6 +13,7 @@
 #include "attest/snp_report.h"
 #include "chaos-tests/simulator/machine_key.h"
 #include "chaos-tests/simulator/podsocket.h"
+#include "lib/base/file.h"
 #include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -61,7 +62,9 @@ struct server {
     uv_signal_t interrupt;
     uv_signal_t throttle; /* SIGUSR1: everything is answered busy from now on */
     uv_signal_t relent;   /* SIGUSR2: as the options say again */
+    uv_signal_t change;   /* SIGHUP: behaviour is read from the options' file */
     bool is_throttled;
+    struct podserver_behaviour behaviour;
     uv_timer_t processor;
     const struct machine *machine;
     const struct podserver_options *options;
@@ -229,7 +232,7 @@ static void on_processed(uv_timer_t *timer) {
     server->queue_first = (server->queue_first + 1) % PODSERVER_QUEUE_MAX;
     server->queue_count--;
     if (server->queue_count > 0) {
-        CHECK(uv_timer_start(timer, on_processed, server->options->latency_ms, 0) == 0);
+        CHECK(uv_timer_start(timer, on_processed, server->behaviour.latency_ms, 0) == 0);
     }
     if (link != NULL) {
         link->kind->process(link);
@@ -239,7 +242,7 @@ static void on_processed(uv_timer_t *timer) {
 
 static bool is_throttled(const struct server *server) {
     return server->is_throttled || server->queue_count == PODSERVER_QUEUE_MAX ||
-           host_random_below(&host_system, 100) < server->options->busy_percent;
+           host_random_below(&host_system, 100) < server->behaviour.busy_percent;
 }
 
 static void take_pod_request(struct link *link) {
@@ -253,10 +256,14 @@ static void take_pod_request(struct link *link) {
         send_status(link, ISSUER_STATUS_BUSY, false);
         return;
     }
+    if (host_random_below(&host_system, 100) < server->behaviour.refused_percent) {
+        refuse(link, "the processor is to refuse it");
+        return;
+    }
     link->is_waiting = true;
     server->queue[(server->queue_first + server->queue_count++) % PODSERVER_QUEUE_MAX] = link;
     if (server->queue_count == 1) {
-        CHECK(uv_timer_start(&server->processor, on_processed, server->options->latency_ms, 0) ==
+        CHECK(uv_timer_start(&server->processor, on_processed, server->behaviour.latency_ms, 0) ==
               0);
     }
 }
@@ -426,6 +433,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     uv_close((uv_handle_t *)&server->interrupt, NULL);
     uv_close((uv_handle_t *)&server->throttle, NULL);
     uv_close((uv_handle_t *)&server->relent, NULL);
+    uv_close((uv_handle_t *)&server->change, NULL);
     uv_close((uv_handle_t *)&server->processor, NULL);
     for (size_t i = 0; i < server->link_count; i++) {
         close_link(server->links[i]);
@@ -438,9 +446,33 @@ static void on_throttle(uv_signal_t *handle, int number) {
     log_info("signal %d: %s", number, server->is_throttled ? "always busy" : "busy as configured");
 }
 
+static RESULT load_behaviour(struct server *server, struct err *err) {
+    AUTO(buf_deinit)
+    struct buf text = {0};
+    TRY(file_read(server->options->settings, PODSERVER_BEHAVIOUR_SIZE, &text, err));
+    struct result r = podserver_behaviour_parse(buf_span(&text), &server->behaviour, err);
+    return is_ok(r) ? OK : err_wrap(r, err, "%s", server->options->settings);
+}
+
+static void on_change(uv_signal_t *handle, int number) {
+    struct server *server = handle->data;
+    struct err err = {0};
+    if (!is_ok(load_behaviour(server, &err))) {
+        log_warn("signal %d: nothing is changed: %s", number, err.text);
+        return;
+    }
+    const struct podserver_behaviour *b = &server->behaviour;
+    log_info("signal %d: %llu ms, %llu %% busy, %llu %% refused", number,
+             (unsigned long long)b->latency_ms, (unsigned long long)b->busy_percent,
+             (unsigned long long)b->refused_percent);
+}
+
 static void open_throttle(struct server *server) {
     server->throttle.data = server;
     server->relent.data = server;
+    server->change.data = server;
+    CHECK(uv_signal_init(&server->loop, &server->change) == 0);
+    CHECK(uv_signal_start(&server->change, on_change, SIGHUP) == 0);
     CHECK(uv_signal_init(&server->loop, &server->throttle) == 0);
     CHECK(uv_signal_init(&server->loop, &server->relent) == 0);
     CHECK(uv_signal_start(&server->throttle, on_throttle, SIGUSR1) == 0);
@@ -493,6 +525,7 @@ struct result podserver_run(const struct machine *machine, const struct podserve
     struct server *server = mem_zalloc(sizeof *server);
     server->machine = machine;
     server->options = options;
+    server->behaviour = options->behaviour;
     if (!options->no_certificates) {
         machine_certtable(machine, &server->certtable);
     }

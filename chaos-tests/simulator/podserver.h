@@ -10,8 +10,9 @@
  * Integers big-endian. One libuv loop. One security processor: requests of all pods queue and are
  * served one at a time, each after the latency of the options, while the sockets stay responsive; a
  * part of the requests can be answered busy at once, as a throttling host does. Whoever breaks the
- * protocol is answered "refused", or cut off when it sends out of turn. SIGTERM and SIGINT end the
- * server and remove its sockets; sockets that a killed server left behind are replaced.
+ * protocol is answered "refused", or cut off when it sends out of turn. From SIGUSR1 to SIGUSR2 all
+ * are busy; at SIGHUP it takes the behaviour from a file. SIGTERM and SIGINT end the server and
+ * remove its sockets; sockets that a killed server left behind are replaced.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_PODSERVER_H
@@ -30,15 +31,27 @@
 #define PODSERVER_STATUS_REFUSED 2
 
 #define PODSERVER_LATENCY_MAX_MS 60000
-#define PODSERVER_LINKS_MAX 512 /* open connections; the rest is closed at once */
+#define PODSERVER_BEHAVIOUR_SIZE 64 /* bytes of its file */
+#define PODSERVER_LINKS_MAX 512     /* open connections; the rest is closed at once */
 #define PODSERVER_PODS_MAX 256
 #define PODSERVER_QUEUE_MAX 1024 /* requests at the processor; the rest is answered busy */
 
+/* How the security processor behaves. */
+struct podserver_behaviour {
+    uint64_t latency_ms;      /* of one report or key, 0..PODSERVER_LATENCY_MAX_MS */
+    uint64_t busy_percent;    /* 0..100 of the requests are answered busy */
+    uint64_t refused_percent; /* 0..100 of the others are refused, and the connection closed */
+};
+
+/* Reads "LATENCY_MS BUSY_PERCENT REFUSED_PERCENT\n". CONFIG says what does not fit. */
+RESULT podserver_behaviour_parse(struct span text, struct podserver_behaviour *out,
+                                 struct err *err);
+
 struct podserver_options {
-    const char *socket;    /* path of the control socket */
-    uint64_t latency_ms;   /* of one report or key, 0..PODSERVER_LATENCY_MAX_MS */
-    uint64_t busy_percent; /* 0..100 of the requests are answered busy */
-    bool no_certificates;  /* the host hands out an empty certificate table */
+    const char *socket;                   /* path of the control socket */
+    const char *settings;                 /* file that is read at SIGHUP; see podserver_behaviour */
+    struct podserver_behaviour behaviour; /* at the start */
+    bool no_certificates;                 /* the host hands out an empty certificate table */
 };
 
 /* Serves until a signal. Prints "listening on SOCKET" on stdout once connections are taken. CONFIG

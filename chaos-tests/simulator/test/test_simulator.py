@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 POLICY = b"package agent_policy\n\ndefault CreateContainerRequest := false\n"
@@ -359,6 +360,27 @@ class Serving(Case):
             self.assertTrue(any(word in line for line in server.process.stderr))
             self.assertEqual(self.launch(sys.executable, "-c", script).stdout, answer)
 
+    def test_behaviour_changes_at_a_signal(self):
+        server = self.serve()
+        script = "import os,socket,sys\n" \
+                 "s = socket.socket(socket.AF_UNIX); s.connect(os.environ['CONTRAST_SNP_SOCKET'])\n" \
+                 "s.sendall(b'SNPR' + bytes([0,0,0,1]) + bytes(64))\n" \
+                 "sys.stdout.buffer.write(s.recv(8, socket.MSG_WAITALL))\n"
+        for text, word, status in (("0 100 0\n", "100 % busy", 1), ("0 0 100\n", "100 % refused", 2),
+                                   ("0 0 101\n", "nothing is changed", 2),
+                                   ("200 0 0\n", "200 ms", 0)):
+            (self.machine / "processor").write_text(text)
+            server.process.send_signal(signal.SIGHUP)
+            self.assertTrue(any(word in line for line in server.process.stderr))
+            begin = time.monotonic()
+            self.assertEqual(self.launch(sys.executable, "-c", script).stdout,
+                             b"SNPA\0\0\0" + bytes([status]))
+            if text.startswith("200"):
+                self.assertGreaterEqual(time.monotonic() - begin, 0.2)
+        (self.machine / "processor").unlink()
+        server.process.send_signal(signal.SIGHUP)
+        self.assertTrue(any("nothing is changed" in line for line in server.process.stderr))
+
     def test_latency_does_not_block_other_sockets(self):
         server = self.serve("--report-latency", "60000")
         pod = subprocess.Popen(
@@ -540,6 +562,26 @@ class Keys(Case):
         self.assertNotEqual(self.key(socket_name="s2"), first)
         self.assertEqual(self.key(), first)
 
+    def test_a_second_machine_below_the_same_root(self):
+        other, old = self.root / "sister", self.root / "old-sister"
+        for folder, options in ((other, ()), (old, ("--microcode", "100"))):
+            done = simulator("init", folder, "--measurement", self.measurement, "--root",
+                             self.machine, *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            info = json.loads((folder / "machine.json").read_text())
+            self.assertEqual(self.info["ark_spki_sha256"], info["ark_spki_sha256"])
+            self.assertNotEqual(self.info["chip_id"], info["chip_id"])
+            for name in ("cert_chain.pem", "ark.der", "ask.der"):
+                self.assertEqual((self.machine / name).read_bytes(), (folder / name).read_bytes())
+            done = run("openssl", "verify", "-CAfile", self.machine / "ark.pem", "-untrusted",
+                       self.machine / "ask.pem", folder / "vcek.pem")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(100, json.loads((old / "machine.json").read_text())
+                         ["tcb"]["MicrocodeVersion"])
+        done = simulator("init", self.root / "no", "--product", "Genoa", "--root", self.machine)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"another product", done.stderr)
+
     def test_refusals(self):
         self.serve()
         above = {"vmrk": {"root": 1}, "svn": {"svn": 1}, "svn not selected": {"fields": 0, "svn": 1},
@@ -571,6 +613,8 @@ class Usage(Case):
         self.expect(2, "unknown or lacks", "init", new, "--measuremet", "ab")
         self.expect(2, "has no meaning", "init", new, "--guest-policy", "1")
         self.expect(2, "has no meaning", "serve", self.machine, "--guest-policy", "1")
+        self.expect(2, "has no meaning", "serve", self.machine, "--root", "d")
+        self.expect(2, "0 to 255", "init", new, "--microcode", "256")
         launch = ("launch", "--socket", "s", "--pod", "p")
         self.expect(2, "96 hexadecimal", *launch, "--measurement", "ab", "--", "true")
         for number in ("x", "", "0", "-1", "0x1ffffffffffffffff", "12z"):
