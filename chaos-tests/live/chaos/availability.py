@@ -8,14 +8,14 @@
 
 A gap of a kind of operation is the time between two successful returns one after the other,
 through whichever replica; the first one starts with event "begin" (else the history), the last one
-ends with the history. The window of a fault goes from its line to SETTLE_S after it was healed, or to the next fault, whichever
-is first. Its gap is the longest that overlaps the window (what clients felt, so a gap may
-stick out of it). Clients make pauses of their own: the median gap of that kind in calm times
-(`pause_ms`) is subtracted.
+ends with the history. The
+window of a fault goes from its line to SETTLE_S after it was healed, or to the next fault, whichever
+is first. Its gap is the longest part of one that lies in the window. Clients make pauses of their
+own: the median gap of that kind in calm times (`pause_ms`) is subtracted.
 
     kinds          that, for each kind that was ever successful
     elsewhere      the same without operations through the fault's targets: what is asked of a
-                   cluster whose quorum stays
+                   cluster whose quorum stays; null where everybody is a target
     unavailable_ms the worst of WORK in `kinds`: those are asked for all the time. A set is rare, so
                    its gap says little; its latency says more
     gap            [from, to] in ns, of that worst one
@@ -69,12 +69,10 @@ class Successes:
                                  if who not in targets))
 
 
-def longest(times, start, end, begin, last):
-    """(length, from, to) of the longest gap that overlaps [start, end]."""
-    low = max(bisect.bisect_left(times, start) - 1, -1)
-    high = bisect.bisect_right(times, end)
-    edges = [times[low] if low >= 0 else begin, *times[low + 1 : high],
-             times[high] if high < len(times) else last]
+def longest(times, start, end):
+    """(length, from, to) of the longest part of [start, end] without any of these times."""
+    inside = times[bisect.bisect_left(times, start) : bisect.bisect_right(times, end)]
+    edges = [start, *inside, end]
     return max((b - a, a, b) for a, b in zip(edges, edges[1:]))
 
 
@@ -137,9 +135,6 @@ class Reading:
                 at += CALM_S * NS
             at = max(at, end)
 
-    def gap(self, times, span):
-        return longest(times, *span, self.begin, self.last)
-
     def pauses(self):
         """Median gap of each kind in calm times; in all, where there was no calm."""
         slices = list(self.calm())
@@ -165,16 +160,17 @@ def measure(path):
         span, targets = seen.window(fault), set(fault["targets"])
 
         def ms(times, op, span=span):
-            return round(max(seen.gap(times, span)[0] / 1e6 - pauses[op], 0), 3)
+            return round(max(longest(times, *span)[0] / 1e6 - pauses[op], 0), 3)
 
         kinds = {op: ms(k.times, op) for op, k in seen.kinds.items()}
-        elsewhere = {op: ms(k.without(targets), op) for op, k in seen.kinds.items()}
+        elsewhere = {op: ms(k.without(targets), op) if set(k.targets) - targets else None
+                     for op, k in seen.kinds.items()}
         worst = max((op for op in WORK if op in kinds), key=kinds.get, default=None)
-        gap = seen.gap(seen.kinds[worst].times, span)[1:] if worst else None
+        gap = longest(seen.kinds[worst].times, *span)[1:] if worst else None
         faults.append(dict(fault, kinds=kinds, elsewhere=elsewhere, gap=gap and list(gap),
                            unavailable_ms=kinds[worst] if worst else None))
     slices = list(seen.calm())
-    baseline = {op: [round(max(seen.gap(k.times, s)[0] / 1e6 - pauses[op], 0), 3) for s in slices]
+    baseline = {op: [round(max(longest(k.times, *s)[0] / 1e6 - pauses[op], 0), 3) for s in slices]
                 for op, k in seen.kinds.items()}
     operations = {op: dict(counts, latency_ms=spread(seen.latencies.get(op, ())))
                   for op, counts in seen.counts.items()}

@@ -411,7 +411,9 @@ class Setter(Client):
                     return self.look(session, attempt, now)
                 if now["epoch"] != attempt.fields["epoch"]:
                     return "unknown", f"epoch {now['epoch']} began; before that: {why}"
-                return self.try_one(session, attempt)
+                kind, detail = self.try_one(session, attempt)
+                # refused now: the first one may have come about meanwhile, and be superseded
+                return ("unknown" if kind == "fail" else kind), detail
         except TROUBLE as error:
             return "unknown", f"{short(error)}; before that: {why}"
 
