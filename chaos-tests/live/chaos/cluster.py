@@ -29,6 +29,7 @@ import time
 
 import lab as labs  # first: it says where harness and wire are
 import harness
+import kds
 import wire
 from harness import MESH, RAFT, USER, VOTING, read, wait_until, write
 from pods import FOREIGN, OLD, Intruder, Pod, Workspace
@@ -61,11 +62,14 @@ class Machines:
         self.processes = {}
         self.lock = threading.Lock()
         self._make(numbers)
-        for number in numbers:
+        for number in [*numbers, OLD]:
             self.start(number)
-        for number in numbers:
-            wait_until(lambda n=number: os.path.exists(self.socket(n)), 20,
-                       f"the machine of host {number} listens")
+        for number in [*numbers, OLD]:
+            self._wait(number)
+        self.values = self._reference_values()
+
+    def _wait(self, number):
+        wait_until(lambda: os.path.exists(self.socket(number)), 20, f"machine {number} listens")
 
     def folder(self, number):
         return os.path.join(self.lab.dir, f"machine-{number}")
@@ -74,12 +78,20 @@ class Machines:
         return os.path.join(self.lab.dir, f"snp-{number}.sock")
 
     def _make(self, numbers):
-        started = [(n, self.lab.outside.run([harness.program("contrast-snp-simulator"), "init",
-                                             self.folder(n), "--measurement", self.measurement]))
-                   for n in numbers]
-        for number, process in started:
+        """The first one has the root of all; one more has the chip's place in the manifest, and
+        older firmware."""
+        first = numbers[0]
+        self._init(first).wait(120)
+        made = [self._init(n, "--root", self.folder(first)) for n in numbers[1:]]
+        made.append(self._init(OLD, "--root", self.folder(first), "--microcode", "1"))
+        for process in made:
             if process.wait(120) != 0:
-                raise AssertionError(f"machine {number}: {process.text()}")
+                raise AssertionError(f"a machine cannot be made: {process.text()}")
+
+    def _init(self, number, *options):
+        return self.lab.outside.run(
+            [harness.program("contrast-snp-simulator"), "init", self.folder(number),
+             "--measurement", self.measurement, *options])
 
     def start(self, number):
         host = self.lab.hosts.get(number, self.lab.outside)
@@ -88,21 +100,13 @@ class Machines:
              self.socket(number), "--certificates", self.certificates],
             log=os.path.join(self.lab.logs, f"machine-{number}.log"))
 
-    def add(self, number, product=None, measurement=None):
-        """One more machine, which the manifest does not know."""
-        argv = [harness.program("contrast-snp-simulator"), "init", self.folder(number),
-                "--measurement", measurement or self.measurement]
-        done = self.lab.outside.call(argv + (["--product", product] if product else []))
-        if done.code != 0:
-            raise AssertionError(str(done))
-        self.start(number)
-        wait_until(lambda: os.path.exists(self.socket(number)), 20, "the new machine listens")
-
     def foreign(self):
         """The number of a machine that no manifest names."""
         with self.lock:
             if FOREIGN not in self.processes:
-                self.add(FOREIGN)
+                self._init(FOREIGN, "--root", self.folder(min(self.processes))).wait(120)
+                self.start(FOREIGN)
+                self._wait(FOREIGN)
         return FOREIGN
 
     def behave(self, number, latency_ms=0, busy_percent=0, refuse_percent=0):
@@ -111,14 +115,47 @@ class Machines:
               f"{latency_ms} {busy_percent} {refuse_percent}\n")
         self.processes[number].signal(signal.SIGHUP)
 
-    def reference_values(self):
-        """One set of values with the chips and roots of all machines."""
+    def _reference_values(self):
+        """One set of values: the chips of all machines, the firmware of the first."""
         many = [json.loads(read(os.path.join(self.folder(n), "reference-values.json")))[0]
                 for n in self.processes]
         one = many[0]
-        for name in ("AllowedChipIDs", "SimulatedRoots"):
-            one[name] = sorted({value for values in many for value in values[name]})
+        one["AllowedChipIDs"] = sorted({chip for values in many for chip in values["AllowedChipIDs"]})
         return [one]
+
+
+class KeyService(kds.Service):
+    """AMD's key service for all machines, on the Lab's service host. One more mode: "lie", every
+    VCEK is another chip's."""
+
+    def __init__(self, lab, machines):
+        self.lab, self.folders = lab, {}
+        super().__init__(lab.service.address)
+        for number in machines.processes:
+            folder = machines.folder(number)
+            self.add(folder)
+            self.folders[json.loads(read(os.path.join(folder, "machine.json")))["chip_id"]] = folder
+
+    def up(self):
+        with self.lab.service.inside():
+            super().up()
+
+    def file(self, product, what, query):
+        folder = self.folders.get(what)
+        if not folder:
+            return super().file(product, what, query)
+        if self.mode == "lie":
+            folder = next(f for chip, f in sorted(self.folders.items()) if chip != what)
+            return 200, read(os.path.join(folder, "vcek.der"))
+        status, _ = self.asked_of(folder, product, what, query)
+        return status, read(os.path.join(folder, "vcek.der")) if status == 200 else b""
+
+    def asked_of(self, folder, product, what, query):
+        before, self.machines[product] = self.machines[product], folder
+        try:
+            return super().file(product, what, query)
+        finally:
+            self.machines[product] = before
 
 
 # --- Replicas
@@ -154,14 +191,16 @@ class Replica:
 class Cluster:
     """`replicas`: how many; on hosts 1 to that number. share_owners: names of people who each get
     an RSA key and may recover the deployment. state: each replica keeps AutoRecovery's files on a
-    disk of its own. env: variables of every replica."""
+    disk of its own. has_kds: hosts hand out no certificates, a key service does. has_clock: the
+    replicas' wall clocks can be set. env: variables of every replica."""
 
-    def __init__(self, lab, replicas=3, machines=None, share_owners=(), state=False, kds_url="off",
-                 env=None, on_event=None, has_clock=True):
+    def __init__(self, lab, replicas=3, share_owners=(), state=False, has_kds=False, env=None,
+                 on_event=None, has_clock=True):
         self.lab = lab
         self.label = f"c{lab.count}"
         self.on_event = on_event or (lambda name, value: None)
-        self.machines = machines or Machines(lab, list(lab.hosts))
+        self.machines = Machines(lab, list(lab.hosts), "none" if has_kds else "table")
+        self.kds = KeyService(lab, self.machines) if has_kds else None
         self.lock = threading.RLock()
         self.share_owners = tuple(share_owners)
         self.is_permitted = state
@@ -175,7 +214,7 @@ class Cluster:
         self.trust = {
             "CONTRAST_OWNER_KEY_DIGESTS": ",".join(manifest["WorkloadOwnerKeyDigests"]),
             "CONTRAST_PERMITTED_ROOTS": ",".join(roots),
-            "CONTRAST_KDS_URL": kds_url,
+            "CONTRAST_KDS_URL": self.kds.url() if self.kds else "off",
         }
         self.env = {"CONTRAST_SESSION_THREADS": "2", **(env or {})}
         self.replicas = {n: Replica(n, lab.host(n)) for n in range(1, replicas + 1)}
@@ -202,6 +241,8 @@ class Cluster:
         with self.lock:
             for replica in self.replicas.values():
                 replica.is_wanted = False
+        if self.kds:
+            self.kds.down()
         labs.end_all([r.process for r in self.replicas.values() if r.process]
                      + [p.process for p in self.pods if p.process])
 
@@ -232,7 +273,7 @@ class Cluster:
     def _generate(self):
         shutil.copytree(EXAMPLES, self.app)
         values = os.path.join(self.lab.dir, "reference-values.json")
-        write(values, json.dumps(self.machines.reference_values()))
+        write(values, json.dumps(self.machines.values))
         options = ["--reference-values", values]
         for name in self.share_owners:
             private, public = self.share_key(name)
@@ -467,9 +508,9 @@ class Cluster:
                               if m["role"] in VOTING), True
         return [], False
 
-    def is_at_rest(self):
+    def is_at_rest(self, voters=0):
         """Every replica that is wanted serves, as a member or standby, and one leader is
-        confirmed by all."""
+        confirmed by all; all see at least so many voters."""
         wanted = [n for n, r in self.replicas.items() if r.is_wanted]
         statuses = self.statuses()
         leaders = set()
@@ -481,12 +522,16 @@ class Cluster:
                 return False
             if any(m["role"] not in (*VOTING, "standby") for m in status["members"]):
                 return False
+            if sum(m["role"] in VOTING for m in status["members"]) < voters:
+                return False
             leaders.add((status["leader"], status["term"]))
         return len(leaders) == 1
 
     def is_whole(self):
-        """At rest, and every replica is wanted."""
-        return all(r.is_wanted for r in self.replicas.values()) and self.is_at_rest()
+        """At rest, every replica is wanted, and as many vote as may: until a newcomer votes, one
+        replica less may fail."""
+        voters = (len(self.replicas) - 1) | 1
+        return all(r.is_wanted for r in self.replicas.values()) and self.is_at_rest(voters)
 
     def wait_serving(self, number, seconds=SERVING_S):
         return wait_until(lambda: self.status(number, 2), seconds, f"replica {number} serves:\n"
