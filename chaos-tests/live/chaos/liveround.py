@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """One round with real programs, in a process of its own: run.py starts it and outlives it.
 
-    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, replicas, state, faults,
+    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, state, kds, faults,
                                previous_bin
 
 `folder` gets history.jsonl and round.json; `work` gets logs, workspaces and sockets (its path is
@@ -79,8 +79,8 @@ class Stage:
 
     def found(self):
         self.cluster = clusters.Cluster(
-            self.lab, replicas=self.job["replicas"], share_owners=SHARE_OWNERS,
-            state=self.job["state"], on_event=self.recorder.event)
+            self.lab, replicas=self.job["hosts"], share_owners=SHARE_OWNERS,
+            state=self.job["state"], has_kds=self.job["kds"], on_event=self.recorder.event)
         self.cluster.found()
         self.env = faults.Env(self.lab, self.cluster, self.recorder, self.job["previous_bin"])
         self.watch = Watch(self.cluster, self.recorder)

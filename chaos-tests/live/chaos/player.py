@@ -135,31 +135,36 @@ class Player:
             getattr(self, "play_" + name)(catalog, begin)
 
     def catalog(self):
-        """What can be injected here; `missing` says of the others why not."""
-        able = []
-        for fault in self.stage.catalog:
-            if self.names and fault.name not in self.names:
-                continue
+        """The faults of the order; `missing` says of those that cannot be injected here why not.
+        They keep their places, so that every round of a run has the same order."""
+        wanted = [f for f in self.stage.catalog if not self.names or f.name in self.names]
+        for fault in wanted:
             why = self.stage.missing(fault)
             if why:
                 self.missing[fault.name] = why
-            else:
-                able.append(fault)
-        return able
+        return wanted
 
     def play_baseline(self, _catalog, end):
         self.until(end)
 
     def play_faults(self, catalog, end):
-        self.order = timetable.singles(catalog, self.seed)
+        self.order = self.playable(timetable.singles, catalog)
         self.play_singles(end)
+
+    def playable(self, make, catalog):
+        """Those turns of the order that can be injected here; none, not an endless search, when
+        no fault of it can."""
+        drawn = {t.name for t in itertools.islice(make(catalog, self.seed), 2 * len(catalog))}
+        if drawn <= set(self.missing):
+            return iter(())
+        return (t for t in make(catalog, self.seed) if t.name not in self.missing)
 
     def play_after(self, _catalog, end):
         self.play_singles(end)
 
     def play_recovery(self, catalog, end):
         """At least one, however late it is: it is the only phase in which an epoch ends."""
-        turns = timetable.recoveries(catalog, self.seed)
+        turns = self.playable(timetable.recoveries, catalog)
         for i, turn in enumerate(turns):
             if i > 0 and self.clock.now() + turn.duration_s + RECOVER_WHOLE_S / 4 > end:
                 return
@@ -183,7 +188,9 @@ class Player:
             self.wait(GAP_S)
 
     def play_storms(self, catalog, end):
-        for storm in timetable.storms(catalog, self.seed):
+        """Drawn among those faults alone that can be injected here."""
+        able = [f for f in catalog if f.name not in self.missing]
+        for storm in timetable.storms(able, self.seed):
             length = max(t.after_s + t.duration_s for t in storm)
             if self.clock.now() + length + GAP_S > end:
                 break
@@ -282,10 +289,13 @@ class Player:
 
     def wait_whole(self, seconds, what):
         """The cluster comes to rest, or that is a violation and the end of the round."""
-        end = self.clock.now() + seconds
+        begin = self.clock.now()
+        end = begin + seconds
         while not bounded(self.stage.is_whole, WHOLE_S, "asking whether the cluster is whole"):
             if self.clock.now() >= end:
                 text = f"{seconds} s after {what} was healed the cluster is still not whole"
                 self.violations.append({"what": text, "at": self.stage.now_ns()})
                 raise NotWhole(text)
             self.wait(POLL_S)
+        self.history.event("whole", {"after": what,
+                                     "ms": round((self.clock.now() - begin) * 1000)})

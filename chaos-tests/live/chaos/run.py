@@ -85,10 +85,11 @@ class Round:
         self.problems, self.violations, self.baseline_ms, self.groups = [], [], [], {}
 
     def job(self, work):
-        replicas = self.options.hosts or (5 if self.seed % 2 else 3)
+        """Four seeds that follow one another are four kinds of deployment."""
+        kind = self.seed % 4
         return {"folder": self.dir, "work": work, "seed": self.seed, "minutes": self.minutes,
-                "hosts": max(replicas, 3), "replicas": replicas, "state": self.seed % 4 >= 2,
-                "faults": self.options.fault, "previous_bin": self.options.previous_bin}
+                "hosts": self.options.hosts or (5 if kind in (1, 3) else 3), "state": kind >= 2,
+                "kds": kind in (1, 2), "faults": self.options.fault, "previous_bin": self.options.previous_bin}
 
     def play(self, stop):
         """Runs the round's process to its end, which is bounded. Files go or stay by what it was."""

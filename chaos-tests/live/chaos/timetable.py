@@ -93,7 +93,7 @@ def storms(catalog, seed):
     """Lists of faults that overlap; at most one of them kills."""
     calm = [f for f in catalog if not ends_epoch(f) and kills(f) == "none"]
     deadly = decks([f for f in catalog if not ends_epoch(f) and kills(f) != "none"], seed, "deadly")
-    if not calm:
+    if len(calm) < STORM_LEAST:
         return
     for number in itertools.count():
         rng = random.Random(subseed(seed, "storm", number))
