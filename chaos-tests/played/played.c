@@ -93,6 +93,13 @@ static void on_wake(struct stage_event *event) {
         t->is_deferred = true;
         return;
     }
+    uint64_t slow_us = w->hosts[p->host].slow_us;
+    if (slow_us > 0 && !t->is_slowed) {
+        t->is_slowed = true;
+        stage_set(&t->wake, w->now_us + stage_stream_below(&w->whim, slow_us));
+        return;
+    }
+    t->is_slowed = false;
     stage_note(p->number, t->id);
     w->running = t;
     w->acting = p;
@@ -367,6 +374,11 @@ void played_host_resume(struct played *w, unsigned host) {
     CHECK(host < w->host_count);
     w->hosts[host].is_paused = false;
     wake_host(w, host, true);
+}
+
+void played_host_slow(struct played *w, unsigned host, uint64_t most_ms) {
+    CHECK(host < w->host_count);
+    w->hosts[host].slow_us = most_ms * 1000;
 }
 
 void played_host_clock(struct played *w, unsigned host, int64_t skew_s, int32_t drift_ppm) {

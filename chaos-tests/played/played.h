@@ -82,6 +82,8 @@ void played_host_resume(struct played *w, unsigned host);
 void played_host_clock(struct played *w, unsigned host, int64_t skew_s, int32_t drift_ppm);
 /* Power off: its processes die and nobody is told; up again with the next played_spawn on it. */
 void played_host_kill(struct played *w, unsigned host);
+/* A starved machine: each time one of its threads would run, it waits for up to so long first. */
+void played_host_slow(struct played *w, unsigned host, uint64_t most_ms);
 uint64_t played_host_monotonic_ms(const struct played *w, unsigned host);
 int64_t played_host_unix_s(const struct played *w, unsigned host);
 
@@ -91,6 +93,9 @@ int64_t played_host_unix_s(const struct played *w, unsigned host);
 void played_name(struct played *w, const char *name, unsigned host);
 /* One more address of the name (a headless service); they are handed out in any order. */
 void played_name_add(struct played *w, const char *name, unsigned host);
+
+/* How long an answer takes at most; down: none comes, a lookup fails after some seconds. */
+void played_name_service(struct played *w, uint64_t most_ms, bool is_down);
 
 struct played_link {
     bool is_cut; /* bytes wait, SYNs get lost */

@@ -1,6 +1,9 @@
 /* Loops of libuv in virtual time: one round after the other as uv_run does it (libuv 1.44,
  * docs/design: time, timers, idle, prepare, wait, what is ready, check, close); see played_loop.h.
  *
+ * A callback takes no time, so a loop that never waits (an idle handle, a timer of 0 again and
+ * again) would stop the world: after ROUNDS_MAX rounds it waits for a moment.
+ *
  * What is ready: asyncs that were sent, signals, sockets, requests that are done. A loop with
  * nothing alive returns, one with nothing ready waits for the next timer or a wake-up.
  *
@@ -8,6 +11,9 @@
 #include "chaos-tests/played/played_loop.h"
 
 #include <string.h>
+
+#define ROUNDS_MAX 64
+#define ROUND_US 20
 
 struct played_loop *loop_of(const uv_loop_t *loop) {
     return loop->internal_fields;
@@ -427,7 +433,12 @@ static void wait_for_something(uv_loop_t *loop) {
             }
             until = stage_when_us(w, l->process->host, next_ms * 1000);
         }
+        l->rounds = 0;
         stage_block(until);
+    }
+    if (++l->rounds >= ROUNDS_MAX) {
+        l->rounds = 0;
+        stage_block(w->now_us + ROUND_US);
     }
     l->sleeper = NULL;
 }

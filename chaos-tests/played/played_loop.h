@@ -25,6 +25,7 @@ struct played_loop {
     stage_ring prepares;
     stage_ring checks;
     stage_ring idles;
+    unsigned rounds;    /* since it last waited */
     uv_timer_t *timers; /* root of a pairing heap */
 };
 

@@ -16,6 +16,7 @@
 #define PIECE_OVERHEAD 66        /* bytes of headers that count on a slow link */
 #define LOOKUP_MIN_US 200
 #define LOOKUP_SPREAD_US 3000
+#define LOOKUP_FAILS_US 5000000  /* a resolver's patience */
 #define ADDRESS_BASE 0x0a000000u /* 10.0.0.0 */
 
 struct name {
@@ -33,6 +34,8 @@ struct link {
 struct stage_net {
     struct link *links; /* [from * host_count + to] */
     struct name *names;
+    uint64_t lookup_us; /* beyond LOOKUP_MIN_US, at most */
+    bool is_name_service_down;
     stage_ring *listeners; /* of each host */
     stage_ring conns;
     uint64_t conn_count; /* ever */
@@ -673,6 +676,15 @@ void played_name(struct played *w, const char *text, unsigned host) {
     }
 }
 
+void played_name_service(struct played *w, uint64_t most_ms, bool is_down) {
+    w->net->lookup_us = most_ms * 1000;
+    w->net->is_name_service_down = is_down;
+}
+
+bool net_is_name_service_down(void) {
+    return stage()->net->is_name_service_down;
+}
+
 size_t net_resolve(const char *text, unsigned *hosts, size_t most) {
     const struct name *name = find_name(text);
     size_t count = 0;
@@ -686,7 +698,10 @@ size_t net_resolve(const char *text, unsigned *hosts, size_t most) {
 }
 
 uint64_t net_lookup_us(void) {
-    return LOOKUP_MIN_US + stage_stream_below(&stage()->whim, LOOKUP_SPREAD_US);
+    const struct stage_net *net = stage()->net;
+    uint64_t least = net->is_name_service_down ? LOOKUP_FAILS_US : LOOKUP_MIN_US;
+    uint64_t spread = net->lookup_us > 0 ? net->lookup_us : LOOKUP_SPREAD_US;
+    return least + stage_stream_below(&stage()->whim, spread);
 }
 
 unsigned net_host_of_address(uint32_t v4, unsigned own_host) {

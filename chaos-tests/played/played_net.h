@@ -102,6 +102,7 @@ struct socket_end *socket_peer(const struct socket_end *end);
 
 /* Addresses of a name, at most `most`, in any order; 0: it does not resolve. */
 size_t net_resolve(const char *name, unsigned *hosts, size_t most);
+bool net_is_name_service_down(void);
 uint64_t net_lookup_us(void); /* how long the name service takes this time */
 unsigned net_host_of_address(uint32_t v4, unsigned own_host);
 uint32_t net_address_of_host(unsigned host);

@@ -60,7 +60,9 @@ struct stage_thread {
     uint64_t id; /* uv_thread_t */
     struct stage_event wake;
     bool is_deferred; /* was to run while its host is paused */
+    bool is_slowed;   /* has waited for its slow host this time */
     bool is_ended;
+    unsigned locks; /* that it holds */
     struct stage_thread *joiner;
     struct stage_thread *next_waiting; /* of a mutex or condition */
     bool is_waiting;                   /* in such a list */
@@ -93,6 +95,7 @@ struct played_process {
 struct stage_host {
     bool is_paused;
     bool is_down;
+    uint64_t slow_us; /* played_host_slow */
     uint16_t next_port;
     int32_t drift_ppm;
     int64_t skew_s;

@@ -193,6 +193,7 @@ struct lookup {
     uv_getaddrinfo_t *request;
     char *name;
     uint16_t port;
+    bool is_unanswered; /* the name service was down when it was asked */
 };
 
 static void drop_lookup(void *data) {
@@ -203,8 +204,9 @@ static void drop_lookup(void *data) {
 
 static void on_looked_up(void *data) {
     struct lookup *l = data;
-    l->request->addrinfo = look_up(l->name, l->port);
-    l->request->retcode = l->request->addrinfo == NULL ? UV_EAI_NONAME : 0;
+    bool is_down = l->is_unanswered && net_is_name_service_down();
+    l->request->addrinfo = is_down ? NULL : look_up(l->name, l->port);
+    l->request->retcode = l->request->addrinfo != NULL ? 0 : is_down ? UV_EAI_AGAIN : UV_EAI_NONAME;
     loop_request_done(l->request->loop, (uv_req_t *)l->request);
     drop_lookup(l);
 }
@@ -224,6 +226,7 @@ int uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb
     l->name = stage_alloc(strlen(node) + 1);
     strcpy(l->name, node);
     l->port = port_of(service);
+    l->is_unanswered = net_is_name_service_down();
     loop_request_init(loop, (uv_req_t *)request, UV_GETADDRINFO);
     stage_later_us(loop_of(loop)->process, net_lookup_us(), on_looked_up, l, drop_lookup);
     return 0;

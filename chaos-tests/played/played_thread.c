@@ -11,6 +11,8 @@
 
 #include "chaos-tests/played/played_stage.h"
 
+#define GIVE_WAY_ONE_IN 16 /* times that a lock is taken */
+
 struct waiters {
     struct stage_thread *first;
     struct stage_thread *last;
@@ -110,11 +112,30 @@ void uv_mutex_destroy(uv_mutex_t *mutex) {
     CHECK(!lock_of(mutex)->is_taken);
 }
 
+/* A lock is where another thread may come first. Not while this one holds another: who is not on a
+ * thread (played_later) cannot wait for it. */
+static void give_way(void) {
+    struct played *w = stage();
+    if (w->running != NULL && w->running->locks == 0 &&
+        stage_stream_below(&w->whim, GIVE_WAY_ONE_IN) == 0) {
+        stage_block(w->now_us + 1 + stage_stream_below(&w->whim, STAGE_WAKE_US));
+    }
+}
+
+static void count_lock(int more) {
+    struct stage_thread *t = stage()->running;
+    if (t != NULL) {
+        t->locks += (unsigned)more;
+    }
+}
+
 static void take(struct lock *lock) {
+    give_way();
     while (lock->is_taken || lock->readers > 0) {
         wait_in(&lock->waiters, STAGE_NEVER);
     }
     lock->is_taken = true;
+    count_lock(1);
 }
 
 static int try_take(struct lock *lock) {
@@ -122,12 +143,14 @@ static int try_take(struct lock *lock) {
         return UV_EBUSY;
     }
     lock->is_taken = true;
+    count_lock(1);
     return 0;
 }
 
 static void give(struct lock *lock) {
     CHECK(lock->is_taken);
     lock->is_taken = false;
+    count_lock(-1);
     while (wake_one(&lock->waiters)) {
     }
 }

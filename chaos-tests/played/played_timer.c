@@ -6,6 +6,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/played/played_loop.h"
 
+#define TIMER_ROUNDS_MAX 1000000 /* callbacks in one round of a loop */
+
 enum { CHILD, NEXT, BEFORE };
 
 static uv_timer_t *at(const uv_timer_t *timer, int which) {
@@ -140,6 +142,7 @@ void timer_close(uv_timer_t *timer) {
 /* As libuv does: a timer that is started again with 0 in its callback comes in this round, too. */
 void timer_run_due(uv_loop_t *loop) {
     struct played_loop *l = loop_of(loop);
+    unsigned rounds = 0;
     while (l->timers != NULL && l->timers->timeout <= loop->time) {
         uv_timer_t *timer = l->timers;
         uv_timer_stop(timer);
@@ -147,6 +150,7 @@ void timer_run_due(uv_loop_t *loop) {
             uv_timer_start(timer, timer->timer_cb, timer->repeat, timer->repeat);
         }
         timer->timer_cb(timer);
+        CHECK(++rounds < TIMER_ROUNDS_MAX); /* libuv would never come back from here */
     }
 }
 

@@ -129,6 +129,39 @@ static void test_a_timer_repeats_until_it_closes(void **state) {
     assert_in_range(r.at_ms[2], 19, 20); /* the clock of the host ticks in between */
 }
 
+static void on_idle(uv_idle_t *idle) {
+    struct record *r = idle->loop->data;
+    r->wanted++;
+}
+
+static void on_stop(uv_timer_t *timer) {
+    uv_stop(timer->loop);
+}
+
+static void run_spinning(void *data) {
+    uv_loop_t loop = {.data = data};
+    uv_idle_t idle;
+    uv_timer_t timer;
+    uv_loop_init(&loop);
+    uv_idle_init(&loop, &idle);
+    uv_timer_init(&loop, &timer);
+    uv_idle_start(&idle, on_idle);
+    uv_timer_start(&timer, on_stop, 100, 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&idle, NULL);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    note(data, uv_loop_close(&loop) == 0 ? "closed" : "busy");
+}
+
+static void test_a_loop_that_never_waits_does_not_stop_the_world(void **state) {
+    (void)state;
+    struct record r = {0};
+    play(run_spinning, &r);
+    assert_string_equal(r.text, "closed");
+    assert_true(r.wanted > 1000);
+}
+
 #define MANY_TIMERS 500
 
 static void on_any(uv_timer_t *timer) {
@@ -408,6 +441,24 @@ static void test_a_paused_host_is_late(void **state) {
     played_free(w);
 }
 
+static void test_a_slow_host_is_late_by_its_measure(void **state) {
+    (void)state;
+    struct record r[20] = {0};
+    struct played *w = played_new(1, 1);
+    played_host_slow(w, 0, 300);
+    uint64_t latest = 0;
+    for (int i = 0; i < 20; i++) {
+        start(w, 0, run_sleeper, &r[i]);
+    }
+    played_run(w, 10000);
+    for (int i = 0; i < 20; i++) {
+        assert_in_range(r[i].at_ms[0], 100, 700); /* twice: at its start and after its sleep */
+        latest = r[i].at_ms[0] > latest ? r[i].at_ms[0] : latest;
+    }
+    assert_true(latest > 300);
+    played_free(w);
+}
+
 static void test_a_fast_clock_wakes_early(void **state) {
     (void)state;
     struct record fast = {0};
@@ -494,6 +545,8 @@ int main(void) {
         cmocka_unit_test(test_a_process_may_end_itself),
         cmocka_unit_test(test_later_is_called_or_dropped),
         cmocka_unit_test(test_a_paused_host_is_late),
+        cmocka_unit_test(test_a_loop_that_never_waits_does_not_stop_the_world),
+        cmocka_unit_test(test_a_slow_host_is_late_by_its_measure),
         cmocka_unit_test(test_a_fast_clock_wakes_early),
         cmocka_unit_test(test_the_c_library_shows_the_same_clock),
         cmocka_unit_test(test_same_seed_same_digest),

@@ -412,6 +412,18 @@ static void test_names_change_and_go(void **state) {
     assert_int_equal(s->client.ready, 1);
 }
 
+static void test_a_name_service_that_is_down_fails_late(void **state) {
+    struct stage *s = *state;
+    start_server(s);
+    played_name_service(s->w, 100, true);
+    start_client(s);
+    played_run(s->w, 4900);
+    assert_int_equal(s->client.closes, 0);
+    played_run(s->w, 5200);
+    assert_int_equal(s->client.closes, 1);
+    assert_non_null(strstr(s->client.why.text, "name does not resolve: temporary failure"));
+}
+
 static void test_all_addresses_of_a_name_are_tried(void **state) {
     struct stage *s = *state;
     start_server(s);
@@ -506,6 +518,7 @@ int main(void) {
         STAGED(test_no_listener_refuses),
         STAGED(test_nobody_answers_for_a_dead_or_cut_host),
         STAGED(test_names_change_and_go),
+        STAGED(test_a_name_service_that_is_down_fails_late),
         STAGED(test_all_addresses_of_a_name_are_tried),
         STAGED(test_syns_are_sent_again),
         STAGED(test_a_slow_link_takes_its_time),
