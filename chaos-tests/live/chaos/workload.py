@@ -6,7 +6,8 @@
     load.final_reads()    # certificates and positions through every replica, event "final" for each
 
 A client is a thread with a step() (clients.py); between two steps it waits for the end of a random
-pause or for stop(), whichever comes first. Programs are started by few clients, one at a time each:
+pause or for stop(), whichever comes first. Owners mostly wait for the same moment instead, so that
+several sets follow one head and all but one must be refused. Programs are started by few clients, one at a time each:
 that bounds the processes. Whoever raises what step() must not raise ends, and the history says it
 (event "bug"); so nothing fails in silence.
 
@@ -30,6 +31,8 @@ import wire
 STOP_S = 60  # the longest step: contrast set with all its patience
 FINAL_S = 30
 START_S = 30
+TOGETHER = 0.6  # part of the owners' pauses that end at the same moment,
+MOMENT_S, MOMENT_WIDTH_S = 8.0, 0.02  # one in so long
 
 
 @dataclasses.dataclass
@@ -147,13 +150,20 @@ class Workload:
         rng = random.Random(client.label)
         try:
             with self.place.inside():
-                while not self.over.wait(rng.uniform(0, 2 * pause_s)):
+                while not self.over.wait(self.pause(client, pause_s, rng)):
                     client.step()
         except Exception as error:  # a bug of ours, or a program that does not come back
             self.history.event("bug", f"{client.label}: {type(error).__name__}: {error}: "
                                f"{traceback.format_exc(limit=-3)[-1500:]}")
         finally:
             client.close()
+
+    @staticmethod
+    def pause(client, pause_s, rng):
+        if isinstance(client, clients.Setter) and not isinstance(client, clients.VerifyProgram):
+            if rng.random() < TOGETHER:
+                return -time.monotonic() % MOMENT_S + rng.uniform(0, MOMENT_WIDTH_S)
+        return rng.uniform(0, 2 * pause_s)
 
     def stop(self):
         self.over.set()
