@@ -4,12 +4,15 @@
  *   its content                  "before N\n"  SIGKILL instead of the N-th write from then on
  *                                "after N\n"   SIGKILL when the N-th is handed to the kernel
  *                                "count 0\n"   the count so far stands in <file>.count, 8 bytes
+ *                                "before N port P bytes B\n", and so on: counts only writes of at
+ *                                least B bytes to TCP connections with port P at either end
  *
  * Counted: write, writev, send, sendmsg on sockets, of all threads, from 1. Other programs
  * that load it are left alone. For tests alone: a file that cannot be read ends the process by
  * abort, for a test that kills nobody proves nothing.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -32,6 +35,8 @@ enum mode { WAITING, COUNT, BEFORE, AFTER };
 static atomic_int mode;
 static atomic_ulong limit;
 static atomic_ulong count;
+static atomic_ulong port; /* 0: any socket */
+static atomic_ulong least_bytes;
 
 static enum mode mode_of(const char *text, const char **number) {
     static const char *const words[] = {
@@ -46,9 +51,25 @@ static enum mode mode_of(const char *text, const char **number) {
     return WAITING;
 }
 
+/* What stands behind the number: the end, or which writes count. */
+static bool read_filter(const char *text) {
+    unsigned long wanted = 0;
+    unsigned long least = 0;
+    char end = 0;
+    if (strcmp(text, "\n") == 0) {
+        return true;
+    }
+    if (sscanf(text, " port %lu bytes %lu%c", &wanted, &least, &end) != 3 || end != '\n') {
+        return false;
+    }
+    atomic_store(&least_bytes, least);
+    atomic_store(&port, wanted);
+    return true;
+}
+
 /* Once: who comes second finds the mode set, or counts one later. */
 static void arm(const char *path) {
-    char text[32] = {0};
+    char text[64] = {0};
     const char *number = NULL;
     char *rest = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -59,7 +80,7 @@ static void arm(const char *path) {
     close(fd);
     enum mode next = size > 0 ? mode_of(text, &number) : WAITING;
     unsigned long at = next == WAITING ? 0 : strtoul(number, &rest, 10);
-    if (next == WAITING || rest == number || strcmp(rest, "\n") != 0) {
+    if (next == WAITING || rest == number || !read_filter(rest)) {
         abort();
     }
     atomic_store(&limit, at);
@@ -81,13 +102,26 @@ static bool is_socket(int fd) {
     return fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
 }
 
+static bool has_port(int (*name)(int, struct sockaddr *, socklen_t *), int fd, unsigned long want) {
+    struct sockaddr_in address = {0};
+    socklen_t size = sizeof address;
+    return name(fd, (struct sockaddr *)&address, &size) == 0 && address.sin_family == AF_INET &&
+           ntohs(address.sin_port) == want;
+}
+
+static bool counts(int fd, size_t size) {
+    unsigned long want = atomic_load(&port);
+    return size >= atomic_load(&least_bytes) &&
+           (want == 0 || has_port(getsockname, fd, want) || has_port(getpeername, fd, want));
+}
+
 static void die(void) {
     kill(getpid(), SIGKILL);
     _exit(99); /* not reached */
 }
 
 /* Number of this write, 0 = not counted; ends the process where that is the point. */
-static unsigned long begin(int fd) {
+static unsigned long begin(int fd, size_t size) {
     const char *path = getenv("KILLPOINT");
     if (path == NULL || strlen(path) >= PATH_MAX_SIZE ||
         strcmp(program_invocation_short_name, TARGET) != 0 || !is_socket(fd)) {
@@ -98,10 +132,11 @@ static unsigned long begin(int fd) {
         arm(path);
     }
     int now = atomic_load(&mode);
-    unsigned long number = now == WAITING ? 0 : atomic_fetch_add(&count, 1) + 1;
-    if (now == COUNT) {
+    bool is_counted = now != WAITING && counts(fd, size);
+    unsigned long number = is_counted ? atomic_fetch_add(&count, 1) + 1 : 0;
+    if (number != 0 && now == COUNT) {
         tell(path, number);
-    } else if (now == BEFORE && number == atomic_load(&limit)) {
+    } else if (number != 0 && now == BEFORE && number == atomic_load(&limit)) {
         die();
     }
     errno = saved;
@@ -115,23 +150,31 @@ static ssize_t end(unsigned long number, long result) {
     return (ssize_t)result;
 }
 
+static size_t size_of(const struct iovec *parts, size_t part_count) {
+    size_t size = 0;
+    for (size_t i = 0; i < part_count; i++) {
+        size += parts[i].iov_len;
+    }
+    return size;
+}
+
 /* The C library's, which the program then never calls. */
 ssize_t write(int fd, const void *data, size_t size) {
-    unsigned long number = begin(fd);
+    unsigned long number = begin(fd, size);
     return end(number, syscall(SYS_write, fd, data, size));
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int part_count) {
-    unsigned long number = begin(fd);
+    unsigned long number = begin(fd, size_of(parts, part_count > 0 ? (size_t)part_count : 0));
     return end(number, syscall(SYS_writev, fd, parts, part_count));
 }
 
 ssize_t send(int fd, const void *data, size_t size, int flags) {
-    unsigned long number = begin(fd);
+    unsigned long number = begin(fd, size);
     return end(number, syscall(SYS_sendto, fd, data, size, flags, NULL, 0L));
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-    unsigned long number = begin(fd);
+    unsigned long number = begin(fd, size_of(message->msg_iov, message->msg_iovlen));
     return end(number, syscall(SYS_sendmsg, fd, message, flags));
 }
