@@ -73,6 +73,7 @@ def lonely(request, site):
     def make(*numbers, is_founded=True, peers=None, prepare=None):
         c = scene.Cluster(site, f"{request.node.name}-{len(made)}"[:60], peers or max(numbers))
         made.append(c)
+        c.addresses = harness.Addresses()
         if prepare:
             prepare(c)
         c.start_all(*numbers)
@@ -83,6 +84,7 @@ def lonely(request, site):
     yield make
     for c in made:
         c.end()
+        c.addresses.close()
         if getattr(request.node, "failed", False):
             scene.show_logs(c)
     scene.check_logs(site)
@@ -122,3 +124,17 @@ def raft():
 def values(site):
     """Reference values of the simulated machine."""
     return json.loads(harness.read(os.path.join(site.dir, "machine", "reference-values.json")))
+
+
+@pytest.fixture(scope="session")
+def machines(site, tmp_path_factory):
+    """{product: (folder, socket)}: the common machine, and one with another chip and root."""
+    folder = str(tmp_path_factory.mktemp("machine") / "Genoa")
+    simulator = harness.program("contrast-snp-simulator")
+    site.must(site.run([simulator, "init", folder, "--product", "Genoa"]))
+    process = harness.Process([simulator, "serve", folder, "--socket", folder + ".sock"],
+                              os.path.join(site.logs, "machine-Genoa.log"))
+    harness.wait_until(lambda: os.path.exists(folder + ".sock"), 10, "the other machine listens")
+    yield {"Milan": (os.path.join(site.dir, "machine"), site.socket),
+           "Genoa": (folder, folder + ".sock")}
+    process.end()

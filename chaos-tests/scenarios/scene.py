@@ -20,7 +20,7 @@ import signal
 import harness
 import owner
 import wire
-from harness import VOTING, program, read, wait_until, write
+from harness import MESH, RAFT, VOTING, program, read, wait_until, write
 
 FOUNDERS = (1, 2, 3)
 NO_QUORUM, SIGNATURE, CHANGED, FOUNDED = 9, 62, 61, 64  # lib/base/err.h
@@ -63,6 +63,12 @@ class Cluster(harness.Cluster):
     """A cluster that can be made whole again."""
 
     editions = 100
+    addresses = None    # of its own; None: the site's
+    socket = None       # of another machine; None: the site's
+    measurement = None  # of another guest image; None: the machine's
+
+    def address(self, number):
+        return (self.addresses or self.site.addresses).of(number)
 
     def next_manifest(self):
         """Another version of the application, never one that was there before."""
@@ -72,6 +78,34 @@ class Cluster(harness.Cluster):
     def set_next(self, *numbers):
         self.next_manifest()
         expect(0, self.set(*(numbers or FOUNDERS)))
+
+    def launch(self, pod, name):
+        """A program in a simulated pod, on this cluster's machine and of its guest image."""
+        image = ["--measurement", self.measurement] if self.measurement else []
+        return [program("contrast-snp-simulator"), "launch", "--socket",
+                self.socket or self.site.socket, "--pod", pod, *image, "--", program(name)]
+
+    def start(self, number, name=None, at=None, **more):
+        """As in harness.py; `more`: further variables of its environment, also the peers'."""
+        at = at or number
+        peers = ",".join(f"{self.address(n)}:{MESH}" for n in range(1, self.peers + 1))
+        env = dict(self.trust, CONTRAST_NAME=name or f"coordinator-{number}",
+                   CONTRAST_LISTEN=self.address(at), CONTRAST_PEERS=peers,
+                   CONTRAST_ADDRESS=f"{self.address(at)}:{RAFT}")
+        self.replicas[at] = harness.Process(
+            self.launch(self.path("coordinator.yaml"), "contrast-coordinator"),
+            os.path.join(self.site.logs, f"{self.label}-coordinator-{at}.log"), dict(env, **more),
+            self.site.dir)
+        return self.replicas[at]
+
+    def initializer_call(self, name, yaml, coordinator):
+        _, env = super().initializer_call(name, yaml, coordinator)
+        return self.launch(yaml, "contrast-initializer"), env
+
+    def adopt(self, other):
+        """The workspace becomes a copy's, whose manifest is the active one."""
+        shutil.copytree(other.app, self.app, dirs_exist_ok=True)
+        expect(0, self.verify(1))
 
     def kill(self, number):
         """SIGKILL; nothing of it is left but its log."""
@@ -151,7 +185,7 @@ class Cluster(harness.Cluster):
 
     def history(self, number):
         names = "cluster epoch generation from records root_ca mesh_ca".split()
-        return dict(zip(names, self.ask(number, wire.HISTORY, [0])))
+        return dict(zip(names, self.ask(number, wire.HISTORY, [1])))
 
     def issue(self, name, number, yaml="web.yaml"):
         """A pod of this name gets its certificate; the folder of its files."""
@@ -164,6 +198,11 @@ class Cluster(harness.Cluster):
         return self.site.run([
             program("contrast"), "recover", "--workspace", app, "-c", self.user(number),
             "--share-key", key or os.path.join(app, "seedshare-owner.pem"), *options])
+
+    def retire(self, name, *numbers):
+        """contrast members retire, by the owner."""
+        return self.site.run([program("contrast"), "members", "retire", name, "--workspace",
+                              self.app, "-c", self.user(*numbers)])
 
     def end(self):
         """All at once: they need not leave one after the other. Exit codes of those that lived."""
