@@ -657,11 +657,15 @@ class Cluster:
         os.rename(path + ".new", path)
 
     def limit_files(self, number, spare=0):
-        """No more descriptors than it has, and `spare`; gives the function that ends this."""
+        """It gets `spare` more descriptors, and then no other; the function that ends this."""
         pid = self.replicas[number].pid
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        count = len(os.listdir(f"/proc/{pid}/fd"))
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (count + spare, before[1]))
+        taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        limit = 0  # the highest number is limited: those that are free below it count
+        while limit in taken or spare > 0:
+            spare -= limit not in taken
+            limit += 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
 
         def heal():
             try:

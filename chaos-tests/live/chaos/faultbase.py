@@ -16,12 +16,12 @@ class Unable(Exception):
 
 
 class Env:
-    """What faults work on. history may be None; kds a key service of kds.py or None; previous_bin
-    a folder with the programs of an older build."""
+    """What faults work on. history may be None; previous_bin is a folder with the programs of an
+    older build, or None."""
 
-    def __init__(self, lab, cluster, history=None, previous_bin=None, kds=None):
+    def __init__(self, lab, cluster, history=None, previous_bin=None):
         self.lab, self.cluster, self.history = lab, cluster, history
-        self.previous_bin, self.kds = previous_bin, kds
+        self.previous_bin, self.kds = previous_bin, cluster.kds
         self.count = 0
 
     def numbers(self):

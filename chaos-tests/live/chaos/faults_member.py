@@ -108,6 +108,6 @@ def intruder_chip(env, rng):
 
 
 @fault("intruder", 6.0)
-def intruder_tcb(env, rng):
+def intruder_firmware(env, rng):
     """A pod and a replica on a machine of the manifest whose firmware is too old."""
     yield from _denied(env, rng, "tcb")
