@@ -102,9 +102,8 @@ void *mem_realloc(void *old, size_t size) {
         return mem_alloc(size);
     }
     CHECK(size < SIZE_MAX / 2);
-    struct stage_block *b = block_of(old);
-    unlink_block(b);
-    b = realloc(b, sizeof *b + (size == 0 ? 1 : size));
+    unlink_block(block_of(old));
+    struct stage_block *b = realloc(block_of(old), sizeof *b + (size == 0 ? 1 : size));
     CHECK(b != NULL);
     link_block(b);
     return b->payload;

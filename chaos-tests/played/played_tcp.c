@@ -223,8 +223,8 @@ int uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb
     }
     struct lookup *l = stage_alloc(sizeof *l);
     l->request = request;
-    l->name = stage_alloc(strlen(node) + 1);
-    strcpy(l->name, node);
+    l->name = stage_alloc(strlen(node) + 1); /* zeroed */
+    memcpy(l->name, node, strlen(node));
     l->port = port_of(service);
     l->is_unanswered = net_is_name_service_down();
     loop_request_init(loop, (uv_req_t *)request, UV_GETADDRINFO);
