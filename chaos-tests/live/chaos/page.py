@@ -67,17 +67,18 @@ def spread_cells(figures):
 
 def faults_part(result):
     rows = [[f["name"], f.get("group", ""), f["runs"], f["violations"],
-             *spread_cells(f["unavailable_ms"])] for f in result["faults"]]
+             *spread_cells(f["unavailable_ms"]), ms((f.get("whole_ms") or {}).get("max"))]
+            for f in result["faults"]]
     calm = result.get("baseline_ms")
     if calm:
-        rows.insert(0, ["none (baseline)", "", len(calm["samples"]), 0, *spread_cells(calm)])
+        rows.insert(0, ["none (baseline)", "", len(calm["samples"]), 0, *spread_cells(calm), "–"])
     note = ("A run is one time that the fault was in. p50, p99 and max are over the runs in which "
             "it was alone; what overlapped counts for the storm. A run's unavailability is the "
             "longest gap between two successful operations; the baseline is the same without a "
-            "fault.")
+            "fault. Whole: from the fault's end until every replica voted again, at most.")
     return section("faults", "Faults", el("p", None, note), data_table(
         "Fault, runs, violations and unavailability",
-        ["fault", "group", "runs", "violations", "p50", "p99", "max"], rows, 2))
+        ["fault", "group", "runs", "violations", "p50", "p99", "max", "whole"], rows, 2))
 
 
 def charts_part(result):
@@ -89,7 +90,7 @@ def charts_part(result):
                               + (calm["samples"] if calm else []))
     curves = [el("figure", {"class": "curve"}, page_chart.curve(f, calm, axis),
                  el("figcaption", None, el("b", None, f["name"]), el("br"),
-                    f"{len(f['unavailable_ms']['samples'])} samples, "
+                    f"{counted(len(f['unavailable_ms']['samples']), 'run')}, "
                     f"p50 {ms(f['unavailable_ms']['p50'])}, max {ms(f['unavailable_ms']['max'])}"))
               for f in rows]
     return group(

@@ -184,7 +184,7 @@ class Player:
         if self.inject(turn):
             self.wait(turn.duration_s)
             self.heal_all()
-            self.wait_whole(whole_s, turn.name)
+            self.wait_whole(whole_s, turn.name, turn.name)
             self.wait(GAP_S)
 
     def play_storms(self, catalog, end):
@@ -197,7 +197,7 @@ class Player:
             names = ", ".join(t.name for t in storm)
             self.history.event("storm", names)
             self.play_storm(storm)
-            self.wait_whole(WHOLE_S, f"a storm of {names}")
+            self.wait_whole(WHOLE_S, f"a storm of {names}", names)
             self.wait(GAP_S)
         self.until(end)
 
@@ -287,15 +287,16 @@ class Player:
         for turn, _ in reversed(list(self.active)):
             self.heal(turn)
 
-    def wait_whole(self, seconds, what):
-        """The cluster comes to rest, or that is a violation and the end of the round."""
+    def wait_whole(self, seconds, what, fault=None):
+        """The cluster comes to rest, or that is a violation and the end of the round. fault: who is
+        to blame then, several names with commas between."""
         begin = self.clock.now()
         end = begin + seconds
         while not bounded(self.stage.is_whole, WHOLE_S, "asking whether the cluster is whole"):
             if self.clock.now() >= end:
                 text = f"{seconds} s after {what} was healed the cluster is still not whole"
-                self.violations.append({"what": text, "at": self.stage.now_ns()})
+                self.violations.append({"what": text, "at": self.stage.now_ns(), "fault": fault})
                 raise NotWhole(text)
             self.wait(POLL_S)
-        self.history.event("whole", {"after": what,
+        self.history.event("whole", {"after": fault,
                                      "ms": round((self.clock.now() - begin) * 1000)})

@@ -98,6 +98,7 @@ class Round:
         self.generations = []  # (at, generation)
         self.epochs = []  # (at, epoch)
         self.phases = []  # (at, name)
+        self.wholes = []  # (fault, ms from its end until the cluster was whole)
         self.notes = []  # (at, name, value) of every other event
         self.lost_lines = 0
         self._open = {}
@@ -153,6 +154,8 @@ class Round:
                 self.leaders.append((at, *seen))
             self._reach(self.generations, at, value.get("generation"))
             self._reach(self.epochs, at, value.get("epoch"))
+        elif name == "whole" and isinstance(value, dict) and isinstance(value.get("after"), str):
+            self.wholes.append((value["after"], float(value["ms"])))
         else:
             self.notes.append((at, name, value))
 
@@ -204,9 +207,10 @@ def operations_of(rounds):
     return table
 
 
-def faults_of(windows, violations, groups=None):
+def faults_of(windows, violations, groups=None, wholes=()):
     """The rows of the table. windows: {"name", "unavailable_ms"} of each time a fault was in, with
-    "names" of those that overlapped: each of them ran, but the gap belongs to the storm."""
+    "names" of those that overlapped: each of them ran, but the gap belongs to the storm.
+    wholes: (name, ms) of each time that the cluster was whole again."""
     groups, runs, blamed = groups or {}, {}, {}
     for w in windows:
         for name in {w["name"], *w.get("names", ())}:
@@ -219,7 +223,8 @@ def faults_of(windows, violations, groups=None):
         measured = [w["unavailable_ms"] for w in windows
                     if w["name"] == name and w.get("unavailable_ms") is not None]
         rows.append({"name": name, "group": groups.get(name, ""), "runs": runs.get(name, 0),
-                     "violations": blamed.get(name, 0), "unavailable_ms": spread(measured)})
+                     "violations": blamed.get(name, 0), "unavailable_ms": spread(measured),
+                     "whole_ms": spread(ms for after, ms in wholes if after == name)})
     return rows
 
 
@@ -280,13 +285,14 @@ def text_of(result):
     """All that a terminal shows, violations last: that is where the eye is."""
     lines = [f"chaos: seed {result['seed']}, {result.get('minutes', '?')} minutes, "
              f"{counted(len(result['rounds']), 'round')}, build {plain(result.get('build', 'unknown'))}", ""]
-    rows = [[f["name"], f["runs"], f["violations"], *unavailable_cells(f["unavailable_ms"])]
-            for f in result["faults"]]
+    rows = [[f["name"], f["runs"], f["violations"], *unavailable_cells(f["unavailable_ms"]),
+             ms((f.get("whole_ms") or {}).get("max"))] for f in result["faults"]]
     if result.get("baseline_ms"):
         calm = result["baseline_ms"]
-        rows.insert(0, ["(none: baseline)", len(calm["samples"]), 0, *unavailable_cells(calm)])
-    lines += table(["fault", "runs", "violations", "p50 ms", "p99 ms", "max ms"], rows)
-    lines += ["", "p50, p99, max: the longest gap without a successful operation, one a run.", ""]
+        rows.insert(0, ["(none: baseline)", len(calm["samples"]), 0, *unavailable_cells(calm), "-"])
+    lines += table(["fault", "runs", "violations", "p50 ms", "p99 ms", "max ms", "whole ms"], rows)
+    lines += ["", "p50, p99, max: the longest gap without a successful operation, one a run; whole:",
+              "from a fault's end until every replica voted again, at most.", ""]
     rows = [[op, o["ok"], o["fail"], o["unknown"], o["open"], ms(o["p50_ms"]), ms(o["p99_ms"]),
              ms(o["max_ms"])] for op, o in result.get("operations", {}).items()]
     lines += table(["operation", "ok", "fail", "unknown", "open", "p50 ms", "p99 ms", "max ms"],

@@ -302,13 +302,18 @@ def result_of(options, rounds, sims, problems):
         "seed": options.seed, "minutes": options.minutes, "build": options.build,
         "started": options.started, "machine": machine(),
         "reproduce": again(options.minutes, options.seed, options),
-        "faults": report.faults_of(windows, found, groups()),
+        "faults": report.faults_of(windows, found, groups(), wholes_of(histories)),
         "baseline_ms": report.spread([ms for r in rounds for ms in r.baseline_ms]),
         "operations": report.operations_of(histories),
         "violations": found, "simulations": sims,
         "problems": problems + [p for r in rounds for p in r.problems] + list(never(rounds)),
         "rounds": [r.entry for r in rounds],
     }
+
+
+def wholes_of(histories):
+    """(fault, ms) of each time that the cluster was whole again; a storm goes by one name."""
+    return [(STORM if ", " in name else name, ms) for h in histories for name, ms in h.wholes]
 
 
 def never(rounds):

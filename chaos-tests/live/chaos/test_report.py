@@ -213,6 +213,14 @@ class Figures(Folder):
             (r["name"], r["runs"], r["unavailable_ms"] and r["unavailable_ms"]["samples"])
             for r in rows])
 
+    def test_how_long_until_whole_stands_with_its_fault(self):
+        seen = self.history(
+            {"kind": "event", "name": "whole", "value": {"after": "a", "ms": 7}, "at": 1},
+            {"kind": "event", "name": "whole", "value": {"after": None, "ms": 9}, "at": 2})
+        self.assertEqual([("a", 7.0)], seen.wholes)
+        rows = report.faults_of([{"name": "a"}, {"name": "b"}], [], None, seen.wholes)
+        self.assertEqual([7.0, None], [r["whole_ms"] and r["whole_ms"]["max"] for r in rows])
+
     def test_a_fault_that_only_violates_has_a_row(self):
         rows = report.faults_of([{"name": "a", "unavailable_ms": None}],
                                 [{"what": "w", "fault": "b"}, {"what": "w", "fault": None}])
@@ -226,7 +234,7 @@ class Program(Folder):
         code, out, err = self.run_main()
         self.assertEqual(0, code, err)
         self.assertIn("no violation", out)
-        self.assertRegex(out, r"kill-leader +8 +0 +[\d.]+ +[\d.]+ +[\d.]+\n")
+        self.assertRegex(out, r"kill-leader +8 +0 +[\d.]+ +[\d.]+ +[\d.]+ +-\n")
         self.assertIn("(2 times)", out)
 
     def test_violations_are_exit_three_and_come_last_with_their_line(self):

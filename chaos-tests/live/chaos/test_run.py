@@ -183,6 +183,8 @@ class Rounds(unittest.TestCase):
         self.assertEqual(sorted(ins), sorted(outs))
         self.assertEqual(len(ins), len(done["turns"]))
         self.assertIn("kill-all", ins)
+        after = {value["after"] for value in self.history.named("whole")}
+        self.assertLessEqual({"kill-all", "cut", "pause"}, after)
 
     def test_the_same_seed_does_the_same(self):
         self.play(seed=9)
@@ -225,6 +227,7 @@ class Rounds(unittest.TestCase):
         self.assertEqual("over", done["outcome"])
         self.assertEqual(1, len(done["violations"]))
         self.assertRegex(done["violations"][0]["what"], "after pause was healed .* not whole")
+        self.assertEqual("pause", done["violations"][0]["fault"])
         self.assertEqual("stop", self.stage.did[-1])  # a dead cluster is not asked
 
     def test_a_stop_ends_in_order(self):
