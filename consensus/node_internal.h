@@ -137,6 +137,7 @@ struct node {
     uint64_t first_own; /* first index of the leader's own term, 0: none yet (rule R2) */
     uint64_t first_own_term;
     uint64_t heard_leader, heard_term; /* whom we follow, and in which term */
+    uint64_t heard_ms;                 /* when it last spoke */
     uint64_t append_term;              /* of the request being handled (pitfall P7) */
     bool rejected;                     /* it was answered with a rejection (rule R1) */
     bool leader_is_gone;               /* node_leader_gone, and no leader since */

@@ -151,6 +151,7 @@ static RESULT check_leader(struct node *node, uint64_t peer, uint64_t term, stru
     if (term >= node_term(node)) {
         node->heard_leader = peer;
         node->heard_term = term;
+        node->heard_ms = node->now_ms;
         node__leader_seen(node);
     }
     return OK;
@@ -197,12 +198,14 @@ static struct raft_server *own_server(struct raft *r) {
     return NULL;
 }
 
-/* A standby has no election timer, and names its last leader for ever: refuses votes for ever. */
+/* A standby starts no elections, and names its last leader for ever: refuses votes for ever. The
+ * library's election timer does not tell how long it was silent: that begins anew whenever it ends,
+ * here after one to two timeouts. */
 static void forget_silent_leader(struct node *node) {
     struct raft *r = &node->raft;
     node__clock(node);
     if (r->state == RAFT_FOLLOWER &&
-        node->now_ms - r->election_timer_start >= 2ULL * node->options.election_timeout_ms) {
+        node->now_ms - node->heard_ms >= 2ULL * node->options.election_timeout_ms) {
         r->follower_state.current_leader.id = 0;
     }
 }
