@@ -119,6 +119,7 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
         replica__publish(r);
     }
     if (is_new && (result->type == ENTRY_ADMIT || result->type == ENTRY_RETIRE)) {
+        replica__keep_leaving(r, result->request.proposer);
         replica__publish(r);
         replica__set_peers(r);
         r->members_ms = 0;

@@ -89,9 +89,11 @@ struct link_state {
     uint64_t told_ms; /* rows that it may have missed went there; 0 = not since it came up */
 };
 
-/* A member that another member told of, and that this log does not know yet. */
+/* A member that another member told of, and that this log does not know yet; or one that is leaving
+ * or has left, and may not know. */
 struct told_member {
     struct arena arena;
+    bool is_leaving;
     struct entry_member member; /* in the arena */
     uint64_t heard_ms;
 };
@@ -246,6 +248,8 @@ RESULT replica__check_time(struct replica *r, const struct entry *e, struct err 
 void replica__peer_is_at(struct replica *r, uint64_t peer, uint64_t applied);
 void replica__peer_received(struct replica *r, uint64_t peer, struct span body);
 void replica__told_tick(struct replica *r);
+/* Members that are leaving stay linked for a while; not the one that asked for it itself. */
+void replica__keep_leaving(struct replica *r, uint64_t asked_itself);
 void replica__forget_told(struct replica *r);
 
 /* replica_alarm.c */

@@ -6,6 +6,11 @@
  * opened. Nothing of the replicated state changes: the row is dropped when the log brings it, or
  * when nobody has spoken of it for REPLICA_TOLD_MS.
  *
+ * And peers that the log does not know any more. Whoever was retired by others, or lost its name,
+ * may not have heard of it: paused, behind, or cut off. Its row is kept for REPLICA_TOLD_MS after it
+ * left the table, so that there is a link over which it can be told (replica_members.c); without
+ * one it would hold itself for a member for ever.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -135,13 +140,49 @@ void replica__peer_received(struct replica *r, uint64_t peer, struct span body) 
     }
 }
 
+static void keep_row(struct replica *r, const struct entry_member *member) {
+    AUTO(buf_deinit)
+    struct buf body = {0};
+    uint64_t applied = 0;
+    struct told_member *t = mem_zalloc(sizeof *t);
+    replica_peer_row_encode(&(struct replica_peer_row){replica_applied(r), *member}, &body);
+    CHECK(is_ok(read_row(buf_span(&body), t, &applied, NULL)));
+    t->is_leaving = true;
+    t->heard_ms = replica_now(r);
+    if (r->told_count == LIMIT_MEMBERS) {
+        drop_told(r, 0);
+    }
+    r->told[r->told_count++] = t;
+}
+
+/* Who asked to leave waits for the end of that by itself. */
+void replica__keep_leaving(struct replica *r, uint64_t asked_itself) {
+    size_t count = 0;
+    const struct core_member *members = core_members(r->core, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].member.id;
+        if (members[i].state == CORE_LEAVING && id != r->options.id && id != asked_itself &&
+            find_told(r, id) == NULL) {
+            keep_row(r, &members[i].member);
+        }
+    }
+}
+
+/* A row that stands in the table, and not because it was kept from there. */
+static bool is_known(struct replica *r, struct told_member *t) {
+    bool is_in_table = core_find_member(r->core, t->member.id) != NULL;
+    if (is_in_table && t->is_leaving) {
+        t->heard_ms = replica_now(r);
+    }
+    return is_in_table && !t->is_leaving;
+}
+
 /* What the log has brought meanwhile, and what nobody speaks of. True: something was dropped. */
 static bool drop_stale(struct replica *r) {
     bool is_changed = false;
     for (size_t i = r->told_count; i > 0; i--) {
-        const struct told_member *t = r->told[i - 1];
-        if (core_find_member(r->core, t->member.id) != NULL ||
-            replica_now(r) - t->heard_ms >= REPLICA_TOLD_MS) {
+        struct told_member *t = r->told[i - 1];
+        if (is_known(r, t) || replica_now(r) - t->heard_ms >= REPLICA_TOLD_MS) {
             drop_told(r, i - 1);
             is_changed = true;
         }
