@@ -10,13 +10,13 @@ struct fact {
     uint64_t id;
     uint64_t joined;
     uint64_t replaces;
-    bool is_member, is_voter, is_dead, is_leaving, is_ready;
+    bool is_member, is_voter, is_dead, is_cut, is_leaving, is_ready;
 };
 
 struct facts {
     struct fact items[FACTS_MAX];
     size_t count;
-    size_t voters, alive, wanted; /* alive: voters that are not dead */
+    size_t voters, heard, wanted; /* heard: voters that are neither dead nor cut */
     uint64_t leader;
 };
 
@@ -46,17 +46,18 @@ static struct fact fact_of_member(const struct membership_input *in, const struc
     const struct membership_wish *w = find_wish(in, m->id);
     struct fact f = {.id = m->id, .is_member = true, .is_voter = m->role == NODE_VOTER};
     if (w == NULL) {
-        f.is_dead = f.is_leaving = true;
+        f.is_dead = f.is_cut = f.is_leaving = true;
     } else {
         f.joined = w->joined;
         f.replaces = w->replaces;
         f.is_dead = !w->is_reachable;
+        f.is_cut = f.is_dead || w->is_cut;
         f.is_leaving = w->want == MEMBERSHIP_GONE;
         f.is_ready =
             !f.is_voter && w->want == MEMBERSHIP_VOTER && w->is_reachable && w->is_caught_up;
     }
     if (m->id == in->leader) {
-        f.is_dead = false; /* it asks */
+        f.is_dead = f.is_cut = false; /* it asks */
     }
     return f;
 }
@@ -79,7 +80,7 @@ static void gather(const struct membership_input *in, struct facts *out) {
         out->items[out->count] = fact_of_member(in, &in->members[i]);
         const struct fact *f = &out->items[out->count++];
         out->voters += f->is_voter;
-        out->alive += f->is_voter && !f->is_dead;
+        out->heard += f->is_voter && !f->is_cut;
     }
     const struct membership_wish *w = oldest_newcomer(in);
     if (w != NULL && in->member_count < LIMIT_MEMBERS) {
@@ -172,8 +173,16 @@ static struct membership_step remove_voter(const struct facts *all, const struct
     if (f == NULL || f->id == all->leader) {
         return nothing;
     }
-    size_t rest = all->alive - !f->is_dead;
+    size_t rest = all->heard - !f->is_cut;
     return rest > (all->voters - 1) / 2 ? step(MEMBERSHIP_REMOVE, f) : nothing;
+}
+
+/* The same. One that is cut at this moment is waited for. */
+static struct membership_step promote(const struct facts *all, const struct fact *f) {
+    if (f == NULL || f->is_cut) {
+        return nothing;
+    }
+    return all->heard + 1 > (all->voters + 1) / 2 ? step(MEMBERSHIP_PROMOTE, f) : nothing;
 }
 
 static struct membership_step first_of(struct membership_step a, struct membership_step b) {
@@ -191,12 +200,11 @@ static struct membership_step shrink(const struct facts *all) {
 }
 
 static struct membership_step leave_even(const struct facts *all) {
-    struct membership_step promote = step(MEMBERSHIP_PROMOTE, best_standby(all));
+    struct membership_step next = promote(all, best_standby(all));
     if (all->voters >= 4) {
-        struct membership_step leave = remove_voter(all, pick(all, leaving_follower, false));
-        promote = first_of(leave, promote);
+        next = first_of(remove_voter(all, pick(all, leaving_follower, false)), next);
     }
-    return first_of(promote, remove_useless(all));
+    return first_of(next, remove_useless(all));
 }
 
 /* Somebody leaves for good. */
@@ -204,24 +212,25 @@ static struct membership_step let_go(const struct facts *all) {
     const struct fact *ready = best_standby(all);
     const struct fact *leaving = pick(all, leaving_follower, false);
     if (ready != NULL && leaving != NULL && leaving->is_dead) {
-        return first_of(remove_voter(all, leaving), step(MEMBERSHIP_PROMOTE, ready));
+        return first_of(remove_voter(all, leaving), promote(all, ready));
     }
     if (ready != NULL) {
-        return step(MEMBERSHIP_PROMOTE, ready);
+        return promote(all, ready);
     }
     return leaving == NULL ? nothing : remove_useless(all);
 }
 
 /* An odd number of voters, not more than wanted. */
 static struct membership_step keep_odd(const struct facts *all) {
-    if (pick(all, dead_follower, false) != NULL && best_standby(all) != NULL) {
+    const struct fact *ready = best_standby(all);
+    if (pick(all, dead_follower, false) != NULL && ready != NULL && !ready->is_cut) {
         return remove_voter(all, pick(all, dead_follower, false));
     }
     if (pick(all, leaving_follower, false) != NULL || pick(all, leaving_leader, false) != NULL) {
         return let_go(all);
     }
     bool grows = all->voters < all->wanted && count(all, ready_standby) >= 2;
-    return grows ? step(MEMBERSHIP_PROMOTE, best_standby(all)) : nothing;
+    return grows ? promote(all, ready) : nothing;
 }
 
 static struct membership_step change_voters(const struct facts *all) {

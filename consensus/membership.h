@@ -19,10 +19,12 @@
  * need each other, as two of three did; they are not made one, which would keep the state in one
  * place only, unless one of them leaves.
  *
- * No removal leaves fewer reachable voters than a majority of the rest (it could not be committed,
- * and the leader would step down). Who leaves and is still needed has to wait: "safe to stop" is
- * no. Nobody removes itself: a leader that leaves transfers first, so one voter alone is the
- * leader.
+ * No removal and no promotion leaves fewer voters in touch than a majority of the new ones: it
+ * could not be committed, and the leader would step down with a configuration in its log that needs
+ * those who are gone, although the old one could have gone on without them. So a voter counts here
+ * only while it is heard, not until it is known to be dead. Who leaves and is still needed has to
+ * wait: "safe to stop" is no. Nobody removes itself: a leader that leaves transfers first, so one
+ * voter alone is the leader.
  *
  * Standbys are promoted only while reachable and caught up: first who replaces a dead or leaving
  * voter (the same name), then in order of admission.
@@ -48,6 +50,7 @@ struct membership_wish {
     uint64_t id;
     enum membership_want want;
     bool is_reachable; /* false only after the liveness check that a quorum confirmed */
+    bool is_cut;       /* reachable, perhaps, but not heard at this moment */
     bool is_caught_up; /* a standby that holds (nearly) the whole log */
     uint64_t joined;   /* order of admission; older ones are preferred */
     uint64_t replaces; /* the member of the same name that it came after; 0: none */

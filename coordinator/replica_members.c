@@ -332,9 +332,14 @@ static bool is_caught_up(const struct replica *r, uint64_t id) {
            progress.match + REPLICA_CAUGHT_UP >= node_last_index(r->node);
 }
 
-/* Who said that it goes and has no link any more has gone: nobody waits for its silence. */
+/* Whoever said that it goes and is cut has gone: nobody waits for its silence. */
 static bool is_cut(const struct replica *r, uint64_t id) {
     return id != r->options.id && !replica__is_linked(r, id);
+}
+
+/* No part of the quorum of this moment, whether or not it lives. */
+static bool is_unheard(const struct replica *r, uint64_t id) {
+    return is_cut(r, id) || (id != r->options.id && silent_ms(r, id) >= 2 * REPLICA_CONFIRM_MS);
 }
 
 /* Whose name it took over, while that one is still here. */
@@ -358,6 +363,7 @@ static size_t fill_wishes(const struct replica *r, struct membership_wish *out) 
             .id = id,
             .want = is_leaving ? MEMBERSHIP_GONE : MEMBERSHIP_VOTER,
             .is_reachable = !replica__is_silent(r, id) && !(is_leaving && is_cut(r, id)),
+            .is_cut = is_unheard(r, id),
             .is_caught_up = is_caught_up(r, id),
             .joined = members[i].admitted_index,
             .replaces = is_leaving ? 0 : predecessor(members, count, members[i].member.name),

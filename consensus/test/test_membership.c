@@ -1,6 +1,6 @@
 /* Rows in short hand, one word per id: 1V  voter, 1S  standby, 1N  newcomer (not configured), then
- * flags: L leads, x dead, g gone (wants to leave), c caught up, s only stands by, - without a row,
- * a digit: replaces that member.
+ * flags: L leads, x dead, u unheard now, g gone (wants to leave), c caught up, s only stands by, -
+ * without a row, a digit: replaces that member.
  *
  * And every situation of up to four members, played to its end.
  *
@@ -24,8 +24,12 @@ struct table {
 
 static void add_word(struct table *t, const char *word) {
     uint64_t id = (uint64_t)(word[0] - '0');
-    struct membership_wish w = {id, MEMBERSHIP_VOTER, true, strchr(word, 'c') != NULL, id, 0};
-    w.is_reachable = strchr(word, 'x') == NULL;
+    struct membership_wish w = {.id = id,
+                                .want = MEMBERSHIP_VOTER,
+                                .is_reachable = strchr(word, 'x') == NULL,
+                                .is_cut = strchr(word, 'u') != NULL,
+                                .is_caught_up = strchr(word, 'c') != NULL,
+                                .joined = id};
     size_t length = strlen(word);
     if (word[length - 1] >= '0' && word[length - 1] <= '9') {
         w.replaces = (uint64_t)(word[length - 1] - '0');
@@ -81,6 +85,12 @@ static const struct {
     {"1VL 2V 5N", 3, "add 5"},
     {"1VL 2V 3V- 4Sc", 3, "remove 3"},
     {"1VL 2Vx 3Vx 4Sc", 3, "none 0"}, /* nothing could be committed */
+    {"1VL 2Vu 3Vx 4Sc", 3, "none 0"}, /* nor here: 3 may wake, and then 1 and 3 are a majority */
+    {"1VL 2Vu 3Vg", 3, "none 0"},
+    {"1VL 2Vu 3Vg 4Sc", 3, "promote 4"},
+    {"1VL 2Vu 3Vu 4Vg 5V 6Sc", 5, "promote 6"},
+    {"1VL 2Vu 3Vu 4Vu 5Vg 6Sc", 5, "none 0"}, /* three of six would be too few */
+    {"1VL 2V 3Vx 4Scu", 3, "none 0"},
     {"1VL 2V 3Vx 4Vx 5V 6Sc", 5, "remove 3"},
     {"1VL 2V 4Vx 5V 6Sc", 5, "promote 6"}, /* the other dead may come back */
     {"1VL 2V 4Vx 5V", 5, "remove 4"},      /* 4 with one dead tolerate nothing, 3 do */
@@ -203,8 +213,11 @@ static void add_kind(struct small *s, unsigned kind) {
     if (kind == 0) {
         return;
     }
-    s->wishes[i] = (struct membership_wish){
-        i + 1, kinds[kind].want, kinds[kind].is_reachable, kinds[kind].is_caught_up, i + 1, 0};
+    s->wishes[i] = (struct membership_wish){.id = i + 1,
+                                            .want = kinds[kind].want,
+                                            .is_reachable = kinds[kind].is_reachable,
+                                            .is_caught_up = kinds[kind].is_caught_up,
+                                            .joined = i + 1};
     s->has_row[i] = kinds[kind].has_row;
     s->is_member[i] = kinds[kind].is_member;
     s->is_voter[i] = kinds[kind].is_voter;
