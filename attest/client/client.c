@@ -357,6 +357,9 @@ static RESULT judge_statement(const struct client *c, const struct client_trust 
                               const struct client_verdict *v, struct err *err) {
     const struct client_history *h = c->history;
     const struct replica_statement *s = &v->peer.statement.replica;
+    static const uint8_t none[32];
+    ENSURE(memcmp(s->cluster, none, 32) != 0 || h->generation == 0, err, STALE_GENERATION,
+           "the Coordinator joined its cluster while it was read: try again");
     ENSURE(memcmp(s->cluster, h->cluster, 32) == 0 || h->generation == 0, err, DIFFERS,
            "the history is of another cluster than the Coordinator attested");
     if (h->generation == 0) {

@@ -180,6 +180,14 @@ static void test_a_history_of_another_cluster(void **state) {
     client_world_refused(w, ERR_DIFFERS, "another cluster");
 }
 
+/* It was empty when it attested, and a member when it was asked for the history. */
+static void test_a_server_that_joined_meanwhile(void **state) {
+    struct world *w = *state;
+    memset(w->statement.cluster, 0, sizeof w->statement.cluster);
+    w->statement.generation = 0;
+    client_world_refused(w, ERR_STALE_GENERATION, "joined its cluster while it was read");
+}
+
 static void test_another_head_is_no_history_of_this_server(void **state) {
     struct world *w = *state;
     w->statement.head[0] ^= 1;
@@ -250,6 +258,7 @@ int main(void) {
         T(test_a_policy_that_is_no_coordinators),
         T(test_a_history_of_another_cluster),
         T(test_another_head_is_no_history_of_this_server),
+        T(test_a_server_that_joined_meanwhile),
         T(test_an_older_head_means_that_it_changed_meanwhile),
         T(test_a_history_cut_short),
         T(test_another_epoch),
