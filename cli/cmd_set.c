@@ -58,6 +58,7 @@ struct set_run {
     bool is_sent;    /* COMMIT or SET is out */
     bool is_started; /* API_NEED came: from now on the server proposes it on its own */
     size_t next;     /* address to try first */
+    size_t silent;   /* addresses at which nobody could be heard */
     bool already;
     bool has_checkpoint; /* CHECKPOINT_FILE is of this set */
 };
@@ -185,7 +186,8 @@ static RESULT connect_any(struct set_run *run, struct err *err) {
             if (run->addresses.count == 1) {
                 return OK;
             }
-        } else if (!is_ok(r) && i + 1 < run->addresses.count) {
+        } else if (!is_ok(r)) {
+            run->silent++;
             log_warn("%s", err->text);
         }
     }
@@ -212,7 +214,12 @@ static RESULT sign(struct set_run *run, uint64_t epoch, struct buf *signature, s
 static RESULT check_may_found(const struct set_run *run, struct err *err) {
     char hex[65];
     hex_encode(SPAN(run->trust.cluster.id), hex);
-    ENSURE(!run->trust.cluster.is_known || run->options.is_new, err, FOUNDED,
+    bool is_known = run->trust.cluster.is_known && !run->options.is_new;
+    ENSURE(!is_known || run->silent == 0, err, UNAVAILABLE,
+           "%s has no manifest, and %zu of the named replicas could not be heard: one of them may "
+           "belong to cluster %s as this workspace does. Run the same again when they answer",
+           dial_text(run->dial), run->silent, hex);
+    ENSURE(!is_known, err, FOUNDED,
            "this workspace belongs to cluster %s%s, and the Coordinator has no manifest: it "
            "restarted or is another one. Look at the other replicas, recover the cluster, or found "
            "a new one with --new-deployment",
