@@ -8,11 +8,13 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 import re
+import signal
 import subprocess
 import time
 
 PROGRAMS = ("contrast-sim", "contrast-world")
 FAILING = re.compile(r"^seed \d+: (?!ok\b).*")
+SUMMARY = re.compile(r"^(\d+) seeds from \d+:")
 AGAIN = re.compile(r"\(reproduce: (.*)\)\s*$")
 FAILED_MAX = 100
 SECONDS_PER_SEED = 2.0  # a simulation that takes longer than this hangs
@@ -34,12 +36,15 @@ def run(folder, first, seeds, logs, stop):
 def run_one(program, first, seeds, log, stop, problems):
     name, begin = os.path.basename(program), time.monotonic()
     with open(log, "wb") as out:
-        child = subprocess.Popen([program, "--seed", str(first), "--seeds", str(seeds)],
-                                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        jobs = str(len(os.sched_getaffinity(0)))
+        child = subprocess.Popen([program, "--seed", str(first), "--seeds", str(seeds),
+                                  "--jobs", jobs],
+                                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                 start_new_session=True)
         end = begin + 60 + seeds * SECONDS_PER_SEED
         while child.poll() is None:
             if stop.wait(0.1) or time.monotonic() > end:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)  # its workers, too
                 child.wait()
                 problems.append({"what": f"{name} was ended before all {seeds} seeds had run"})
     seconds = time.monotonic() - begin
@@ -47,20 +52,23 @@ def run_one(program, first, seeds, log, stop, problems):
     if child.returncode not in (0, 1, -9) or (child.returncode == 1 and not failed):
         failed.append(f"{name} ended with {child.returncode}: see {log} "
                       f"(reproduce: {name} --seed {first} --seeds {seeds})")
-    return {"program": name, "first": first, "seeds": ran or seeds, "failed": failed, "log": log,
-            "seconds": round(seconds, 1), "seeds_per_second": round((ran or seeds) / seconds, 1)}
+    return {"program": name, "first": first, "seeds": ran, "failed": failed, "log": log,
+            "seconds": round(seconds, 1), "seeds_per_second": round(ran / seconds, 1)}
 
 
 def read_log(path):
-    """(seeds that said something, lines of those that failed)."""
-    ran, failed = 0, []
+    """(seeds that ran, by the summary or else by their lines; lines of those that failed)."""
+    ran, told, failed = 0, 0, []
     with open(path, encoding="utf-8", errors="replace") as f:
         for line in f:
-            if line.startswith("seed "):
+            summary = SUMMARY.match(line)
+            if summary:
+                told = int(summary[1])
+            elif line.startswith("seed "):
                 ran += 1
                 if FAILING.match(line) and len(failed) < FAILED_MAX:
                     failed.append(line.rstrip())
-    return ran, failed
+    return told or ran, failed
 
 
 def violations(results):

@@ -371,6 +371,10 @@ class Simulations(Folder):
         self.assertEqual((3, []), (results[0]["seeds"], results[0]["failed"]))
         self.assertIn("contrast-world is not built", problems[0]["what"])
 
+    def test_a_summary_counts_for_more_than_lines(self):
+        results, _ = self.run_program("#!/bin/sh\necho '3 seeds from 7: 0 failed'\n")
+        self.assertEqual(3, results[0]["seeds"])
+
     def test_a_failing_seed_is_a_violation_with_its_line(self):
         results, _ = self.run_program(
             "#!/bin/sh\necho seed 7: ok\n"
@@ -392,28 +396,30 @@ class Simulations(Folder):
 
 class Mutations(Folder):
     NOTICES = """#!/bin/sh
-rule=
-while [ $# -gt 0 ]; do [ "$1" = --without ] && rule=$2; shift; done
-for i in 1 2 3; do
-    if [ -n "$rule" ] && [ "$rule" != %s ] && [ $i = 2 ]; then echo "seed $i: noticed $rule"
-    else echo "seed $i: ok"; fi
-done
+rule= code=0
+while [ $# -gt 0 ]; do [ "$1" = --without ] && rule=$2; [ "$1" = --seed ] && seed=$2; shift; done
+if [ -n "$rule" ] && [ "$rule" != %s ] && [ $seed = 51 ]; then
+    echo "seed 60: later"; echo "seed 52: noticed $rule"; code=1
+fi
+echo "seed 53: ok  steps=1"
+echo "50 seeds from $seed: $code failed"
+exit $code
 """
 
     def rows(self, blind):
         program = self.program("contrast-sim-mutable", self.NOTICES % blind)
-        return mutations.run(program, 3, self.stop.first)
+        return mutations.run(program, 120, self.stop.first)
 
     def test_every_rule_noticed_is_good(self):
         rows = self.rows("none")
         self.assertTrue(mutations.is_good(rows))
-        self.assertRegex(mutations.text_of(rows), r"R3 +2 +2  noticed R3\n")
-        self.assertEqual(3, rows[0]["seeds"])
+        self.assertRegex(mutations.text_of(rows), r"R3 +52 +100  noticed R3\n")
+        self.assertEqual(120, rows[0]["seeds"])
 
     def test_a_rule_that_nothing_notices_is_not(self):
         rows = self.rows("fence")
         self.assertFalse(mutations.is_good(rows))
-        self.assertRegex(mutations.text_of(rows), r"fence +- +3  NOTHING\n")
+        self.assertRegex(mutations.text_of(rows), r"fence +- +120  NOTHING\n")
 
     def test_a_program_that_cannot_is_an_error(self):
         program = self.program("contrast-sim-mutable", "#!/bin/sh\necho usage: no; exit 2\n")
