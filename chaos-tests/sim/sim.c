@@ -1,7 +1,7 @@
 /* Sim: the loop. See sim.h.
  *
  * Time jumps to the next event: a message, a tick, a restart, a fault, an operation. All randomness
- * comes from one generator (xoshiro256**, Blackman and Vigna 2018, seeded through splitmix64).
+ * comes from the seed (sim_chance.h).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/sim/sim_kill.h"
@@ -17,38 +17,7 @@
 #define STEPS_MAX 3000000
 #define TRACE_BLOCK 65536
 
-/* --- Chance and trace */
-
-static uint64_t rotate(uint64_t x, unsigned k) {
-    return x << k | x >> (64 - k);
-}
-
-uint64_t sim_random(struct sim *s) {
-    uint64_t *x = s->random;
-    uint64_t out = rotate(x[1] * 5, 7) * 9;
-    uint64_t t = x[1] << 17;
-    x[2] ^= x[0];
-    x[3] ^= x[1];
-    x[1] ^= x[2];
-    x[0] ^= x[3];
-    x[2] ^= t;
-    x[3] = rotate(x[3], 45);
-    return out;
-}
-
-uint64_t sim_below(struct sim *s, uint64_t bound) {
-    return (sim_random(s) >> 11) % bound;
-}
-
-static void seed(struct sim *s, uint64_t x) {
-    for (unsigned i = 0; i < 4; i++) {
-        x += UINT64_C(0x9e3779b97f4a7c15);
-        uint64_t z = x;
-        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        s->random[i] = z ^ z >> 31;
-    }
-}
+/* --- Trace */
 
 static void fold_trace(struct sim *s) {
     uint8_t digest[32];
@@ -98,16 +67,21 @@ static void after_event(struct sim *s) {
     }
     sim_check_step(s);
     sim_check_leaders(s);
+    sim_rule_step(s);
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        if (s->pods[i].is_touched) {
+            sim_pod_settle(&s->pods[i]);
+        }
+    }
 }
 
 static void tick_pods(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
-        if (p->replica != NULL && p->paused_ms == 0 &&
-            replica_deadline(p->replica) <= host_monotonic_ms(&p->host)) {
+        if (p->replica != NULL && p->paused_ms == 0 && p->due_ms <= s->now_ms) {
             s->result->steps++;
             if (!sim_kill_before(s, i, "tick")) {
-                replica_tick(p->replica);
+                replica_tick(sim_pod_use(p));
             }
             after_event(s);
         }
@@ -119,13 +93,11 @@ static void disturb(struct sim *s) {
         return;
     }
     if (s->now_ms >= s->next_op_ms) {
-        s->next_op_ms = s->now_ms + 10 + sim_below(s, 100);
+        s->next_op_ms = s->now_ms + 10 + sim_chance_below(&s->clients, 2 * s->plan.ask_ms);
         sim_op_random(s);
     }
-    if (s->now_ms >= s->next_fault_ms) {
-        s->next_fault_ms = s->now_ms + 50 + sim_below(s, 700);
-        sim_fault_random(s);
-    }
+    sim_op_retry(s);
+    sim_fault_play(s);
 }
 
 /* One moment in time. */
@@ -133,7 +105,7 @@ static void step(struct sim *s, uint64_t end_ms) {
     after_event(s);
     uint64_t next = earlier(earlier(sim_net_next(s), sim_pod_next(s)), end_ms);
     if (!s->is_quiet) {
-        next = earlier(next, earlier(s->next_op_ms, s->next_fault_ms));
+        next = earlier(next, earlier(s->next_op_ms, sim_fault_next(s)));
     }
     s->now_ms = next > s->now_ms ? next : s->now_ms;
     sim_pod_tend(s);
@@ -167,7 +139,7 @@ static void wait_rest(struct sim *s, uint64_t duration_ms) {
 
 static struct sim_pod *some_member(struct sim *s) {
     for (unsigned tries = 0; tries < 100; tries++) {
-        struct sim_pod *p = &s->pods[sim_below(s, s->pod_count)];
+        struct sim_pod *p = &s->pods[sim_chance_below(&s->chance, s->pod_count)];
         if (sim_pod_is_member(p)) {
             return p;
         }
@@ -180,10 +152,11 @@ static struct sim_pod *some_member(struct sim *s) {
 static void begin_cluster(struct sim *s) {
     s->is_quiet = true;
     sim_pod_found(s);
-    sim_run_for(s, 1 + sim_below(s, 2000));
+    sim_run_for(s, 1 + sim_chance_below(&s->chance, 2000));
     sim_op_blob(s, 0, 0);
     sim_op_blob(s, 0, 1);
-    while (s->result->is_good && s->acked_generation == 0 && s->now_ms < START_MS) {
+    while (s->result->is_good && s->acked_generation == 0 &&
+           s->now_ms < START_MS * s->plan.heartbeat_ms / 30) {
         if (s->ops == NULL) {
             sim_op_begin(s, SIM_SET, 0);
         }
@@ -197,8 +170,8 @@ static void begin_cluster(struct sim *s) {
 static void rage(struct sim *s) {
     s->is_quiet = false;
     s->next_op_ms = s->now_ms;
-    s->next_fault_ms = s->now_ms + sim_below(s, 1000);
-    sim_run_for(s, s->options->chaos_ms);
+    s->chaos_since_ms = s->now_ms;
+    sim_run_for(s, s->plan.chaos_ms);
     s->is_quiet = true;
     sim_fault_heal(s);
 }
@@ -213,7 +186,7 @@ static void ask_at_rest(struct sim *s, enum sim_op_kind kind, const uint64_t *co
         }
         s->numbers++;
         sim_op_begin(s, kind, p->slot);
-        wait_rest(s, s->options->rest_ms);
+        wait_rest(s, s->plan.rest_ms);
     }
     if (*counter == before) {
         sim_fail(s, "a healed cluster answers no request of kind %d", (int)kind);
@@ -234,7 +207,7 @@ static void play(struct sim *s) {
     } else if (s->result->is_good) {
         rage(s);
     }
-    wait_rest(s, s->options->rest_ms);
+    wait_rest(s, s->plan.rest_ms);
     if (s->result->is_good) {
         sim_check_rest(s);
     }
@@ -243,10 +216,35 @@ static void play(struct sim *s) {
     }
 }
 
-static void silence(void *data, enum log_level level, const char *line) {
-    (void)data;
+/* No key may stand in a log, raw, in hexadecimal or in base64. */
+static void on_log(void *data, enum log_level level, const char *line) {
+    static const char *const forms[] = {SIM_SECRET_MARK, "734563526554", "c0VjUmVU"};
+    struct sim *s = data;
     (void)level;
-    (void)line;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (strstr(line, forms[i]) != NULL) {
+            sim_fail(s, "a key in the log: %s", line);
+        }
+    }
+    if (s->options->is_verbose) {
+        fprintf(stderr, "%6llu  %s\n", (unsigned long long)s->now_ms, line);
+    }
+}
+
+static void begin(struct sim *s) {
+    const struct sim_options *o = s->options;
+    sim_plan_make(o->seed, o->chaos_ms, o->rest_ms, &s->plan);
+    sim_chance_seed(&s->chance, o->seed, SIM_STREAM_WORLD);
+    sim_chance_seed(&s->clients, o->seed, SIM_STREAM_CLIENTS);
+    s->founder_count = s->plan.founders;
+    s->pod_count = s->plan.founders + s->plan.spares;
+    s->kill = o->kill;
+    sim_net_init(s);
+    sim_op_init(s);
+    if (s->kill != NULL) {
+        sim_plan_calm(&s->plan);
+        sim_kill_init(s);
+    }
 }
 
 void sim_run(const struct sim_options *options, struct sim_result *out) {
@@ -254,26 +252,17 @@ void sim_run(const struct sim_options *options, struct sim_result *out) {
     *out = (struct sim_result){.is_good = true};
     s->options = options;
     s->result = out;
-    log_set_sink(options->is_verbose ? NULL : silence, NULL);
-    seed(s, options->seed);
-    s->founder_count = sim_below(s, 3) == 0 ? 5 : 3;
-    s->pod_count = s->founder_count + 1;
-    s->snapshot_threshold = 10 + sim_below(s, 100);
-    s->snapshot_trailing = 10 + sim_below(s, 50);
-    sim_op_init(s);
-    s->kill = options->kill;
-    if (s->kill != NULL) {
-        sim_kill_init(s);
-    }
+    log_set_sink(on_log, s);
+    begin(s);
     play(s);
     fold_trace(s);
     memcpy(out->trace, s->trace.data, sizeof out->trace);
-    for (unsigned i = 0; i < s->pod_count; i++) {
-        sim_op_forget(s, i);
-    }
+    s->is_quiet = true;
+    sim_op_deinit(s);
     sim_pod_deinit(s);
     sim_net_deinit(s);
     sim_check_deinit(s);
+    sim_rule_deinit(s);
     buf_deinit(&s->found);
     buf_deinit(&s->more_manifest);
     buf_deinit(&s->trace);

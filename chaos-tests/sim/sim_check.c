@@ -1,7 +1,7 @@
 /* Checks of the simulation.
  *
  *   after each step   one leader a term; every ledger and every manifest history is a prefix of one
- *                     and the same
+ *                     and the same; one mesh CA key a generation, none of them twice
  *   at each reply     nothing acknowledged is missing or came twice: a set's transition stands in
  *                     the one history; no issue index twice, none before its entry was applied; a
  *                     confirmation shows all that was acknowledged before it was asked for; no
@@ -13,6 +13,8 @@
 
 #include "chaos-tests/sim/sim_kill.h"
 #include "coordinator/replica_internal.h"
+
+#define HEALTHY_MS 2000 /* beyond the time after which a silent member counts as dead */
 
 /* --- One history */
 
@@ -45,12 +47,36 @@ static void check_history(struct sim *s, struct sim_pod *p, const struct core *c
     for (size_t i = p->checked_records; i < count; i++) {
         if (i >= s->head_count) {
             s->heads = mem_realloc(s->heads, (i + 1) * sizeof *s->heads);
+            s->mesh_keys = mem_realloc(s->mesh_keys, (i + 1) * sizeof *s->mesh_keys);
+            s->mesh_keys[i] = 0;
             memcpy(s->heads[s->head_count++], records[i].transition, 32);
         } else if (memcmp(s->heads[i], records[i].transition, 32) != 0) {
             sim_fail(s, "pod %u: another manifest in generation %zu", p->slot, i + 1);
         }
     }
     p->checked_records = count;
+}
+
+/* The bytes behind the mark differ from key to key; a recovery makes a key of its own. */
+static void check_mesh_key(struct sim *s, struct sim_pod *p, const struct core *core) {
+    uint64_t generation = core_generation(core);
+    struct span key = core_ca(core).mesh_key;
+    if (s->kill != NULL || generation == 0 || generation == p->checked_keys ||
+        key.size < SIM_SECRET_MARK_SIZE + 8) {
+        return;
+    }
+    uint64_t *known = &s->mesh_keys[generation - 1];
+    uint64_t now = load_u64le(key.data + SIM_SECRET_MARK_SIZE) | 1;
+    p->checked_keys = generation;
+    if (generation > 1 && s->mesh_keys[generation - 2] == now) {
+        sim_fail(s, "pod %u: generation %llu has the mesh CA key of the one before", p->slot,
+                 (unsigned long long)generation);
+    }
+    if (*known != 0 && *known != now) {
+        sim_fail(s, "pod %u: another mesh CA key in generation %llu", p->slot,
+                 (unsigned long long)generation);
+    }
+    *known = now;
 }
 
 /* A list never gives way to an older one. */
@@ -91,11 +117,13 @@ static void check_leader(struct sim *s, const struct sim_pod *p) {
 void sim_check_step(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
-        if (p->replica != NULL && !sim_owner_is_stale(s, p) && !sim_owner_is_on_its_way(p)) {
+        if (p->is_touched && p->replica != NULL && !sim_owner_is_stale(s, p) &&
+            !sim_owner_is_on_its_way(p)) {
             const struct core *core = replica_core(p->replica);
             check_leader(s, p);
             check_ledger(s, p, core);
             check_history(s, p, core);
+            check_mesh_key(s, p, core);
             check_list(s, p, core);
             check_time(s, p, core);
         }
@@ -106,7 +134,8 @@ void sim_check_step(struct sim *s) {
 void sim_check_leaders(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
-        if (p->replica == NULL || !replica_is_leader(p->replica) || sim_owner_is_stale(s, p)) {
+        if (!p->is_touched || p->replica == NULL || !replica_is_leader(p->replica) ||
+            sim_owner_is_stale(s, p)) {
             continue;
         }
         if (p->led_term != replica_term(p->replica)) {
@@ -259,6 +288,8 @@ void sim_check_reply(struct sim *s, const struct sim_op *op, const struct replic
         break;
     case SIM_BLOB:
     case SIM_ADMIT:
+    case SIM_CLAIM:
+    case SIM_RETIREMENT:
     case SIM_RECOVER:
         break;
     }
@@ -333,6 +364,12 @@ static void check_voters(struct sim *s, const struct sim_pod *p) {
     }
 }
 
+bool sim_check_is_healthy(const struct sim_pod *p) {
+    const struct sim *s = p->sim;
+    uint64_t since = p->trouble_ms > p->sick_ms ? p->trouble_ms : p->sick_ms;
+    return s->now_ms > since + s->plan.dead_ms + HEALTHY_MS && sim_net_is_healthy(s, p->slot);
+}
+
 /* Worth the full check: cheap, and says nothing of why not. */
 bool sim_check_is_resting(const struct sim *s) {
     if (s->ops != NULL) {
@@ -388,5 +425,6 @@ void sim_check_rest(struct sim *s) {
 void sim_check_deinit(struct sim *s) {
     mem_free(s->roots);
     mem_free(s->heads);
+    mem_free(s->mesh_keys);
     mem_free(s->issued);
 }

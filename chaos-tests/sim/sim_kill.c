@@ -68,7 +68,7 @@ static void kill(struct sim *s) {
     k->is_due = false;
     k->mute_from = 0;
     k->was_killed = true;
-    s->result->crashes++;
+    s->result->faults[SIM_CRASH]++;
     sim_pod_stop(s, &s->pods[k->point.victim], DOWN_MS);
 }
 
@@ -182,7 +182,7 @@ static void play_replace(struct sim *s) {
 static void play_leave(struct sim *s) {
     unsigned slot = s->kill->subject;
     if (!sim_kill_before(s, slot, "SIGTERM")) {
-        replica_leave(s->pods[slot].replica);
+        replica_leave(sim_pod_use(&s->pods[slot]));
     }
     sim_kill_settle(s);
     sim_run_for(s, 50);
@@ -231,7 +231,7 @@ static void lose_majority(struct sim *s) {
         }
         sim_run_for(s, 1);
     }
-    if (!is_ok(replica_survey(s->pods[leader].replica, &s->kill->epoch.checkpoint, &position,
+    if (!is_ok(replica_survey(sim_pod_use(&s->pods[leader]), &s->kill->epoch.checkpoint, &position,
                               &last_term, NULL)) ||
         position.generation != 2) {
         sim_fail(s, "two of three do not take a manifest");

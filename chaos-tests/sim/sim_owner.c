@@ -145,7 +145,8 @@ static void begin_epoch(struct sim *s, struct sim_pod *p, struct span state,
     if (!sim_kill_before(s, p->slot, "recover")) {
         struct sim_op *op = sim_op_new(s, SIM_RECOVER, p->slot);
         op->generation = s->kill->epoch.asked;
-        struct result r = replica_recover(p->replica, state, buf_span(&entry), op->ticket, &err);
+        struct result r =
+            replica_recover(sim_pod_use(p), state, buf_span(&entry), op->ticket, &err);
         if (is_ok(r)) {
             s->kill->epoch.begun = s->kill->epoch.asked;
             s->kill->epoch.count++;
@@ -165,7 +166,7 @@ void sim_owner_survivor(struct sim *s, struct sim_pod *p) {
     struct recovery position;
     uint64_t last_term = 0;
     struct err err;
-    if (!is_ok(replica_survey(p->replica, &state, &position, &last_term, &err))) {
+    if (!is_ok(replica_survey(sim_pod_use(p), &state, &position, &last_term, &err))) {
         sim_fail(s, "pod %u cannot be surveyed: %s", p->slot, err.text);
         return;
     }
@@ -201,7 +202,7 @@ static struct sim_pod *fittest_survivor(struct sim *s) {
         struct recovery position;
         uint64_t term = 0;
         if (p->replica != NULL &&
-            is_ok(replica_survey(p->replica, &state, &position, &term, NULL)) &&
+            is_ok(replica_survey(sim_pod_use(p), &state, &position, &term, NULL)) &&
             is_fitter(p, term, position.index, best, best_term, best_index)) {
             best = p;
             best_term = term;
@@ -244,7 +245,8 @@ static void supersede(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
         struct sim_pod *p = &s->pods[i];
         if (sim_owner_is_stale(s, p) && s->kill->epoch.acked == s->kill->epoch.begun) {
-            replica_superseded(p->replica, s->kill->epoch.acked, hash);
+            p->is_expelled = true;
+            replica_superseded(sim_pod_use(p), s->kill->epoch.acked, hash);
         }
     }
 }

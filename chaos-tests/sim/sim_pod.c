@@ -7,28 +7,75 @@
 #include <string.h>
 
 #include "chaos-tests/sim/sim_kill.h"
+#include "consensus/node_internal.h"
 #include "coordinator/replica_internal.h"
 #include "lib/crypto/digest.h"
 
 #define JOIN_PAUSE_MS 200
+#define SICK_MS 1000 /* after a pause: what waited is not through yet */
+#define MILLION 1000000
+#define FOUNDING_MS 5000
+#define LEAVE_MS 5000
 
 /* --- What a pod is given: time, randomness, links, ears */
 
+/* As the guest's clock shows it at `at_ms` of the run. */
+static uint64_t local_ms(const struct sim_clock *c, uint64_t at_ms) {
+    uint64_t passed = at_ms > c->base_ms ? at_ms - c->base_ms : 0;
+    return c->base_local_ms + passed + (uint64_t)((int64_t)passed * c->ppm / MILLION);
+}
+
+/* The first moment of the run at which the guest's clock shows `local` or more. */
+static uint64_t run_ms(const struct sim_clock *c, uint64_t local) {
+    if (local <= c->base_local_ms) {
+        return c->base_ms;
+    }
+    int64_t passed = (int64_t)(local - c->base_local_ms) * MILLION / (MILLION + c->ppm);
+    uint64_t at = c->base_ms + (uint64_t)(passed > 2 ? passed - 2 : 0);
+    while (local_ms(c, at) < local) {
+        at++;
+    }
+    return at;
+}
+
 static uint64_t on_monotonic(void *data) {
     const struct sim_pod *p = data;
-    return 1000 + p->sim->now_ms;
+    return p->is_still ? p->clock.base_local_ms : local_ms(&p->clock, p->sim->now_ms);
 }
 
 static int64_t on_unix(void *data) {
     const struct sim_pod *p = data;
-    return SIM_TIME_BASE + (int64_t)(p->sim->now_ms / 1000) + p->clock_skew_s;
+    uint64_t now = p->sim->now_ms;
+    int64_t drift = (int64_t)(now - p->unix_base_ms) * p->unix_ppm / MILLION / 1000;
+    return SIM_TIME_BASE + (int64_t)(now / 1000) + p->clock_skew_s + drift;
+}
+
+static void rebase(struct sim_pod *p, int64_t ppm) {
+    p->clock = (struct sim_clock){p->sim->now_ms, on_monotonic(p), ppm};
+}
+
+void sim_pod_drift(struct sim_pod *p, int64_t ppm) {
+    rebase(p, ppm);
+    p->unix_ppm = ppm;
+    p->unix_base_ms = p->sim->now_ms;
+    if (p->replica != NULL) {
+        p->is_touched = true; /* its ticks come at other times of the run */
+    }
+}
+
+void sim_pod_pause(struct sim_pod *p, uint64_t until_ms, bool is_still) {
+    rebase(p, p->clock.ppm);
+    p->is_still = is_still;
+    p->paused_ms = until_ms;
+    p->sick_ms = until_ms + SICK_MS;
+    p->is_touched = true;
 }
 
 static void on_random(void *data, void *out, size_t size) {
     struct sim_pod *p = data;
     uint8_t *bytes = out;
     for (size_t i = 0; i < size; i++) {
-        bytes[i] = (uint8_t)sim_random(p->sim);
+        bytes[i] = (uint8_t)(sim_chance_next(&p->chance) >> 32);
     }
 }
 
@@ -42,6 +89,7 @@ static void on_reply(void *data, uint64_t ticket, const struct replica_reply *re
 static void on_send(void *data, uint64_t peer, uint8_t type, struct span body) {
     struct sim_pod *p = data;
     if (sim_kill_out(p, "send")) {
+        sim_rule_sent(p, type, body);
         sim_net_send(p->sim, p->slot, peer, type, body);
     }
 }
@@ -71,6 +119,9 @@ static void on_gone(void *data, const struct err *why) {
     struct sim_pod *p = data;
     sim_trace(p->sim, "gone", p->id, (uint64_t)why->code);
     p->is_gone = true;
+    if (why->code == ERR_CANCELED && !p->is_expelled && sim_check_is_healthy(p)) {
+        sim_fail(p->sim, "pod %u, which lives, was removed: %s", p->slot, why->text);
+    }
     if (why->code != ERR_OK && why->code != ERR_CANCELED && why->code != ERR_TIMEOUT) {
         sim_fail(p->sim, "pod %u ended: %s: %s", p->slot, err_name(why->code), why->text);
     }
@@ -88,7 +139,12 @@ static void start(struct sim *s, struct sim_pod *p) {
     p->checked_list = 0;
     p->wanted_count = 0;
     p->led_term = 0;
-    p->join_ms = s->now_ms + sim_below(s, JOIN_PAUSE_MS);
+    p->checked_keys = 0;
+    p->is_expelled = false;
+    p->trouble_ms = s->now_ms;
+    p->join_ms = s->now_ms + sim_chance_below(&s->chance, JOIN_PAUSE_MS);
+    sim_chance_seed(&p->chance, s->options->seed, SIM_STREAM_REPLICA + s->lives++);
+    sim_rule_begin(p);
     struct replica_options options;
     replica_default_options(&options);
     options.id = p->id;
@@ -97,14 +153,17 @@ static void start(struct sim *s, struct sim_pod *p) {
     options.spki = SPAN(p->spki);
     options.owner_digests = (const uint8_t(*)[32])s->owner_digest;
     options.owner_count = 1;
-    options.dead_after_ms = 1500;
-    options.request_ms = 3000;
-    options.founding_ms = 5000;
-    options.leave_ms = 5000;
-    options.snapshot_threshold = s->snapshot_threshold;
-    options.snapshot_trailing = s->snapshot_trailing;
+    options.election_timeout_ms = s->plan.election_ms;
+    options.heartbeat_ms = s->plan.heartbeat_ms;
+    options.dead_after_ms = s->plan.dead_ms;
+    options.request_ms = 10 * s->plan.election_ms;
+    options.founding_ms = FOUNDING_MS;
+    options.leave_ms = LEAVE_MS;
+    options.snapshot_threshold = s->plan.snapshot_threshold;
+    options.snapshot_trailing = s->plan.snapshot_trailing;
     const struct replica_io io = {p, on_reply, on_send, on_peers, on_publish, on_gone, NULL, NULL};
     p->replica = replica_new(&options, &p->host, &io);
+    p->is_touched = true;
     sim_trace(s, "start", p->slot, p->id);
 }
 
@@ -114,8 +173,22 @@ static void init(struct sim *s, unsigned slot) {
     snprintf(p->name, sizeof p->name, "coordinator-%u", slot);
     snprintf(p->address, sizeof p->address, "coordinator-%u:7443", slot);
     p->host = (struct host){p, on_monotonic, on_unix, on_random};
-    p->clock_skew_s = (int64_t)sim_below(s, 2 * SIM_SKEW_S) - SIM_SKEW_S;
+    p->clock_skew_s = (int64_t)sim_chance_below(&s->chance, 2 * SIM_SKEW_S) - SIM_SKEW_S;
+    p->clock = (struct sim_clock){.base_local_ms = 1000};
     memcpy(p->host_data, s->policy_hash[0], sizeof p->host_data);
+}
+
+struct replica *sim_pod_use(struct sim_pod *p) {
+    p->is_touched = true;
+    return p->replica;
+}
+
+/* Fewer entries kept behind a snapshot than may be in flight: node_new refuses that, because rule
+ * R3 is then all that keeps a follower from losing its place. */
+static void tighten(const struct sim *s, struct sim_pod *p) {
+    if (s->plan.tight_trailing != 0 && p->replica->node != NULL) {
+        p->replica->node->options.snapshot_trailing = (unsigned)s->plan.tight_trailing;
+    }
 }
 
 /* --- Founding */
@@ -156,6 +229,7 @@ void sim_pod_found(struct sim *s) {
         if (!is_ok(r)) {
             sim_fail(s, "founding at pod %u: %s", i, err.text);
         }
+        tighten(s, &s->pods[i]);
     }
     s->is_net_stale = true;
 }
@@ -180,6 +254,7 @@ void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
     p->is_admitting = false;
     p->is_admitted = false;
     p->paused_ms = 0;
+    p->is_still = false;
     p->restart_ms = s->now_ms + down_ms;
     s->is_net_stale = true;
 }
@@ -216,17 +291,18 @@ static void join(struct sim *s, struct sim_pod *p) {
     }
     memcpy(admission.head, core_head(core), sizeof admission.head);
     struct err err;
-    if (!is_ok(replica_join(p->replica, &admission, &err))) {
+    if (!is_ok(replica_join(sim_pod_use(p), &admission, &err))) {
         sim_fail(s, "pod %u cannot join: %s", p->slot, err.text);
     }
+    tighten(s, p);
     s->result->joins++;
 }
 
 /* Any member that it reaches may admit it; one that has admitted it already says so. */
 static void try_join(struct sim *s, struct sim_pod *p) {
-    unsigned by = (unsigned)sim_below(s, s->pod_count);
+    unsigned by = (unsigned)sim_chance_below(&s->chance, s->pod_count);
     const struct sim_pod *q = &s->pods[by];
-    p->join_ms = s->now_ms + JOIN_PAUSE_MS + sim_below(s, JOIN_PAUSE_MS);
+    p->join_ms = s->now_ms + JOIN_PAUSE_MS + sim_chance_below(&s->chance, JOIN_PAUSE_MS);
     if (!sim_pod_is_member(q) || q->paused_ms != 0 || s->links[by][p->slot].is_cut ||
         s->links[p->slot][by].is_cut || core_generation(replica_core(q->replica)) == 0) {
         return;
@@ -247,15 +323,22 @@ static bool is_outside(const struct sim_pod *p) {
 /* Whoever wakes finds requests that came while it slept, and may handle them before it hears what
  * happened meanwhile. */
 static void wake(struct sim *s, struct sim_pod *p) {
+    if (p->is_still) {
+        p->clock.base_ms = s->now_ms;
+    }
     p->paused_ms = 0;
+    p->is_still = false;
+    p->is_touched = true;
+    p->trouble_ms = s->now_ms;
+    sim_net_release(s);
     sim_trace(s, "wake", p->slot, p->id);
-    if (!sim_pod_is_member(p) || sim_below(s, 2) == 0) {
+    if (!sim_pod_is_member(p) || sim_chance_below(&s->chance, 2) == 0) {
         return;
     }
     sim_op_begin(s, SIM_CONFIRM, p->slot);
     sim_op_begin(s, SIM_ISSUE, p->slot);
-    if (sim_below(s, 2) == 0) {
-        replica_tick(p->replica);
+    if (sim_chance_below(&s->chance, 2) == 0) {
+        replica_tick(sim_pod_use(p));
     }
 }
 
@@ -264,7 +347,7 @@ static void tend(struct sim *s, struct sim_pod *p) {
         start(s, p);
     }
     if (p->replica != NULL && p->is_gone) {
-        sim_pod_stop(s, p, 200 + sim_below(s, 500));
+        sim_pod_stop(s, p, 200 + sim_chance_below(&s->chance, 500));
     }
     if (p->paused_ms != 0 && s->now_ms >= p->paused_ms) {
         wake(s, p);
@@ -282,19 +365,29 @@ void sim_pod_tend(struct sim *s) {
     }
 }
 
+void sim_pod_settle(struct sim_pod *p) {
+    p->due_ms = UINT64_MAX;
+    if (p->replica != NULL) {
+        uint64_t tick = replica_deadline(p->replica);
+        p->due_ms = tick == UINT64_MAX ? tick : run_ms(&p->clock, tick);
+    }
+    if (!sim_pod_is_settled(p)) {
+        p->trouble_ms = p->sim->now_ms;
+    }
+    p->is_touched = false;
+}
+
 uint64_t sim_pod_next(const struct sim *s) {
     uint64_t next = UINT64_MAX;
     for (unsigned i = 0; i < s->pod_count; i++) {
         const struct sim_pod *p = &s->pods[i];
-        uint64_t at = UINT64_MAX;
+        uint64_t at = p->due_ms;
         if (p->replica == NULL) {
             at = p->restart_ms;
         } else if (p->paused_ms != 0) {
             at = p->paused_ms;
-        } else {
-            uint64_t tick = replica_deadline(p->replica);
-            at = tick == UINT64_MAX ? tick : tick < 1000 ? 0 : tick - 1000;
-            at = is_outside(p) && p->join_ms < at ? p->join_ms : at;
+        } else if (is_outside(p) && p->join_ms < at) {
+            at = p->join_ms;
         }
         next = at < next ? at : next;
     }
@@ -303,6 +396,7 @@ uint64_t sim_pod_next(const struct sim *s) {
 
 void sim_pod_deinit(struct sim *s) {
     for (unsigned i = 0; i < s->pod_count; i++) {
+        sim_rule_begin(&s->pods[i]);
         replica_free(s->pods[i].replica);
         s->pods[i].replica = NULL;
     }
