@@ -135,6 +135,8 @@ class KeyService(kds.Service):
             folder = machines.folder(number)
             self.add(folder)
             self.folders[json.loads(read(os.path.join(folder, "machine.json")))["chip_id"]] = folder
+        for product, folder in self.machines.items():
+            self.lists[product] = kds.Lists(lab, folder).make(1)
 
     def up(self):
         with self.lab.service.inside():

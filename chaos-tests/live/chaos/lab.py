@@ -70,6 +70,14 @@ def missing():
     return None
 
 
+def need():
+    """Ends a test program where no Lab can be made: skipped (77), with CI=true failed (1)."""
+    why = missing()
+    if why:
+        print(f"no network of hosts: {why}", file=sys.stderr)
+        sys.exit(1 if os.environ.get("CI") == "true" else 77)
+
+
 def sh(*argv, data=None):
     """Runs a tool of the system; AssertionError with its words when it fails."""
     done = subprocess.run(argv, input=data, capture_output=True, text=True, timeout=60, check=False)
