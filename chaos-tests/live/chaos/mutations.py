@@ -21,6 +21,7 @@ import report
 RULES = ("R1", "R2", "R3", "R4", "R5", "R6", "fence", "quorum-read")
 MORE = ("R7", "P3", "once", "swap", "mesh-key", "name", "applied", "time", "removed")
 LINE = re.compile(r"^seed (\d+): (?!ok\b)(.*)$")
+AGAIN = re.compile(r" *\(reproduce: .*")
 CHUNK = 50  # seeds of one call
 WHY_MAX = 90
 SECONDS_PER_SEED = 2.0
@@ -46,7 +47,7 @@ def one(program, rule, seeds, stop):
         row["seeds"] += count
         if failed:
             first = min(failed, key=lambda m: int(m[1]))
-            row["first"], row["why"] = int(first[1]), first[2]
+            row["first"], row["why"] = int(first[1]), AGAIN.sub("", first[2])
     return row
 
 
@@ -71,6 +72,7 @@ def text_of(rows):
                       r["seeds"], why])
     lines = report.table(["taken out", "first seed", "seeds ran"], [c[:3] for c in cells])
     lines[0] += "  what noticed"
+    lines[1] += "  ------------"
     for i, c in enumerate(cells):
         lines[i + 2] += "  " + report.plain(c[3])[:WHY_MAX]
     return "\n".join(lines) + "\n"
