@@ -8,6 +8,7 @@ add_library(machine_room OBJECT
   played_fetcher.c
   played_kds.c
   played_keys.c
+  played_pkey.c
   played_x509.c
   room_issuer.c
   room_stock.c

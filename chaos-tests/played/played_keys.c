@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/played/played_keys.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -19,18 +18,17 @@
 
 #include "attest/hotkey.h"
 #include "chaos-tests/played/fixed_rand.h"
+#include "chaos-tests/played/played_library.h"
+#include "chaos-tests/played/played_pkey.h"
 #include "lib/base/mem.h"
 #include "lib/crypto/digest.h"
 
 #define SCALAR_SIZE 48    /* of P-384 */
 #define SIGNATURE_MAX 112 /* DER of two such numbers */
-#define NONCES 16         /* chosen by the message */
+#define NONCES 4          /* chosen by the message */
 #define SETS 16384        /* a power of two */
 #define WAYS 4            /* the newest takes the place of one of them, in turn */
 #define FACT_SIZE 16      /* of a SHA-256: enough against accidents */
-#define POINT_MAX 97
-#define MODULUS_MAX 1024 /* bytes: RSA of 8192 bits */
-#define EXPONENT_MAX 32
 
 /* --- What is known to be valid */
 
@@ -96,66 +94,40 @@ static bool is_p384(const EVP_PKEY *key) {
     return key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_bits(key) == 384;
 }
 
-/* The public point; empty for other keys than elliptic ones. */
-static struct span point_of(const EVP_PKEY *key, uint8_t *room) {
-    size_t size = 0;
-    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
-        EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, room, POINT_MAX, &size) !=
-            1) {
-        return span_of(room, 0);
-    }
-    return span_of(room, size);
-}
-
-/* Modulus and exponent of an RSA key in rooms of their own; empty for another key. */
-static struct span modulus_of(const EVP_PKEY *key, uint8_t room[MODULUS_MAX + EXPONENT_MAX]) {
-    BIGNUM *n = NULL;
-    BIGNUM *e = NULL;
-    bool is_read = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
-                   EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
-                   EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
-                   BN_bn2binpad(n, room, MODULUS_MAX) == MODULUS_MAX &&
-                   BN_bn2binpad(e, room + MODULUS_MAX, EXPONENT_MAX) == EXPONENT_MAX;
-    BN_free(n);
-    BN_free(e);
-    ERR_clear_error();
-    return span_of(room, is_read ? MODULUS_MAX + EXPONENT_MAX : 0);
-}
-
 /* Of a message under a digest and an elliptic key; false: of no kind that is remembered. */
-static bool name_message(const EVP_PKEY *key, const EVP_MD *md, struct span message,
+static bool name_message(EVP_PKEY *key, const EVP_MD *md, struct span message,
                          struct span signature, uint8_t fact[SHA256_SIZE]) {
-    uint8_t room[POINT_MAX];
+    uint8_t signer[SHA256_SIZE];
     uint8_t hashed[SHA256_SIZE];
     uint8_t kind[4];
-    struct span point = point_of(key, room);
-    if (point.size == 0 || md == NULL) {
+    if (key == NULL || md == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
+        !played_pkey_digest(key, signer)) {
         return false;
     }
     sha256(message, hashed);
     store_u32be(kind, (uint32_t)EVP_MD_get_type(md));
-    const struct span parts[] = {SPAN(kind), point, SPAN(hashed), signature};
+    const struct span parts[] = {SPAN(kind), SPAN(signer), SPAN(hashed), signature};
     sha256_parts(parts, sizeof parts / sizeof parts[0], fact);
     return true;
 }
 
-/* Of a signed DER and whoever signed it: an elliptic point, or an RSA modulus and exponent, which
- * are what the library needs of a key, too. False: of no kind that is remembered. */
-static bool name_signed(const unsigned char *der, int size, const EVP_PKEY *key,
+/* Of a signed DER and whoever signed it. False: of no kind that is remembered. */
+static bool name_signed(const unsigned char *der, int size, EVP_PKEY *key,
                         uint8_t fact[SHA256_SIZE]) {
-    uint8_t room[MODULUS_MAX + EXPONENT_MAX];
-    struct span name = point_of(key, room);
-    name = name.size > 0 ? name : modulus_of(key, room);
-    const struct span parts[] = {name, span_of(der, (size_t)size)};
+    uint8_t signer[SHA256_SIZE];
     CHECK(size > 0);
+    if (key == NULL || !played_pkey_digest(key, signer)) {
+        return false;
+    }
+    const struct span parts[] = {SPAN(signer), span_of(der, (size_t)size)};
     sha256_parts(parts, 2, fact);
-    return name.size > 0;
+    return true;
 }
 
-static bool name_cert(X509 *cert, const EVP_PKEY *key, uint8_t fact[SHA256_SIZE]) {
+static bool name_cert(X509 *cert, EVP_PKEY *key, uint8_t fact[SHA256_SIZE]) {
     unsigned char *der = NULL;
     int size = i2d_X509(cert, &der);
-    bool has_name = key != NULL && name_signed(der, size, key, fact);
+    bool has_name = name_signed(der, size, key, fact);
     OPENSSL_free(der);
     return has_name;
 }
@@ -249,15 +221,6 @@ static size_t sign_digest(const EVP_PKEY *key, const uint8_t digest[SHA384_SIZE]
 
 /* --- The library's own */
 
-#define LIBRARY(name)                                                                              \
-    static __typeof__(&(name)) library_##name(void) {                                              \
-        union {                                                                                    \
-            void *found;                                                                           \
-            __typeof__(&(name)) function;                                                          \
-        } at = {dlsym(RTLD_NEXT, #name)};                                                          \
-        CHECK(at.found != NULL);                                                                   \
-        return at.function;                                                                        \
-    }
 LIBRARY(EVP_DigestSign)
 LIBRARY(EVP_DigestVerify)
 LIBRARY(X509_sign)
@@ -293,7 +256,7 @@ int EVP_DigestSign(EVP_MD_CTX *ctx, unsigned char *sigret, size_t *siglen, const
 
 int EVP_DigestVerify(EVP_MD_CTX *ctx, const unsigned char *sigret, size_t siglen,
                      const unsigned char *tbs, size_t tbslen) {
-    const EVP_PKEY *key = EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(ctx));
+    EVP_PKEY *key = EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(ctx));
     uint8_t fact[SHA256_SIZE];
     bool has_name = name_message(key, EVP_MD_CTX_get0_md(ctx), span_of(tbs, tbslen),
                                  span_of(sigret, siglen), fact);
@@ -392,7 +355,7 @@ int X509_CRL_verify(X509_CRL *a, EVP_PKEY *r) {
     uint8_t fact[SHA256_SIZE];
     unsigned char *der = NULL;
     int size = i2d_X509_CRL(a, &der);
-    bool has_name = r != NULL && name_signed(der, size, r, fact);
+    bool has_name = name_signed(der, size, r, fact);
     OPENSSL_free(der);
     if (has_name && is_known(fact)) {
         return 1;
