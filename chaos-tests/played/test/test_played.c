@@ -1,6 +1,7 @@
 /* The stage: time, loops, threads, processes, hosts. Programs record, the director judges.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -369,6 +370,31 @@ static void test_a_killed_process_leaves_nothing(void **state) {
     played_free(w);
 }
 
+#define HOARD (1024 * 1024)
+
+static void run_big_hoarder(void *data) {
+    uint8_t *block = mem_zalloc(HOARD);
+    note(data, block[HOARD - 1] == 0 ? "holds" : "lost");
+    played_sleep(1000000);
+}
+
+/* AddressSanitizer counts nothing here, and keeps the blocks. */
+static void test_the_memory_of_the_killed_comes_back(void **state) {
+    (void)state;
+    size_t before = 0;
+    for (int i = 0; i < 20; i++) {
+        struct record r = {0};
+        struct played *w = played_new(1, 1);
+        start(w, 0, run_big_hoarder, &r);
+        played_run(w, 10);
+        assert_string_equal(r.text, "holds");
+        played_free(w);
+        struct mallinfo2 now = mallinfo2();
+        before = i == 0 ? now.uordblks + now.hblkhd : before;
+        assert_true(now.uordblks + now.hblkhd < before + HOARD);
+    }
+}
+
 static void run_leaver(void *data) {
     note(data, "in");
     played_exit();
@@ -542,6 +568,7 @@ int main(void) {
         cmocka_unit_test(test_main_takes_its_threads_along),
         cmocka_unit_test(test_a_signal_reaches_its_watcher_and_kills_without_one),
         cmocka_unit_test(test_a_killed_process_leaves_nothing),
+        cmocka_unit_test(test_the_memory_of_the_killed_comes_back),
         cmocka_unit_test(test_a_process_may_end_itself),
         cmocka_unit_test(test_later_is_called_or_dropped),
         cmocka_unit_test(test_a_paused_host_is_late),
