@@ -1,10 +1,12 @@
 /* contrast-world: runs of the whole-service simulation.
  *
  *   contrast-world [--seed N] [--seeds COUNT] [--jobs J] [--chaos-ms MS] [--verbose]
- *                  [--faults LIST] [--plan] [--shrink]
+ *                  [--faults LIST] [--plan] [--shrink] [--twice] [--kept FILE]
  *
  * Each seed runs in a process of its own, so that an aborted one is a finding like any other. A
- * failing seed prints one line that reproduces it. Exit 1 when one fails, 2 for wrong usage.
+ * failing seed prints one line that reproduces it. --twice: each runs twice and must be the same.
+ * --kept: the seeds of a file, the first word of each line. Exit 1 when one fails, 2 for wrong
+ * usage.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
@@ -31,6 +33,8 @@ struct arguments {
     uint64_t jobs;
     bool wants_plan;
     bool wants_shrink;
+    bool wants_twice;
+    const char *kept; /* file; NULL: none */
     uint64_t only[WORLD_FAULTS];
     size_t only_count;
     bool has_only;
@@ -73,6 +77,7 @@ static bool *find_flag(struct arguments *a, const char *word) {
     return strcmp(word, "--verbose") == 0  ? &a->options.is_verbose
            : strcmp(word, "--plan") == 0   ? &a->wants_plan
            : strcmp(word, "--shrink") == 0 ? &a->wants_shrink
+           : strcmp(word, "--twice") == 0  ? &a->wants_twice
                                            : NULL;
 }
 
@@ -84,6 +89,8 @@ static bool read_arguments(struct arguments *a, int argc, char **argv) {
             *flag = true;
         } else if (i + 1 == argc) {
             return false;
+        } else if (strcmp(argv[i], "--kept") == 0) {
+            a->kept = argv[++i];
         } else if (strcmp(argv[i], "--faults") == 0) {
             if (!parse_list(argv[++i], a)) {
                 return false;
@@ -274,11 +281,23 @@ static int shrink(const struct world_options *o) {
 
 /* --- All seeds */
 
-static bool take_result(struct job *job, const struct world_options *base) {
+static void check_same(const struct world_options *o, struct world_result *r) {
+    struct world_result again;
+    run_one(o, &again);
+    if (r->is_good && memcmp(again.digest, r->digest, sizeof r->digest) != 0) {
+        r->is_good = false;
+        snprintf(r->why, sizeof r->why, "a second run was another one");
+    }
+}
+
+static bool take_result(struct job *job, const struct arguments *a) {
     struct world_result r;
-    struct world_options o = *base;
+    struct world_options o = a->options;
     o.seed = job->seed;
     end_job(job, &r);
+    if (a->wants_twice) {
+        check_same(&o, &r);
+    }
     print(&o, &r);
     return r.is_good;
 }
@@ -315,10 +334,38 @@ static int run_all(const struct arguments *a) {
         struct job *job = wait_job(jobs, a->jobs);
         if (job != NULL) {
             running--;
-            status = take_result(job, &a->options) ? status : 1;
+            status = take_result(job, a) ? status : 1;
         }
     }
     return status;
+}
+
+/* One after the other. */
+static int run_kept(struct arguments *a) {
+    char line[512];
+    int status = 0;
+    uint64_t count = 0;
+    FILE *f = fopen(a->kept, "re");
+    if (f == NULL) {
+        perror(a->kept);
+        return 2;
+    }
+    while (fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, " \t\n")] = 0;
+        if (line[0] == '#' || line[0] == 0) {
+            continue;
+        }
+        if (!parse_number(line, &a->options.seed)) {
+            fprintf(stderr, "%s: '%s' is no seed\n", a->kept, line);
+            status = 2;
+            break;
+        }
+        a->seeds = 1;
+        status = run_all(a) == 0 ? status : 1;
+        count++;
+    }
+    fclose(f);
+    return count == 0 ? 2 : status;
 }
 
 /* What all seeds share is made before they fork. */
@@ -338,7 +385,8 @@ static void warm_up(void) {
 
 static int usage(void) {
     fprintf(stderr, "usage: contrast-world [--seed N] [--seeds COUNT] [--jobs J] [--chaos-ms MS]\n"
-                    "                      [--faults LIST] [--plan] [--shrink] [--verbose]\n");
+                    "                      [--faults LIST] [--plan] [--shrink] [--twice]\n"
+                    "                      [--kept FILE] [--verbose]\n");
     return 2;
 }
 
@@ -364,7 +412,7 @@ int main(int argc, char **argv) {
     }
     a.options.people = &people;
     warm_up();
-    int status = a.wants_shrink ? shrink(&a.options) : run_all(&a);
+    int status = a.wants_shrink ? shrink(&a.options) : a.kept != NULL ? run_kept(&a) : run_all(&a);
     world_people_deinit(&people);
     return status;
 }
