@@ -6,12 +6,12 @@
         "baseline": {"issue": [ms, ...], ...}, "pause_ms": {"issue": ms, ...},
         "operations": {"issue": {"ok", "fail", "unknown", "latency_ms": {"p50", "p99", "max"}}}}
 
-A gap of a kind of operation is the time between two successful returns one after the other,
-through whichever replica; the first one starts with event "begin" (else the history), the last one
-ends with the history. The
-window of a fault goes from its line to SETTLE_S after it was healed, or to the next fault, whichever
-is first. Its gap is the longest part of one that lies in the window. Clients make pauses of their
-own: the median gap of that kind in calm times (`pause_ms`) is subtracted.
+A gap of a kind of operation is a time without a successful return of it, through whichever replica.
+The window of a fault goes from its line to SETTLE_S after it was healed, or to the event "whole"
+after that, whichever is later; but not into the next fault. In a history with such events, a fault
+without one behind it ended a cluster: its window goes to the end. A fault's gap is the longest in
+its window. Clients make pauses of their own: the median gap of that kind in calm times (`pause_ms`)
+is subtracted. Calm is from event "begin" to event "phase" of value "rest", outside of all windows.
 
     kinds          that, for each kind that was ever successful
     elsewhere      the same without operations through the fault's targets: what is asked of a
@@ -81,7 +81,8 @@ class Reading:
 
     def __init__(self):
         self.kinds, self.counts, self.latencies, self.faults = {}, {}, {}, []
-        self.begin = self.last = None
+        self.begin = self.last = self.rest = None
+        self.wholes = []
 
     def read(self, path):
         pairing, open_faults = history.Pairing(), {}
@@ -91,8 +92,8 @@ class Reading:
             self.last = line["at"]
             if line["kind"] == "return":
                 self._return(call, line)
-            elif line["kind"] == "event" and line["name"] == "begin":
-                self.begin = line["at"]
+            elif line["kind"] == "event":
+                self._event(line)
             elif line["kind"] == "fault":
                 fault = {"id": line["id"], "name": line["name"], "targets": line["targets"],
                          "start": line["at"], "end": None}
@@ -103,6 +104,14 @@ class Reading:
         for fault in open_faults.values():
             fault["end"] = self.last
         return self
+
+    def _event(self, line):
+        if line["name"] == "begin":
+            self.begin = line["at"]
+        elif line["name"] == "whole":
+            self.wholes.append(line["at"])
+        elif line["name"] == "phase" and line["value"] == "rest":
+            self.rest = line["at"]
 
     def _return(self, call, line):
         if "denied" in call["args"]:
@@ -120,6 +129,9 @@ class Reading:
     def window(self, fault):
         """[start, end] with what settles afterwards."""
         end = fault["end"] + SETTLE_S * NS
+        if self.wholes:
+            at = bisect.bisect_left(self.wholes, fault["end"])
+            end = max(end, self.wholes[at]) if at < len(self.wholes) else self.last
         for other in self.faults:
             if fault["end"] < other["start"] < end:
                 end = other["start"]
@@ -129,7 +141,8 @@ class Reading:
         """Slices of CALM_S that no window touches."""
         taken = sorted(self.window(fault) for fault in self.faults)
         at = self.begin
-        for start, end in [*taken, (self.last, self.last)]:
+        rest = self.rest or self.last
+        for start, end in [*(w for w in taken if w[0] < rest), (rest, rest)]:
             while at + CALM_S * NS <= start:
                 yield at, at + CALM_S * NS
                 at += CALM_S * NS

@@ -1,6 +1,7 @@
 """Clients of a deployment, each with one way of asking, each writing what it was told.
 
     Reader     evidence over a fresh nonce from one replica, judged for nonce and channel
+    Waiter     the same on one connection that stays
     Poller     the status of one replica
     Enroller   a pod in Python: a certificate for evidence, through one replica
     Intruder   the same with something wrong about it: must be denied
@@ -26,7 +27,9 @@ import harness
 import owner
 import wire
 
-READ_S, SET_S = 5, 15  # patience for one connection
+READ_S, SET_S, WAIT_S = 5, 15, 20  # patience for one connection
+QUESTIONS = 50  # on one connection of a Waiter
+GENERATIONS_MAX = 900  # then owners rest: a deployment has room for 1000 manifests
 SET_TRIES = 4
 TROUBLE = (OSError, ValueError, wire.Refused)
 CHANGED = 61
@@ -153,6 +156,40 @@ class Reader(Client):
             return None
         self.history.ok(call, value)
         return value
+
+
+class Waiter(Reader):
+    """Asks on a connection that stays open, and waits long: when its replica stands still, the
+    question lies in its sockets and is the first thing that it sees when it wakes."""
+
+    def __init__(self, place, label, target):
+        super().__init__(place, label, target)
+        self.session, self.left = None, 0
+
+    def close(self):
+        self.hang_up()
+        super().close()
+
+    def hang_up(self):
+        if self.session:
+            self.session.close()
+            self.session = None
+
+    def step(self):
+        call = self.history.call(self.label, "read", self.target)
+        try:
+            if self.session is None:
+                self.session = self.place.session(self.target, harness.USER, self.identity, WAIT_S)
+                self.left = QUESTIONS
+            value = position_value(self.place.position(self.session))
+        except TROUBLE as error:
+            self.history.fail(call, short(error))
+            self.hang_up()
+            return
+        self.history.ok(call, value)
+        self.left -= 1
+        if not self.left:
+            self.hang_up()
 
 
 class Poller(Reader):
@@ -335,7 +372,7 @@ class Setter(Client):
             self.history.fail(call, short(error))
             return None
         self.history.ok(call, position_value(fields))
-        if not fields["generation"]:
+        if not 0 < fields["generation"] < GENERATIONS_MAX:
             return None
         return self.successor(fields, self.record(session, fields["generation"])[0])
 

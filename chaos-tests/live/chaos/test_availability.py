@@ -77,6 +77,21 @@ class Availability(unittest.TestCase):
         first, second = self.measured()["faults"]
         self.assertEqual((2900, 1900), (first["unavailable_ms"], second["unavailable_ms"]))
 
+    def test_a_cluster_that_is_not_whole_is_not_calm(self):
+        self.serve(100, 20_000)
+        self.fault(20_000, 21_000)
+        self.serve(20_050, 25_000)
+        self.serve(60_000, 70_001)  # served by nobody for 35 s, whole at 61 s
+        self.line(61_000, kind="event", name="whole", value={"after": "cut", "ms": 40_000})
+        self.fault(70_050, 71_000, "second")
+        self.serve(110_000, 120_001)
+        self.line(115_000, kind="event", name="phase", value="rest")
+        found = self.measured()
+        first, second = found["faults"]
+        self.assertEqual(34_950, first["unavailable_ms"])
+        self.assertGreater(second["unavailable_ms"], 38_000)  # never whole again
+        self.assertLess(max(found["baseline"]["issue"]), 100)
+
     def test_elsewhere_leaves_the_targets_out(self):
         self.serve(100, 40_001, target="coordinator-1")
         self.serve(150, 20_000, target="coordinator-2")

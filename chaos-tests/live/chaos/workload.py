@@ -12,7 +12,7 @@ that bounds the processes. Whoever raises what step() must not raise ends, and t
 (event "bug"); so nothing fails in silence.
 
 Sets are paced: the record of a deployment has room for about 1000 manifests (docs/wire.md), and a
-verifier walks all of them.
+verifier walks all of them. A round of ten minutes sets about 300.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -32,16 +32,17 @@ STOP_S = 60  # the longest step: contrast set with all its patience
 FINAL_S = 30
 START_S = 30
 TOGETHER = 0.6  # part of the owners' pauses that end at the same moment,
-MOMENT_S, MOMENT_WIDTH_S = 8.0, 0.02  # one in so long
+MOMENT_S, MOMENT_WIDTH_S = 5.0, 0.02  # one in so long
 
 
 @dataclasses.dataclass
 class Pace:
     """How many of each, and the mean pause between two steps of one, in seconds."""
 
-    setters: tuple = (2, 7.0)
-    set_programs: tuple = (1, 14.0)
-    readers: tuple = (1, 0.3)  # these three: so many for each replica
+    setters: tuple = (2, 4.0)
+    set_programs: tuple = (1, 8.0)
+    readers: tuple = (1, 0.3)  # these four: so many for each replica
+    waiters: tuple = (1, 0.2)
     pollers: tuple = (1, 0.5)
     enrollers: tuple = (1, 0.3)
     verify_programs: tuple = (1, 4.0)  # one for each replica
@@ -122,6 +123,7 @@ class Workload:
         """Who asks one replica and no other."""
         pace, place = self.pace, self.place
         for kind, label, (count, pause_s) in ((clients.Reader, "reader", pace.readers),
+                                              (clients.Waiter, "waiter", pace.waiters),
                                               (clients.Poller, "poller", pace.pollers),
                                               (clients.Enroller, "pod", pace.enrollers)):
             for n in range(1, count + 1):
