@@ -1,4 +1,4 @@
-"""Judges a history (history.py): was everything that clients were told true, at the time and for ever?
+"""Judges a history (history.py): was all that clients were told true, then and for ever?
 
     verdict = check("history.jsonl")
     verdict.violations    [{"rule", "what", "at", "operations", "fault"}, ...], empty: none

@@ -4,7 +4,7 @@ The object is a pair (generation, transition). Operations, each with the times o
 
     set ok       was at (g - 1, previous), is at (g, transition); or was there already
     set unknown  the same at some time after the call, or nothing ever
-    set failed   nothing ever; with CHANGED: at some time in between the transition was not `previous`
+    set failed   nothing ever; with CHANGED: in between the transition was not `previous` for a time
     read         at some time in between the object was (g, transition), or at generation g
 
 A history is linearizable when every operation can be given one point between call and return so

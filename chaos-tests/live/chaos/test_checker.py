@@ -496,7 +496,8 @@ class Files(unittest.TestCase):
         good = b'{"kind":"call","id":1,"client":"a","op":"read","target":"b","args":{},"at":1}\n'
         table = (
             (b"nothing\n", "line 2"), (b"[]\n", "known kind"), (b'{"kind":"x","at":1}\n', "kind"),
-            (b'{"kind":"healed","id":1}\n', "'at'"), (b'{"kind":"healed","id":1,"at":2}\n', "fault 1"),
+            (b'{"kind":"healed","id":1}\n', "'at'"),
+            (b'{"kind":"healed","id":1,"at":2}\n', "fault 1"),
             (b'{"kind":"return","id":1,"at":2}\n', "'outcome'"),
             (b'{"kind":"return","id":1,"outcome":"maybe","at":2}\n', "maybe"),
             (b'{"kind":"return","id":1,"outcome":"ok","value":[],"at":2}\n', "no object"),

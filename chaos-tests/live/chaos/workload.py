@@ -7,9 +7,9 @@
 
 A client is a thread with a step() (clients.py); between two steps it waits for the end of a random
 pause or for stop(), whichever comes first. Owners mostly wait for the same moment instead, so that
-several sets follow one head and all but one must be refused. Programs are started by few clients, one at a time each:
-that bounds the processes. Whoever raises what step() must not raise ends, and the history says it
-(event "bug"); so nothing fails in silence.
+several sets follow one head and all but one must be refused. Programs are started by few clients,
+one at a time each: that bounds the processes. Whoever raises what step() must not raise ends, and
+the history says it (event "bug"); so nothing fails in silence.
 
 Sets are paced: the record of a deployment has room for about 1000 manifests (docs/wire.md), and a
 verifier walks all of them. A round of ten minutes sets about 300.
