@@ -41,7 +41,7 @@ struct sim_options {
 struct sim_result {
     bool is_good;
     char why[SIM_TEXT]; /* the first check that failed */
-    uint8_t trace[32];  /* digest over everything that happened */
+    uint8_t trace[32];  /* digest over everything that happened: to compare, not to trust */
     uint64_t steps;
     uint64_t sets; /* acknowledged */
     uint64_t issues;
@@ -247,7 +247,7 @@ struct sim {
     uint8_t policy_hash[2][32]; /* coordinator, workload */
     uint8_t owner_digest[1][32];
     struct buf more_manifest; /* JSON, behind the last field */
-    struct buf trace;
+    uint64_t trace[4];        /* digest of all that happened so far */
     /* sim_check.c */
     uint8_t (*roots)[48]; /* ledger root at each size, as first seen */
     size_t root_count;
@@ -274,6 +274,9 @@ struct sim {
 void sim_trace(struct sim *s, const char *what, uint64_t a, uint64_t b);
 void sim_run_for(struct sim *s, uint64_t duration_ms);
 void sim_fail(struct sim *s, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* sim_secret.c: called so that the linker takes its secret_new and not lib/base's. */
+void sim_secret_link(void);
 
 /* sim_pod.c */
 void sim_pod_found(struct sim *s); /* all founders, and the spare pods */

@@ -1,5 +1,5 @@
-/* Tests of whole clusters in virtual time: many seeds, those that found something once, and each run
- * twice is the same run.
+/* Tests of whole clusters in virtual time: many seeds, those that found something once, and each
+ * run twice is the same run.
  *
  * SIM_SEEDS (default 2000) says how many seeds, SIM_JOBS (default: one a processor) in how many
  * processes; a seed that fails prints how to see it again.
