@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
 """One round with real programs, in a process of its own: run.py starts it and outlives it.
 
-    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, state, kds, faults,
-                               previous_bin
+    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, state, kds, from_previous,
+                               faults, previous_bin
 
 `folder` gets history.jsonl and round.json; `work` gets logs, workspaces and sockets (its path is
 short, as sockets want it) and belongs to run.py. SIGTERM ends the round in order: faults are
@@ -24,6 +24,7 @@ import time
 
 import lab as labs
 import cluster as clusters
+import faultbase
 import faults
 import history
 import player
@@ -81,9 +82,21 @@ class Stage:
         self.cluster = clusters.Cluster(
             self.lab, replicas=self.job["hosts"], share_owners=SHARE_OWNERS,
             state=self.job["state"], has_kds=self.job["kds"], on_event=self.recorder.event)
-        self.cluster.found()
         self.env = faults.Env(self.lab, self.cluster, self.recorder, self.job["previous_bin"])
+        if self.job["from_previous"]:
+            self.use_previous()
+        self.cluster.found()
         self.watch = Watch(self.cluster, self.recorder)
+
+    def use_previous(self):
+        """Until a rolling upgrade comes; where no older build is there, this one from the start."""
+        program = faultbase.previous_coordinator(self.env)
+        if not os.path.exists(program):
+            self.recorder.event("problem", f"no older build to begin with: {program}")
+            return
+        self.recorder.event("build", program)
+        for replica in self.cluster.replicas.values():
+            replica.program = program
 
     @staticmethod
     def now_ns():

@@ -184,8 +184,8 @@ class Player:
         if self.inject(turn):
             self.wait(turn.duration_s)
             self.heal_all()
-            self.wait_whole(whole_s, turn.name, turn.name)
-            self.wait(GAP_S)
+        self.wait_whole(whole_s, turn.name, turn.name)  # what failed half-way was felt, too
+        self.wait(GAP_S)
 
     def play_storms(self, catalog, end):
         """Drawn among those faults alone that can be injected here."""
@@ -294,7 +294,7 @@ class Player:
         end = begin + seconds
         while not bounded(self.stage.is_whole, WHOLE_S, "asking whether the cluster is whole"):
             if self.clock.now() >= end:
-                text = f"{seconds} s after {what} was healed the cluster is still not whole"
+                text = f"{seconds} s after {what} was over the cluster is still not whole"
                 self.violations.append({"what": text, "at": self.stage.now_ns(), "fault": fault})
                 raise NotWhole(text)
             self.wait(POLL_S)

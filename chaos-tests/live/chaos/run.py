@@ -89,7 +89,8 @@ class Round:
         kind = self.seed % 4
         return {"folder": self.dir, "work": work, "seed": self.seed, "minutes": self.minutes,
                 "hosts": self.options.hosts or (5 if kind in (1, 3) else 3), "state": kind >= 2,
-                "kds": kind in (1, 2), "faults": self.options.fault, "previous_bin": self.options.previous_bin}
+                "kds": kind in (1, 2), "from_previous": kind == 0, "faults": self.options.fault,
+                "previous_bin": self.options.previous_bin}
 
     def play(self, stop):
         """Runs the round's process to its end, which is bounded. Files go or stay by what it was."""
@@ -345,7 +346,8 @@ def run(options):
     if options.sim_seeds:
         say(f"simulations: {options.sim_seeds} seeds from {options.seed} on")
         sims, problems = simulations.run(os.path.join(options.bin, "..", "test"), options.seed,
-                                         options.sim_seeds, options.out, stop.first)
+                                         options.sim_seeds, max(60, options.minutes * 15),
+                                         options.out, stop.first)
     lengths = rounds_of(options.minutes)
     for number, minutes in enumerate(lengths, 1):
         if stop.first.is_set():
@@ -431,7 +433,8 @@ def parse(args):
                         default=os.environ.get("CHAOS_SEED") or None,
                         help="the order of everything (default: CHAOS_SEED, or drawn and printed)")
     parser.add_argument("--sim-seeds", type=number_in(0, 10 ** 9, int), default=0, metavar="N",
-                        help="also run so many seeds of each simulation, first (default 0)")
+                        help="also run so many seeds of each simulation, first, each for a "
+                             "quarter of the minutes at most (default 0)")
     parser.add_argument("--output", "--out", dest="out", metavar="DIR",
                         help="where result.json, index.html and logs go (default: a new folder "
                              "below build/chaos)")

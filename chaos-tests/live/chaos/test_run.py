@@ -226,7 +226,7 @@ class Rounds(unittest.TestCase):
         done = self.play(stage=Dying)
         self.assertEqual("over", done["outcome"])
         self.assertEqual(1, len(done["violations"]))
-        self.assertRegex(done["violations"][0]["what"], "after pause was healed .* not whole")
+        self.assertRegex(done["violations"][0]["what"], "after pause was over .* not whole")
         self.assertEqual("pause", done["violations"][0]["fault"])
         self.assertEqual("stop", self.stage.did[-1])  # a dead cluster is not asked
 
@@ -361,9 +361,9 @@ class Parts(Folder):
 
 
 class Simulations(Folder):
-    def run_program(self, text, seeds=3):
+    def run_program(self, text, seeds=3, seconds=60):
         self.program("contrast-sim", text)
-        return simulations.run(self.dir, 7, seeds, self.dir, self.stop.first)
+        return simulations.run(self.dir, 7, seeds, seconds, self.dir, self.stop.first)
 
     def test_good_seeds_are_counted(self):
         results, problems = self.run_program(
@@ -387,6 +387,12 @@ class Simulations(Folder):
     def test_a_crash_without_a_word_is_a_violation(self):
         results, _ = self.run_program("#!/bin/sh\necho seed 7: ok\nkill -SEGV $$\n")
         self.assertEqual(1, len(list(simulations.violations(results))))
+
+    def test_time_that_is_over_ends_it_and_its_workers(self):
+        results, problems = self.run_program(
+            "#!/bin/sh\necho seed 7: ok\necho seed 8: bad\nsleep 60 & sleep 60\n", seconds=1)
+        self.assertEqual((2, ["seed 8: bad"]), (results[0]["seeds"], results[0]["failed"]))
+        self.assertIn("contrast-sim had time for 2 of 3 seeds", str(problems))
 
     def test_a_stop_ends_it(self):
         self.stop.first.set()
