@@ -143,7 +143,7 @@ class Checker:
         if is_ok and "denied" in call["args"]:
             self.add("denied", f"{call['client']} must be denied ({call['args']['denied']}) and "
                      f"got an answer from {call['target']}", call["id"])
-        if error.startswith("exit 3"):
+        if error.startswith("exit 3") and "denied" not in call["args"]:
             self.add("proof", f"{call['client']} at {call['target']}: {error}", call["id"])
         elif error.startswith("exit 4"):
             self.proofs.append((call, error))

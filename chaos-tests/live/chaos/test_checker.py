@@ -213,6 +213,7 @@ class Good(unittest.TestCase):
         story = begun()
         call = story.call("issue", denied="a policy that no manifest names")
         story.answer(call, "fail", error="60: POLICY-UNKNOWN")
+        story.answer(story.call("issue", denied="debug"), "fail", error="exit 3: DENIED")
         story.answer(story.call("read"), "fail", error="timeout")
         story.answer(story.call("issue"), "unknown", error="timeout")
         self.good(story.finals())
