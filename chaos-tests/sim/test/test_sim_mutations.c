@@ -21,9 +21,9 @@ static const struct {
     const char *name;
     uint64_t seed;
 } known[] = {
-    {"R1", 1},       {"R2", 11},          {"R3", 4},       {"R4", 9},   {"R5", 1},   {"R6", 3},
-    {"fence", 1},    {"quorum-read", 31}, {"once", 4},     {"swap", 1}, {"name", 1}, {"time", 11},
-    {"mesh-key", 1}, {"applied", 18},     {"removed", 22}, {"P3", 10},
+    {"R1", 1},       {"R2", 11},          {"R3", 4},       {"R4", 9},   {"R5", 1},    {"R6", 3},
+    {"fence", 1},    {"quorum-read", 31}, {"once", 4},     {"swap", 1}, {"name", 1},  {"time", 11},
+    {"mesh-key", 1}, {"applied", 18},     {"removed", 22}, {"P3", 10},  {"R7", 2813},
 };
 
 struct noticed {
