@@ -281,6 +281,23 @@ static RESULT choose_previous(struct set_run *run, struct err *err) {
     return OK;
 }
 
+/* What is signed names the generation behind `previous`. A replica that lags may not have that one
+ * yet, and may have it when it judges the signature. */
+static RESULT place_previous(struct set_run *run, struct err *err) {
+    const struct client_history *h = run->remote.history;
+    for (size_t i = 0; i < h->generation; i++) {
+        if (memcmp(run->remote.heads[i], run->previous, 32) == 0) {
+            run->generation = i + 2;
+            return OK;
+        }
+    }
+    ENSURE(remote_statement(&run->remote)->has_confirmed, err, UNAVAILABLE,
+           "%s does not know the transition that this workspace saw last, and no quorum confirms "
+           "what it shows: it lags, or belongs to those who were left behind",
+           dial_text(run->dial));
+    return OK; /* the server says what stands there instead */
+}
+
 /* What the server will decide, decided early: for --dry-run and for a better message. */
 static RESULT check_head(struct set_run *run, struct err *err) {
     const struct client_history *h = run->remote.history;
@@ -522,6 +539,7 @@ static RESULT ready(struct set_run *run, struct err *err) {
         return prepare(run, err);
     }
     TRY(choose_previous(run, err));
+    TRY(place_previous(run, err));
     return check_head(run, err);
 }
 
@@ -550,9 +568,10 @@ static bool may_go_on(const struct set_run *run, enum err_code code) {
 static RESULT set_somewhere(struct set_run *run, struct arena *arena, struct err *err) {
     for (;;) {
         struct set_answer answer = {0};
-        TRY(ready(run, err));
-        struct result r =
-            run->options.is_dry ? check_dry(run, err) : apply(run, arena, &answer, err);
+        struct result r = ready(run, err);
+        if (is_ok(r)) {
+            r = run->options.is_dry ? check_dry(run, err) : apply(run, arena, &answer, err);
+        }
         if (is_ok(r) || !may_go_on(run, r.code)) {
             return r;
         }
