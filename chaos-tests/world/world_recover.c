@@ -125,13 +125,15 @@ void world_recover_play(struct world *w) {
     const char *file = survivor == NULL ? "verify/checkpoint" : NULL;
     uint64_t epoch = w->epoch;
     keep_file(w, &w->owners[0], "older");
+    uint64_t generation = w->acked_generation;
     w->owners[0].has_manifest = false;
     ask(&w->owners[0], WORLD_SET);
+    bool is_newer = w->acked_generation > generation;
     ask(&w->owners[0], WORLD_VERIFY);
     ask(&w->owners[1], WORLD_VERIFY);
     lose(w, survivor);
     world_run_for(w, SETTLE_MS + world_below(w, SETTLE_MS));
-    if (survivor == NULL) {
+    if (survivor == NULL && is_newer) {
         refuse_older(w, &w->owners[0]);
     }
     for (int i = 0; i < TRIES && w->result->is_good && w->epoch == epoch; i++) {
