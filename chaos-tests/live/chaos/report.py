@@ -284,7 +284,8 @@ def unavailable_cells(figures):
 def text_of(result):
     """All that a terminal shows, violations last: that is where the eye is."""
     lines = [f"chaos: seed {result['seed']}, {result.get('minutes', '?')} minutes, "
-             f"{counted(len(result['rounds']), 'round')}, build {plain(result.get('build', 'unknown'))}", ""]
+             f"{counted(len(result['rounds']), 'round')}"
+             f"{', INTERRUPTED' if result.get('interrupted') else ''}, build {plain(result.get('build', 'unknown'))}", ""]
     rows = [[f["name"], f["runs"], f["violations"], *unavailable_cells(f["unavailable_ms"]),
              ms((f.get("whole_ms") or {}).get("max"))] for f in result["faults"]]
     if result.get("baseline_ms"):

@@ -263,6 +263,14 @@ class Program(Folder):
             self.assertIn(words, err)
         self.assertFalse(os.path.exists(self.path("index.html")))
 
+    def test_an_interrupted_run_says_so(self):
+        with open(self.path("result.json"), "w", encoding="utf-8") as f:
+            json.dump({"seed": 1, "rounds": [], "interrupted": True}, f)
+        _, out, _ = self.run_main()
+        self.assertIn("0 rounds, INTERRUPTED", out)
+        with open(self.path("index.html"), encoding="utf-8") as f:
+            self.assertIn("<h1>Chaos run: no violation, interrupted</h1>", f.read())
+
     def test_a_run_that_found_nothing_to_measure_has_a_page(self):
         with open(self.path("result.json"), "w", encoding="utf-8") as f:
             json.dump({"seed": 1, "rounds": [{"dir": "gone"}]}, f)
