@@ -264,13 +264,21 @@ class Session(wire.Session):
 
     def certificate(self, pod, change=None):
         """Fields of API_CERTIFICATE_REPLY. `change(fields)` spoils the evidence, for attackers."""
-        kind, fields = self.ask(wire.CERTIFICATE, [])
+        self.send(wire.CERTIFICATE, [])
+        self.prove(pod, change)
+        return self.take_certificate()
+
+    def prove(self, pod, change=None):
+        """Answers the request for evidence that is to come."""
+        kind, fields = self.receive()
         if kind != wire.ATTEST_REQUEST:
             raise ValueError(f"frame {kind} instead of a request for evidence")
         evidence = self.evidence(pod, fields[1])
         if change:
             evidence = change(evidence)
         self.sock.sendall(wire.frame(wire.EVIDENCE, wire.pack(evidence), self.last))
+
+    def take_certificate(self):
         kind, fields = self.receive()
         if kind != wire.CERTIFICATE_REPLY:
             raise ValueError(f"frame {kind} instead of a certificate")

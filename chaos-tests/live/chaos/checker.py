@@ -171,9 +171,14 @@ class Checker:
         return self.epochs[number]
 
     def _epoch_of(self, call, value):
-        """The epoch of an answer; None where the client cannot know it and there are several."""
+        """The epoch of an answer; None where neither client nor mesh CA tell it, and several are
+        possible."""
         number = value.get("epoch", call["args"].get("epoch"))
-        if number is None:
+        if number is None and value.get("mesh"):
+            known = self.meshes.get(value["mesh"])
+            number = int(known[0]) if known else None
+            self.no_epoch += number is None
+        elif number is None:
             if len(self.epochs) > 1:
                 self.no_epoch += 1
                 return None

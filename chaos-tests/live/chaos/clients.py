@@ -4,6 +4,7 @@
     Waiter     the same on one connection that stays
     Poller     the status of one replica
     Enroller   a pod in Python: a certificate for evidence, through one replica
+    Crowd      many of them at the same moment
     Intruder   the same with something wrong about it: must be denied
     Setter     an owner: reads the head, changes the manifest, sets it, tries on through others, and
                when the outcome is unknown looks whether it came about
@@ -28,6 +29,7 @@ import owner
 import wire
 
 READ_S, SET_S, WAIT_S = 5, 15, 20  # patience for one connection
+CROWD = 40  # pods at once
 QUESTIONS = 50  # on one connection of a Waiter
 GENERATIONS_MAX = 900  # then owners rest: a deployment has room for 1000 manifests
 SET_TRIES = 4
@@ -55,6 +57,14 @@ def position_value(fields):
             "transition": fields["head"].hex(), "index": fields["confirmed_index"],
             "ledger": {"size": fields["ledger_size"], "root": fields["ledger_root"].hex()[:32]},
             "root": fields["root_ca"].hex()[:32], "mesh": fields["mesh_ca"].hex()[:32]}
+
+
+def issue_value(given):
+    """The value of an issue, without its epoch, from API_CERTIFICATE_REPLY."""
+    return {"generation": given["generation"], "index": given["index"],
+            "serial": given["serial"].hex(), "root": digest(given["root_ca"]),
+            "mesh": digest(given["mesh_ca"]),
+            "secret": digest(b"of a workload" + given["secret"])}
 
 
 class Place:
@@ -248,10 +258,7 @@ class Enroller(Reader):
             self.history.ok(call, value)
 
     def value(self, session, before, given):
-        value = {"generation": given["generation"], "index": given["index"],
-                 "serial": given["serial"].hex(), "root": digest(given["root_ca"]),
-                 "mesh": digest(given["mesh_ca"]),
-                 "secret": digest(b"of a workload" + given["secret"])}
+        value = issue_value(given)
         for _ in range(2):  # which epoch it was, its mesh CA tells
             if before["mesh_ca"].hex()[:32] == value["mesh"]:
                 value["epoch"] = before["epoch"]
@@ -259,6 +266,55 @@ class Enroller(Reader):
             before = session.position()
             self.place.learn(session, before)
         return value
+
+
+class Crowd(Enroller):
+    """Many pods at the same moment, at all replicas: all have asked before the first proves itself,
+    all have proved themselves before the first certificate is taken."""
+
+    def step(self):
+        try:
+            self.pod = self.pod or attested.Pod(self.place.machine(self.target), self.policy)
+        except OSError:
+            return
+        names = self.place.names()
+        members = []
+        for n in range(CROWD):
+            name = names[n % len(names)]
+            call = self.history.call(self.label, "issue", name, {"secret_id": self.secret_id})
+            try:
+                session = self.place.session(name, harness.MESH, self.identity, SET_S)
+            except TROUBLE as error:
+                self.history.fail(call, short(error))
+            else:
+                members.append((call, session))
+        for part in (self.ask, self.prove, self.take):
+            members = [member for member in members if self.go_on(part, *member)]
+
+    def go_on(self, part, call, session):
+        """False when it is over for this one."""
+        try:
+            value = part(session)
+        except TROUBLE as error:
+            is_sure = isinstance(error, wire.Refused) or part != self.take
+            (self.history.fail if is_sure else self.history.unknown)(call, short(error))
+        else:
+            if value is None:
+                return True
+            self.history.ok(call, value)
+        session.close()
+        return False
+
+    @staticmethod
+    def ask(session):
+        session.send(wire.CERTIFICATE, [])
+
+    def prove(self, session):
+        session.prove(self.pod)
+
+    @staticmethod
+    def take(session):
+        return issue_value(session.take_certificate())
 
 
 class Intruder(Reader):
@@ -590,9 +646,16 @@ class EnrollProgram(Client):
                 cluster.pods.remove(pod)
 
 
+def epoch_of(pod, generation):
+    """The epoch of the certificate that lies in the pod, or None when that is another one."""
+    certificate = (pod.status() or {}).get("certificate") or {}
+    return certificate.get("epoch") if certificate.get("generation") == generation else None
+
+
 def program_value(pod, issued):
-    """What the initializer said and wrote. The epoch is in its status, once it is a sidecar."""
+    """What the initializer said and wrote."""
     value = {"generation": int(issued[1]), "index": int(issued[2]), "serial": issued[3],
+             "epoch": epoch_of(pod, int(issued[1])),
              "root": digest(harness.read(pod.file("tls-config", "coordinator-root-ca.pem"))),
              "mesh": digest(harness.read(pod.file("tls-config", "mesh-ca.pem")))}
     seed = harness.read(pod.file("secrets", "workload-secret-seed")).decode().strip()
@@ -602,27 +665,47 @@ def program_value(pod, issued):
 
 class Sidecar(Client):
     """A pod that renews. Each certificate that its log tells is an operation whose call is the
-    moment when the one before the last was seen: it began later for certain."""
+    moment when the one before the last was seen: it began later for certain. It does not forget
+    what it has seen; so when a recovery lost that, its pod is restarted, as an owner would."""
 
     def __init__(self, place, label, host, yaml="backend.yaml"):
         super().__init__(place, label)
-        self.pod = place.cluster.pod(label, host, yaml=yaml, renews=True)
+        self.host, self.yaml = host, yaml
         self.args = {"secret_id": SECRET_IDS[yaml]}
         self.target = f"host-{host}"
         self.calls = []
-        self.told = 0
+        self.pods = 0
+        self.new_pod()
+
+    def new_pod(self):
+        self.pods += 1
+        self.losses, self.told = self.place.losses, 0
+        self.pod = self.place.cluster.pod(f"{self.label}-{self.pods}", self.host, yaml=self.yaml,
+                                          renews=True)
+
+    def close(self):
+        if self.pod.process:
+            self.pod.process.end()
+        super().close()
 
     def begin(self):
         self.calls.append(self.history.call(self.label, "issue", self.target, self.args))
 
     def step(self):
+        if self.losses != self.place.losses:
+            self.pod.process.end()
+            self.new_pod()
         if self.pod.process is None:
-            self.begin()
-            self.begin()
+            while len(self.calls) < 2:
+                self.begin()
             self.pod.start()
         issued = ISSUED.findall(self.pod.text())
         for generation, index, serial in issued[self.told:]:
             self.begin()
-            self.history.ok(self.calls.pop(0), {
-                "generation": int(generation), "index": int(index), "serial": serial})
+            value = {"generation": int(generation), "index": int(index), "serial": serial,
+                     "epoch": epoch_of(self.pod, int(generation))}
+            if value["epoch"] is None:  # replaced before it was looked at
+                self.history.unknown(self.calls.pop(0), "its epoch was not seen", value)
+            else:
+                self.history.ok(self.calls.pop(0), value)
         self.told = len(issued)

@@ -209,6 +209,15 @@ class Good(unittest.TestCase):
         figures = self.good(story.finals())
         self.assertEqual((2, 1), (figures["lost_at_recovery"], figures["proofs"]))
 
+    def test_an_epoch_that_the_mesh_ca_tells(self):
+        story = begun()
+        story.recover(2, 4, 1)
+        story.read()
+        story.issue(epoch=None)
+        story.issue(epoch=None, mesh="never seen")
+        figures = self.good(story.finals())
+        self.assertEqual((4, 1), (figures["certificates"], figures["without_epoch"]))
+
     def test_denied_and_failed(self):
         story = begun()
         call = story.call("issue", denied="a policy that no manifest names")

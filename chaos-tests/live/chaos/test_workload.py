@@ -290,7 +290,8 @@ class Deployment(unittest.TestCase):
 
     def test_clients_live_through_the_death_of_the_leader(self):
         path = os.path.join(self.dir, "history.jsonl")
-        pace = workload.Pace(setters=(2, 0.6), set_programs=(1, 1.0), verify_programs=(1, 1.0))
+        pace = workload.Pace(setters=(2, 0.6), set_programs=(1, 1.0), verify_programs=(1, 1.0),
+                             crowds=(1, 3.0))
         with history.History(path) as recorder, labs.Lab(hosts=3) as room:
             with clusters.Cluster(room, replicas=3, share_owners=("ann",),
                                   on_event=recorder.event) as cluster:
@@ -330,7 +331,7 @@ class Deployment(unittest.TestCase):
             self.assertGreater(figures["operations"][op]["ok"], 10, op)
         clients_that_worked = self.successful(path)
         for label in ("owner-1", "owner-2", "set-1", "init-1", "verify-coordinator-1",
-                      "pod-coordinator-2-1", "sidecar-1"):
+                      "pod-coordinator-2-1", "waiter-coordinator-3-1", "crowd-1", "sidecar-1"):
             self.assertIn(label, clients_that_worked)
         self.assertFalse([c for c in clients_that_worked if c.startswith("intruder")])
         self.assertEqual(1, len(availability.measure(path)["faults"]))

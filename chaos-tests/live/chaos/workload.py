@@ -18,6 +18,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import dataclasses
+import hashlib
 import os
 import random
 import threading
@@ -26,6 +27,7 @@ import traceback
 
 import clients
 import harness
+import owner
 import wire
 
 STOP_S = 60  # the longest step: contrast set with all its patience
@@ -45,6 +47,7 @@ class Pace:
     waiters: tuple = (1, 0.2)
     pollers: tuple = (1, 0.5)
     enrollers: tuple = (1, 0.3)
+    crowds: tuple = (1, 15.0)
     verify_programs: tuple = (1, 4.0)  # one for each replica
     enroll_programs: tuple = (2, 2.0)
     intruders: tuple = (1, 1.0)
@@ -139,6 +142,8 @@ class Workload:
             yield (clients.EnrollProgram(place, f"init-{n}", self.own_rng()),
                    pace.enroll_programs[1])
         names = place.names()
+        for n in range(1, pace.crowds[0] + 1):
+            yield clients.Crowd(place, f"crowd-{n}", names[n % len(names)]), pace.crowds[1]
         for n in range(1, pace.intruders[0] + 1):
             yield (clients.Intruder(place, f"intruder-{n}", names[n % len(names)]),
                    pace.intruders[1])
@@ -233,8 +238,8 @@ class Workload:
         for g, (manifest, _, _) in enumerate(records[: fields["generation"]], 1):
             epoch = max([1, *(item[1] for item in recoveries if item[4] < g)])
             head = wire.transition(fields["cluster"], epoch, g, head, manifest,
-                                   clients.owner.hashes_of(manifest))
-            chain.append([g, head.hex(), clients.hashlib.sha256(manifest).hexdigest()])
+                                   owner.hashes_of(manifest))
+            chain.append([g, head.hex(), hashlib.sha256(manifest).hexdigest()])
         if head != fields["head"]:
             raise ValueError("the history leads to another head than the attested one")
         return chain
