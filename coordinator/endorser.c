@@ -69,7 +69,7 @@ static uint64_t now_ms(const struct endorser *e) {
 
 static int64_t now_s(const struct endorser *e) {
     const struct core *core = e->io.core(e->io.data);
-    int64_t now = host_unix_s(e->host);
+    int64_t now = e->io.entry_time(e->io.data);
     return core != NULL && core_time(core) > now ? core_time(core) : now;
 }
 
@@ -276,7 +276,7 @@ static void ask(struct endorser *e, struct job *j) {
     AUTO(buf_deinit)
     struct buf entry = {0};
     struct entry_collateral c = {
-        .kind = COLLATERAL_FETCH, .key = j->key, .time = host_unix_s(e->host)};
+        .kind = COLLATERAL_FETCH, .key = j->key, .time = e->io.entry_time(e->io.data)};
     entry_encode(ENTRY_COLLATERAL, &c, &entry);
     j->phase = JOB_ASKING;
     j->ticket = e->next_ticket++;
@@ -529,7 +529,7 @@ static void propose(struct endorser *e, const struct entry_collateral *c) {
     struct buf entry = {0};
     struct entry_collateral stamped = *c;
     stamped.request = (struct entry_request){0};
-    stamped.time = host_unix_s(e->host);
+    stamped.time = e->io.entry_time(e->io.data);
     entry_encode(ENTRY_COLLATERAL, &stamped, &entry);
     e->io.propose(e->io.data, e->next_ticket++, buf_span(&entry));
 }

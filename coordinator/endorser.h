@@ -56,6 +56,10 @@ struct endorser_io {
     void (*reply)(void *data, uint64_t ticket, const struct endorser_answer *answer);
     /* Other lists than before; one reference. Before any answer that depends on them. */
     void (*publish)(void *data, struct lists *lists);
+    /* Seconds since 1970, what the voters' clocks agree on: an entry with the time of one clock
+     * that runs ahead would stop the budget and the leases of everybody else until that time comes.
+     */
+    int64_t (*entry_time)(void *data);
 };
 
 struct endorser;

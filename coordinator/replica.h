@@ -184,6 +184,8 @@ bool replica_is_leader(const struct replica *r);
 uint64_t replica_leader(const struct replica *r); /* 0 = none known */
 uint64_t replica_term(const struct replica *r);
 uint64_t replica_applied(const struct replica *r);
+/* Seconds since 1970 for an own entry: the median of the voters' clocks where it is known. */
+int64_t replica_entry_time(const struct replica *r);
 /* Ids of the voters of the committed configuration, rising; the count, at most LIMIT_MEMBERS. */
 size_t replica_voters(const struct replica *r, uint64_t out[LIMIT_MEMBERS]);
 /* May `name` be taken over by a newcomer: nobody has it, or who has it is dead or leaving. `old` is

@@ -112,7 +112,7 @@ static bool find_median(const struct replica *r, int64_t *out) {
     return true;
 }
 
-int64_t replica__entry_time(const struct replica *r) {
+int64_t replica_entry_time(const struct replica *r) {
     int64_t time = host_unix_s(r->host);
     int64_t median = 0;
     if (r->node != NULL && find_median(r, &median)) {

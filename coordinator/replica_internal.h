@@ -238,8 +238,6 @@ void replica__prove_caught_up(struct replica *r);
 void replica__beat(struct replica *r, uint64_t peer);
 void replica__beat_tick(struct replica *r);
 void replica__beat_received(struct replica *r, uint64_t peer, struct span body);
-/* Unix seconds for an own entry: the median of the voters' clocks where it is known. */
-int64_t replica__entry_time(const struct replica *r);
 /* NOT_LEADER: not known yet, ask again. UNAVAILABLE, and an alarm, when an entry would drag the
  * cluster's time ahead. */
 RESULT replica__check_time(struct replica *r, const struct entry *e, struct err *err);

@@ -43,7 +43,7 @@ static void lead_elsewhere(struct replica *r) {
 
 static void ask_to_go(struct replica *r) {
     struct entry_retire retire = {
-        .id = r->options.id, .reason = RETIRE_ASKED, .time = replica__entry_time(r)};
+        .id = r->options.id, .reason = RETIRE_ASKED, .time = replica_entry_time(r)};
     r->is_retire_proposed = true;
     replica__propose_own(r, ENTRY_RETIRE, &retire);
 }

@@ -381,7 +381,7 @@ static void drop_removed(struct replica *r) {
         if (members[i].state == CORE_LEAVING && !node_is_configured(r->node, id) &&
             !node_is_changing(r->node)) {
             struct entry_retire retire = {
-                .id = id, .reason = RETIRE_REMOVED, .time = replica__entry_time(r)};
+                .id = id, .reason = RETIRE_REMOVED, .time = replica_entry_time(r)};
             log_info("member %s id=%llu left", members[i].member.name, (unsigned long long)id);
             replica__propose_own(r, ENTRY_RETIRE, &retire);
             return; /* the table changes when it is applied */
@@ -399,7 +399,7 @@ static void raise_level(struct replica *r) {
         least = version < least ? version : least;
     }
     if (count > 0 && core_generation(r->core) > 0 && least > core_level(r->core)) {
-        struct entry_level level = {.level = least, .time = replica__entry_time(r)};
+        struct entry_level level = {.level = least, .time = replica_entry_time(r)};
         log_info("every member knows entries of version %llu: they are used from now on",
                  (unsigned long long)least);
         replica__propose_own(r, ENTRY_LEVEL, &level);

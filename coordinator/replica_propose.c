@@ -146,6 +146,19 @@ void replica__resend(struct replica *r, bool all) {
     }
 }
 
+/* A clock that runs ahead by less than what is declined would stop the cluster's time, and what it
+ * measures, until the others get there: the voters' own time counts. Further ahead it stays, is
+ * declined, and its operator hears of it. */
+static void settle_time(const struct replica *r, enum entry_type type, struct entry *entry) {
+    int64_t agreed = replica_entry_time(r);
+    int64_t *time = type == ENTRY_SET_MANIFEST ? &entry->set_manifest.time
+                    : type == ENTRY_ADMIT      ? &entry->admit.time
+                                               : NULL;
+    if (time != NULL && *time > agreed && *time - agreed <= LIMIT_CLOCK_AHEAD_S) {
+        *time = agreed;
+    }
+}
+
 /* Takes over `tickets`. */
 static void enqueue(struct replica *r, enum entry_type type, struct entry *entry, uint64_t *tickets,
                     size_t count) {
@@ -156,6 +169,7 @@ static void enqueue(struct replica *r, enum entry_type type, struct entry *entry
     p->ticket_count = count;
     p->tickets = tickets;
     entry->request = (struct entry_request){r->options.id, p->sequence};
+    settle_time(r, type, entry);
     entry_encode(type, &entry->request, &p->entry);
     r->pending_bytes += p->entry.size;
     r->issues_in_flight += p->is_issue ? 1 : 0;
@@ -276,7 +290,7 @@ static void flush_issues(struct replica *r) {
         struct entry entry = {.type = ENTRY_ISSUE};
         entry.issue.generation = generation;
         entry.issue.requests = (struct wire_list){requests, count};
-        entry.issue.time = replica__entry_time(r);
+        entry.issue.time = replica_entry_time(r);
         enqueue(r, ENTRY_ISSUE, &entry, tickets, count);
         for (size_t i = 0; i < count; i++) {
             buf_deinit(&taken[i]->spki);

@@ -178,6 +178,11 @@ static void endorser_reply(void *data, uint64_t ticket, const struct endorser_an
     post_reply(data, l);
 }
 
+static int64_t endorser_entry_time(void *data) {
+    const struct server *s = data;
+    return replica_entry_time(s->replica);
+}
+
 static void endorser_publish(void *data, struct lists *lists) {
     struct server *s = data;
     for (unsigned i = 0; i < s->worker_count; i++) {
@@ -248,7 +253,8 @@ static RESULT start_endorser(struct server *s, struct err *err) {
                              .propose = endorser_propose,
                              .fetch = endorser_fetch,
                              .reply = endorser_reply,
-                             .publish = endorser_publish};
+                             .publish = endorser_publish,
+                             .entry_time = endorser_entry_time};
     bool has_service = strcmp(s->config->kds_url, "off") != 0;
     s->endorser = endorser_new(&io, s->identity.host, has_service);
     return endorse_source_open(s->config, s->identity.host, s->box, on_imported, s, &s->source,

@@ -20,6 +20,7 @@ struct bench {
     struct world world;
     struct host host;
     uint64_t ms;
+    int64_t ahead_s; /* the host's clock, before the voters' */
     bool is_founded;
     bool may_propose;
     bool is_log_stuck; /* proposals are kept, not applied */
@@ -42,8 +43,12 @@ static uint64_t on_ms(void *data) {
     return ((struct bench *)data)->ms;
 }
 
-static int64_t on_unix(void *data) {
+static int64_t on_entry_time(void *data) {
     return WORLD_TIME + 100 + (int64_t)(((struct bench *)data)->ms / 1000);
+}
+
+static int64_t on_unix(void *data) {
+    return on_entry_time(data) + ((struct bench *)data)->ahead_s;
 }
 
 static void on_random(void *data, void *out, size_t size) {
@@ -115,7 +120,7 @@ static void on_publish(void *data, struct lists *lists) {
 
 static void start_endorser(struct bench *b, bool has_service) {
     const struct endorser_io io = {b,        on_core,  on_may_propose, on_propose,
-                                   on_fetch, on_reply, on_publish};
+                                   on_fetch, on_reply, on_publish,     on_entry_time};
     endorser_free(b->endorser);
     b->endorser = endorser_new(&io, &b->host, has_service);
 }
@@ -328,6 +333,23 @@ static void test_the_cluster_keeps_amds_limit(void **state) {
     }
     assert_int_equal(b->fetches, LIMIT_KDS_BURST);
     pass(b, LIMIT_KDS_PERIOD_MS + 2000);
+    assert_int_equal(b->fetches, LIMIT_KDS_BURST + 1);
+}
+
+/* Else the cluster's time would stand still until the others' clocks get there, and with it the
+ * budget and the leases of all. */
+static void test_a_clock_that_runs_ahead_moves_no_entry(void **state) {
+    struct bench *b = *state;
+    b->ahead_s = LIMIT_CLOCK_AHEAD_S - 1;
+    for (unsigned i = 0; i < LIMIT_KDS_BURST; i++) {
+        want(b, i, 100 + i);
+    }
+    fetched(b, 100);
+    assert_int_equal(b->fetches, LIMIT_KDS_BURST);
+    assert_true(core_time(b->world.core) <= on_entry_time(b));
+    b->ahead_s = 0;
+    b->ms += LIMIT_KDS_PERIOD_MS + 1000;
+    want(b, 99, 200);
     assert_int_equal(b->fetches, LIMIT_KDS_BURST + 1);
 }
 
@@ -643,6 +665,7 @@ int main(void) {
         T(test_another_replica_fetches_and_the_log_brings_it),
         T(test_a_lease_that_ran_out_is_taken_over),
         T(test_the_cluster_keeps_amds_limit),
+        T(test_a_clock_that_runs_ahead_moves_no_entry),
         T(test_before_founding_there_is_no_log_to_ask),
         T(test_without_a_service_files_serve),
         T(test_evidence_teaches_once),

@@ -48,6 +48,21 @@ static void test_a_clock_that_jumps_moves_nobody(void **state) {
     assert_int_equal(wrong->replica->alarm_count, 1); /* it is told, too */
 }
 
+static void test_a_clock_a_little_ahead_moves_nobody(void **state) {
+    struct bench *b = bench_begin(state);
+    bench_run(b, 3000);
+    struct pod *ahead[] = {bench_follower(b), bench_leader(b)};
+    for (size_t i = 0; i < 2; i++) {
+        ahead[i]->skew_s = LIMIT_CLOCK_AHEAD_S - 1;
+        bench_run(b, 1000);
+        assert_int_equal(set_next(b, ahead[i]), ERR_OK);
+        assert_true(core_time(replica_core(ahead[i]->replica)) <
+                    WORLD_TIME + LIMIT_CLOCK_AHEAD_S / 2);
+        ahead[i]->skew_s = 0;
+        bench_run(b, 1000);
+    }
+}
+
 /* Of two voters both clocks must be heard before the time may move: a leader that takes over from
  * one that leaves must not wait for the next beat of a member that came a moment ago. */
 static void test_a_newcomer_tells_its_clock_at_once(void **state) {
@@ -360,6 +375,7 @@ static void test_without_links_the_answer_comes_soon(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_a_clock_that_jumps_moves_nobody),
+        BENCH_TEST(test_a_clock_a_little_ahead_moves_nobody),
         BENCH_TEST(test_a_newcomer_tells_its_clock_at_once),
         BENCH_TEST(test_a_leader_with_a_wrong_clock_moves_nobody),
         BENCH_TEST(test_a_missed_admission_is_told),
