@@ -311,6 +311,28 @@ class Bad(unittest.TestCase):
         story.chain[2] = [3, name("other"), name("m")]
         self.bad(story.finals(), "lost", "generation 3")
 
+    def test_replicas_end_apart_where_no_client_looked(self):
+        for chains in (([4, "a"], [4, "b"]), ([4, "a"], None)):
+            story = begun()
+            story.set("unknown", takes=False)
+            rows = [[[g, name(t), name("m")]] if g else [] for g, t in (c or (0, 0) for c in chains)]
+            for number, row in enumerate(rows, 1):
+                story.final(f"coordinator-{number}", history=story.chain + row)
+            self.bad(story, "lost", "coordinator-2 ends with")
+
+    def test_what_a_reader_was_told_is_lost(self):
+        story = begun()
+        story.set("unknown")
+        story.read()
+        story.chain.pop()
+        self.bad(story.finals(), "lost", "confirmed to a reader")
+
+    def test_another_root_at_rest(self):
+        story = begun()
+        story.final()
+        story.final("coordinator-2", ledger={"size": 6, "root": "ee"})
+        self.bad(story, "ledger", "coordinator-2 ends with another root")
+
     def test_ledger_is_shorter_at_rest(self):
         story = begun()
         story.size -= 1
