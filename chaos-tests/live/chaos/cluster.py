@@ -50,6 +50,11 @@ def faketime():
     return found[0] if found else None
 
 
+def most_voters(replicas):
+    """An even one stands by."""
+    return (replicas - 1) | 1
+
+
 # --- Machines
 
 
@@ -532,8 +537,8 @@ class Cluster:
     def is_whole(self):
         """At rest, every replica is wanted, and as many vote as may: until a newcomer votes, one
         replica less may fail."""
-        voters = (len(self.replicas) - 1) | 1
-        return all(r.is_wanted for r in self.replicas.values()) and self.is_at_rest(voters)
+        return all(r.is_wanted for r in self.replicas.values()) and self.is_at_rest(
+            most_voters(len(self.replicas)))
 
     def wait_serving(self, number, seconds=SERVING_S):
         return wait_until(lambda: self.status(number, 2), seconds, f"replica {number} serves:\n"
@@ -543,7 +548,10 @@ class Cluster:
         return wait_until(self.leader, seconds, "a leader is confirmed")
 
     def wait_rest(self, seconds=90):
-        wait_until(self.is_at_rest, seconds, "all replicas are members and agree")
+        """Until all that are wanted are members and agree, and as many vote as may."""
+        wanted = sum(r.is_wanted for r in self.replicas.values())
+        wait_until(lambda: self.is_at_rest(most_voters(wanted)), seconds,
+                   "all replicas are members and agree")
 
     def tail(self, number, size=2000):
         path = os.path.join(self.lab.logs, f"{self.replicas[number].name}.log")

@@ -8,6 +8,9 @@ import threading
 
 import squeeze
 from faultbase import fault, hold, names, repeat
+from lab import together
+
+POKES_MAX = 200
 
 
 # --- Clocks
@@ -77,8 +80,7 @@ def files_exhausted(env, rng):
 def files_scarce(env, rng):
     """All replicas have four descriptors to spare."""
     def begin():
-        ends = [env.cluster.limit_files(n, 4) for n in env.numbers()]
-        return lambda: [end() for end in ends]
+        return together([lambda n=n: env.cluster.limit_files(n, 4) for n in env.numbers()])
     yield from hold(env, begin, names(env.numbers()))
 
 
@@ -86,8 +88,14 @@ def files_scarce(env, rng):
 def memory_exhausted(env, rng):
     """A replica may have no page more than half of what it has: the kernel kills it."""
     number = rng.choice(env.numbers())
-    yield from hold(env, lambda: squeeze.memory(env.lab, env.cluster.replicas[number].pid),
-                    names([number]))
+    def begin():
+        pid = env.cluster.replicas[number].pid
+        end = squeeze.memory(env.lab, pid)
+        for _ in range(POKES_MAX):  # each one costs it some pages
+            if env.cluster.replicas[number].pid != pid or not env.cluster.status(number, 1):
+                break
+        return end
+    yield from hold(env, begin, names([number]))
 
 
 @fault("resource", (4.0, 12.0), needs=("cpu",))
@@ -102,8 +110,7 @@ def processor_scarce(env, rng):
 def state_full(env, rng):
     """The disks for AutoRecovery's files are full, at every replica."""
     def begin():
-        ends = [disk.fill() for disk in env.cluster.disks.values()]
-        return lambda: [end() for end in ends]
+        return together([disk.fill for disk in env.cluster.disks.values()])
     yield from hold(env, begin, names(env.numbers()))
 
 
@@ -126,8 +133,10 @@ def state_rolled_back(env, rng):
     owner.verify()
     owner.set()
     env.cluster.stop(number, signal.SIGKILL)
-    disk.restore(kept)
-    env.cluster.start(number)
+    try:
+        disk.restore(kept)
+    finally:
+        env.cluster.start(number)
     yield
 
 

@@ -7,7 +7,6 @@ import threading
 
 import cluster as clusters
 from faultbase import fault, names, repeat
-from harness import wait_until
 
 
 # --- Membership
@@ -28,7 +27,7 @@ def move_all(env, rng):
     yield names(env.numbers())
     for number in env.numbers():
         env.cluster.move(number)
-        wait_until(env.cluster.is_at_rest, 60, "the moved replica is a member again")
+        env.cluster.wait_rest(60)
     yield
 
 
@@ -109,4 +108,4 @@ def intruder_chip(env, rng):
 @fault("intruder", 6.0)
 def intruder_firmware(env, rng):
     """A pod and a replica on a machine of the manifest whose firmware is too old."""
-    yield from _denied(env, rng, "tcb")
+    yield from _denied(env, rng, "firmware")

@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 from faultbase import Unable, fault, hold, names
+from lab import together
 
 
 # --- Networks that part
@@ -141,9 +142,8 @@ def reset_leader(env, rng):
 def reset_storm(env, rng):
     """All connections between all hosts are reset every second, for a moment."""
     def storm():
-        ends = [env.lab.partition([n], [m for m in env.lab.hosts if m > n], how="reset")
-                for n in env.numbers()]
-        return lambda: [end() for end in ends]
+        return together([lambda n=n: env.lab.partition(
+            [n], [m for m in env.lab.hosts if m > n], how="reset") for n in env.numbers()])
     yield from hold(env, lambda: env.lab.flap(storm, 0.05, 1.0), names(env.numbers()))
 
 
@@ -153,24 +153,18 @@ def half_open_leader(env, rng):
     number = env.leader()
 
     def begin():
-        ends = [env.lab.half_open(number, n) for n in env.others([number])]
-        return lambda: [end() for end in ends]
+        return together([lambda n=n: env.lab.half_open(number, n) for n in env.others([number])])
     yield from hold(env, begin, names([number]))
 
 
 def _slow_all(env, **how):
     """Between all replicas."""
-    ends = []
-    for a in env.numbers():
-        for b in env.numbers():
-            if a < b:
-                ends.append(env.lab.slow(a, b, **how))
-    return lambda: [end() for end in ends]
+    return together([lambda a=a, b=b: env.lab.slow(a, b, **how)
+                     for a in env.numbers() for b in env.numbers() if a < b])
 
 
 def _slow_one(env, number, **how):
-    ends = [env.lab.slow(number, n, **how) for n in env.others([number])]
-    return lambda: [end() for end in ends]
+    return together([lambda n=n: env.lab.slow(number, n, **how) for n in env.others([number])])
 
 
 @fault("connection", (5.0, 15.0), needs=("detour",))

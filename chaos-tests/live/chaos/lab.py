@@ -98,6 +98,19 @@ def once(function):
     return call
 
 
+def together(begins):
+    """Begins several faults; one function that ends all. When one cannot begin, none is left."""
+    ends = []
+    try:
+        for begin in begins:
+            ends.append(begin())
+    except BaseException:
+        for end in ends:
+            end()
+        raise
+    return lambda: [end() for end in ends]
+
+
 # --- Hosts
 
 TABLE = """
@@ -399,10 +412,15 @@ class Lab:
     # --- Faults. Hosts are given by number.
 
     def _keep(self, heal):
-        heal = once(heal)
+        def end():
+            with self.lock:
+                if kept in self.heals:
+                    self.heals.remove(kept)
+            heal()
+        kept = once(end)
         with self.lock:
-            self.heals.append(heal)
-        return heal
+            self.heals.append(kept)
+        return kept
 
     def heal(self):
         """Ends every fault of the network."""
@@ -414,8 +432,8 @@ class Lab:
             self.dns.be_good()
 
     def _hold_pairs(self, name, pairs):
-        ends = [self.hosts[b].hold(name, self.hosts[a].prefix) for a, b in pairs]
-        return self._keep(lambda: [end() for end in ends])
+        return self._keep(together(
+            [lambda a=a, b=b: self.hosts[b].hold(name, self.hosts[a].prefix) for a, b in pairs]))
 
     def cut(self, a, b, one_way=False, how="drop"):
         """Nothing from host a reaches host b, and back unless one_way. how: "drop" is silence,
@@ -484,15 +502,8 @@ class Lab:
         """Packets between a and b take the way through `detour`. how: delay_ms, jitter_ms, loss,
         reorder, duplicate (0..1), rate_kbit, queue_kb, swallow_kb, stall_ms, period_ms: detour.c."""
         pairs = [(a, b)] if one_way else [(a, b), (b, a)]
-        ends = []
-        try:
-            for x, y in pairs:
-                ends.append(self._detour(self.hosts[x], self.hosts[y], how))
-        except BaseException:
-            for end in ends:
-                end()
-            raise
-        return self._keep(lambda: [end() for end in ends])
+        return self._keep(together([lambda x=x, y=y: self._detour(self.hosts[x], self.hosts[y], how)
+                                    for x, y in pairs]))
 
     def _detour(self, host, to, how):
         with self.lock:

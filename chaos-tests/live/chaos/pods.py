@@ -117,7 +117,7 @@ class Pod:
 class Intruder:
     """A pod and a replica that differ in one thing from what the manifest permits."""
 
-    kinds = ("policy", "debug", "measurement", "chip", "tcb")
+    kinds = ("policy", "debug", "measurement", "chip", "firmware")
 
     def __init__(self, cluster, name, host, kind):
         self.cluster, self.name, self.kind = cluster, name, kind
@@ -129,7 +129,7 @@ class Intruder:
             options = ["--measurement", secrets.token_hex(48)]
         elif kind == "chip":
             machine = cluster.machines.foreign()
-        elif kind == "tcb":
+        elif kind == "firmware":
             machine = OLD
         elif kind != "policy":
             raise ValueError(f"kind '{kind}'")
