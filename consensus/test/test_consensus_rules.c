@@ -1,4 +1,4 @@
-/* Rules: each of R1..R6 and the pitfalls P1, P3, P5..P8 as a scenario that passes with the rule and
+/* Rules: each of R1..R7 and the pitfalls P1, P3, P5..P8 as a scenario that passes with the rule and
  * is noticed (an oracle, or a crash) without it; docs/consensus.md has the table. Each run is a
  * process of its own.
  *
@@ -157,6 +157,29 @@ static void r6_order(void) {
     must(at(leader)->steps == steps, "a stale rejection reaches the library");
 }
 
+/* S4 is promoted and does not hear of it, then the leader is lost: its vote is the one that is
+ * missing, and the leader that it names is dead. */
+static void r7_promoted_unawares(void) {
+    cluster_init(&c, 3, 8);
+    must(cluster_elect(&c, 0, 0x7), "S1 is elected");
+    cluster_heal(&c);
+    cluster_run(&c, 300);
+    cluster_join(&c);
+    must(cluster_change(&c, node_add_standby, 4), "S4 is added");
+    must(node_promote(at(0), 4, NULL).code == ERR_UNAVAILABLE, "S4 catches up first");
+    cluster_run(&c, 200);
+    cluster_flush(&c);
+    cluster_connect(&c, 0x7);
+    must(is_ok(node_promote(at(0), 4, NULL)), "S1 appends {1..4}");
+    cluster_run(&c, 60);
+    must(node_is_settled(at(0)) && node_config_voters(&at(1)->config) == 4, "S2 knows it");
+    must(node_config_voters(&at(3)->config) == 3, "S4 does not know it");
+    cluster_crash(&c, 0);
+    cluster_heal(&c);
+    cluster_run(&c, 5000);
+    must(cluster_leader(&c) != CLUSTER_MAX, "no leader although a majority is healthy");
+}
+
 /* The leader of two voters removes itself. */
 static void p1_leader_stays(void) {
     cluster_init(&c, 2, 7);
@@ -310,6 +333,7 @@ static const struct scenario {
     {"R4 pre-vote reply", r4_pre_vote_reply, NODE_RULE_R4},
     {"R5 persist", r5_persist_at_once, NODE_RULE_R5},
     {"R6 order", r6_order, NODE_RULE_R6},
+    {"R7 promoted unawares", r7_promoted_unawares, NODE_RULE_R7},
     {"P1 leader stays", p1_leader_stays, NODE_RULE_P1},
     {"P3 deadline", p3_deadline, NODE_RULE_P3},
     {"P5 catch-up", p5_catch_up, NODE_RULE_P5},
