@@ -10,7 +10,7 @@ then after 1, 2, 4, 8 s, until it lived 10 s. stop() ends it for good. Its outpu
 file. Whoever wants to know what happens gives `on_event`: called with a name and a dictionary, from
 any thread.
 
-What is started is ended by the Lab. find_leaks() looks for secrets in all that was said.
+What is started is ended by the Lab. end() looks for secrets in all that was said.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -30,6 +30,7 @@ import time
 import lab as labs  # first: it says where harness and wire are
 import harness
 import kds
+import leaks
 import wire
 from harness import MESH, RAFT, USER, VOTING, read, wait_until, write
 from pods import FOREIGN, OLD, Intruder, Pod, Workspace
@@ -257,7 +258,7 @@ class Cluster:
         """As close(); sentences about what is wrong: leaks, core files, what sanitizers said,
         replicas that a signal or a failed check had ended."""
         self.close()
-        wrong, _ = find_leaks(self.lab)
+        wrong, _ = leaks.find(self.lab.dir, self.lab.logs)
         for name in sorted(os.listdir(self.lab.logs)):
             text = read(os.path.join(self.lab.logs, name))
             wrong += [f"{name}: {word.decode()}" for word in WRONG if word in text]
@@ -683,8 +684,3 @@ class Cluster:
             except (ProcessLookupError, PermissionError):
                 pass  # it ended meanwhile
         return labs.once(heal)
-
-
-def find_leaks(lab):
-    """What leaked, a sentence each, and how many secrets were looked for."""
-    return harness.find_leaks(lab)

@@ -11,13 +11,16 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 import lab as labs
 import dns
-from harness import read, wait_until
+import harness
+import leaks
+from harness import read, wait_until, write
 
 PORT = 4242
 PATIENCE_S = 0.4  # a connection that takes longer counts as one that is cut
@@ -384,6 +387,44 @@ class Questions(unittest.TestCase):
                 by_tcp += tcp.recv(512)
         self.assertTrue(by_udp.endswith(socket.inet_aton("10.1.2.3")))
         self.assertEqual((struct.pack(">H", len(by_udp)) + by_udp) * 2, by_tcp)
+
+
+class Leaks(unittest.TestCase):
+    """Secrets in logs, in every form that harness.py knows."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir, self.logs = folder.name, os.path.join(folder.name, "logs")
+        os.makedirs(os.path.join(self.dir, "pod"))
+        os.mkdir(self.logs)
+        self.secret = bytes(range(100, 132))
+        write(os.path.join(self.dir, "pod", "workload-secret-seed"), self.secret.hex())
+
+    def find(self, data):
+        write(os.path.join(self.logs, "a.log"), data)
+        return leaks.find(self.dir, self.logs)
+
+    def test_every_form_is_found(self):
+        for form in harness.forms_of(b"\xff" + self.secret[1:]):
+            write(os.path.join(self.dir, "pod", "workload-secret-seed"),
+                  (b"\xff" + self.secret[1:]).hex())
+            for around in (b"%s", b"key=%s.\n", b"AAAAAAAA%sZZZZZZ", b"\n%s\n"):
+                said, count = self.find(around % form)
+                self.assertEqual((1, 1), (len(said), count), around % form)
+
+    def test_what_is_no_secret_is_not(self):
+        for data in (b"", self.secret.hex().encode()[:-1], b"a" * 10000, self.secret[:-1],
+                     b"\xff\xfe" + self.secret[1:]):
+            self.assertEqual(([], 1), self.find(data))
+
+    def test_keys_and_core_files(self):
+        key = os.path.join(self.dir, "pod", "key.pem")
+        harness.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-out", key)
+        write(os.path.join(self.dir, "core.12"), b"")
+        said, count = self.find(harness.private_number(key).hex().upper())
+        self.assertEqual((2, 2), (len(said), count), said)
 
 
 class Ends(unittest.TestCase):
