@@ -1,11 +1,12 @@
 /* contrast-world: runs of the whole-service simulation.
  *
  *   contrast-world [--seed N] [--seeds COUNT] [--jobs J] [--chaos-ms MS] [--verbose]
- *                  [--faults LIST] [--plan] [--shrink] [--twice] [--kept FILE]
+ *                  [--faults LIST] [--plan] [--shrink] [--twice] [--kept FILE] [--without RULE]
  *
  * Each seed runs in a process of its own, so that an aborted one is a finding like any other. A
  * failing seed prints one line that reproduces it. --twice: each runs twice and must be the same.
- * --kept: the seeds of a file, the first word of each line. Exit 1 when one fails, 2 for wrong
+ * --kept: the seeds of a file, the first word of each line. --without: contrast-world-mutable alone
+ * knows rules (chaos-tests/sim/sim_mutation.h). Exit 1 when one fails, 2 for wrong
  * usage.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -22,6 +23,7 @@
 
 #include <jansson.h>
 
+#include "chaos-tests/sim/sim_mutation.h"
 #include "chaos-tests/world/world.h"
 
 #define JOBS_MAX 64
@@ -89,6 +91,10 @@ static bool read_arguments(struct arguments *a, int argc, char **argv) {
             *flag = true;
         } else if (i + 1 == argc) {
             return false;
+        } else if (strcmp(argv[i], "--without") == 0) {
+            if (!sim_mutation_set(argv[++i])) {
+                return false;
+            }
         } else if (strcmp(argv[i], "--kept") == 0) {
             a->kept = argv[++i];
         } else if (strcmp(argv[i], "--faults") == 0) {
@@ -386,7 +392,7 @@ static void warm_up(void) {
 static int usage(void) {
     fprintf(stderr, "usage: contrast-world [--seed N] [--seeds COUNT] [--jobs J] [--chaos-ms MS]\n"
                     "                      [--faults LIST] [--plan] [--shrink] [--twice]\n"
-                    "                      [--kept FILE] [--verbose]\n");
+                    "                      [--kept FILE] [--without RULE] [--verbose]\n");
     return 2;
 }
 
