@@ -2,7 +2,7 @@
  * product taken out (docs/simulation.md).
  *
  *   contrast-sim [--seed N] [--seeds COUNT] [--jobs J] [--faults 3,7,12] [--shrink] [--plan]
- *                [--chaos-ms MS] [--without RULE,...] [--list] [--verbose]
+ *                [--chaos-ms MS] [--without RULE,...] [--list] [--verbose] [--model-trace FILE]
  *   contrast-sim --kill-points set|join|replace|leave|recover [--seed N] [--seeds COUNT]
  *                [--kill-limit COUNT] [--kill-point NUMBER] [--verbose]
  *
@@ -10,7 +10,8 @@
  * A failing seed is one line that says how to see it again; --shrink finds the fewest faults that
  * still do it. --faults plays these of the plan's faults alone (none = no fault at all), --plan
  * shows the plan. --list prints a line for each seed. Exit 0, 1 when a seed fails, 2 for wrong
- * usage. Kill points (sim_kill.h): all of a scenario, about as many as the limit says, or one.
+ * usage. --model-trace writes what happened in the words of chaos-tests/formal (sim_model.h), one
+ * process. Kill points (sim_kill.h): all of a scenario, about as many as the limit says, or one.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
@@ -120,6 +121,10 @@ static bool read_value(struct arguments *a, const char *word, char *value) {
         a->scenario = sim_kill_find(value);
         return a->scenario != 0;
     }
+    if (strcmp(word, "--model-trace") == 0) { /* ended by the end of the program */
+        a->options.model_trace = fopen(value, "w");
+        return a->options.model_trace != NULL;
+    }
     return number != NULL && parse_number(value, number);
 }
 
@@ -141,10 +146,10 @@ static int usage(void) {
     fprintf(stderr,
             "usage: contrast-sim [--seed N] [--seeds COUNT] [--jobs J] [--faults 3,7,12|none]\n"
             "                    [--shrink] [--plan] [--chaos-ms MS] [--without RULE,...]\n"
-            "                    [--list] [--verbose]\n"
+            "                    [--list] [--verbose] [--model-trace FILE]\n"
             "       contrast-sim --kill-points set|join|replace|leave|recover [--seed N]\n"
             "                    [--seeds COUNT] [--kill-limit COUNT] [--kill-point NUMBER]\n"
-            "                    [--verbose]\n");
+            "                    [--verbose] [--model-trace FILE]\n");
     return 2;
 }
 
@@ -219,12 +224,13 @@ static void on_done(void *data, uint64_t seed, const struct sim_result *r) {
 
 static bool run_seeds(const struct arguments *a) {
     struct sum sum = {.arguments = a};
-    const struct sim_batch batch = {.run = a->options,
-                                    .first = a->options.seed,
-                                    .count = a->seeds,
-                                    .jobs = a->options.is_verbose ? 0 : (unsigned)a->jobs,
-                                    .done = on_done,
-                                    .data = &sum};
+    const struct sim_batch batch = {
+        .run = a->options,
+        .first = a->options.seed,
+        .count = a->seeds,
+        .jobs = a->options.is_verbose || a->options.model_trace != NULL ? 0 : (unsigned)a->jobs,
+        .done = on_done,
+        .data = &sum};
     sim_batch_run(&batch);
     if (a->seeds > 1) {
         printf("%llu seeds from %llu: %llu failed\n", (unsigned long long)a->seeds,
@@ -249,6 +255,7 @@ static bool run_kill_points(const struct arguments *a) {
         .limit = (size_t)a->kill_limit,
         .only = (size_t)a->kill_point,
         .is_verbose = a->options.is_verbose,
+        .model_trace = a->options.model_trace,
     };
     struct sim_kill_result r;
     sim_kill_run(&options, &r);

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "chaos-tests/sim/sim_kill.h"
+#include "chaos-tests/sim/sim_model.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 static void after_event(struct sim *s) {
+    sim_model_step(s);
     sim_kill_settle(s);
     if (s->is_net_stale) {
         sim_net_update(s);
@@ -241,6 +243,7 @@ static void begin(struct sim *s) {
         sim_plan_calm(&s->plan);
         sim_kill_init(s);
     }
+    sim_model_begin(s);
 }
 
 void sim_run(const struct sim_options *options, struct sim_result *out) {
@@ -256,6 +259,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out) {
     play(s);
     memcpy(out->trace, s->trace, sizeof out->trace);
     s->is_quiet = true;
+    sim_model_end(s);
     sim_op_deinit(s);
     sim_pod_deinit(s);
     sim_net_deinit(s);

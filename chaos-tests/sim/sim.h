@@ -36,6 +36,7 @@ struct sim_options {
     const unsigned *faults; /* numbers of the plan's faults to play; NULL = all of them */
     size_t fault_count;
     struct sim_kill *kill; /* instead of faults: sim_kill.h; NULL = none */
+    FILE *model_trace;     /* sim_model.h; NULL = none */
 };
 
 struct sim_result {
@@ -217,7 +218,8 @@ struct sim_index {
 struct sim {
     const struct sim_options *options;
     struct sim_result *result;
-    struct sim_kill *kill; /* sim_kill.h; NULL = none */
+    struct sim_kill *kill;   /* sim_kill.h; NULL = none */
+    struct sim_model *model; /* sim_model.h; NULL = none */
     struct sim_plan plan;
     struct sim_chance chance;  /* of the world */
     struct sim_chance clients; /* what they ask, when and where */

@@ -85,6 +85,7 @@ struct sim_kill_options {
     size_t limit; /* at most about this many points, by a fixed stride; 0 = all */
     size_t only;  /* this point alone, from 1; 0 = all */
     bool is_verbose;
+    FILE *model_trace; /* sim_model.h; NULL = none */
 };
 
 struct sim_kill_result {

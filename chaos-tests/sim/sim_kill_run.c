@@ -43,6 +43,7 @@ static void run(struct series *x, struct sim_kill *k, struct sim_result *out) {
         .is_verbose = x->options->is_verbose,
         .rest_ms = SIM_REST_MS,
         .kill = k,
+        .model_trace = x->options->model_trace,
     };
     sim_run(&options, out);
     x->result->recoveries += k->epoch.count;

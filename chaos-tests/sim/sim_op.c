@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chaos-tests/sim/sim.h"
+#include "chaos-tests/sim/sim_model.h"
 #include "lib/crypto/digest.h"
 
 static const char *const policy_texts[2] = {"package coordinator", "package web"};
@@ -49,6 +50,7 @@ struct sim_op *sim_op_new(struct sim *s, enum sim_op_kind kind, unsigned slot) {
     };
     s->ops = op;
     sim_trace(s, "ask", op->ticket, (uint64_t)kind << 8 | slot);
+    sim_model_asked(s, op);
     return op;
 }
 
@@ -143,6 +145,7 @@ void sim_op_replied(struct sim *s, uint64_t ticket, const struct replica_reply *
         return;
     }
     sim_trace(s, "reply", ticket, (uint64_t)reply->code);
+    sim_model_replied(s, op, reply);
     if (op->kind == SIM_ADMIT) {
         take_admission(s, op, reply->code);
     } else if (op->kind == SIM_CLAIM) {

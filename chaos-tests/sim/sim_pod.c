@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chaos-tests/sim/sim_kill.h"
+#include "chaos-tests/sim/sim_model.h"
 #include "consensus/node_internal.h"
 #include "coordinator/replica_internal.h"
 #include "lib/crypto/digest.h"
@@ -245,6 +246,7 @@ void sim_pod_add(struct sim *s) {
 
 void sim_pod_stop(struct sim *s, struct sim_pod *p, uint64_t down_ms) {
     sim_trace(s, "stop", p->slot, p->id);
+    sim_model_gone(s, p);
     struct replica *replica = p->replica;
     p->replica = NULL;
     sim_net_drop(s, p->slot);
