@@ -303,7 +303,7 @@ def result_of(options, rounds, sims, problems):
         "seed": options.seed, "minutes": options.minutes, "build": options.build,
         "started": options.started, "machine": machine(),
         "reproduce": again(options.minutes, options.seed, options),
-        "faults": report.faults_of(windows, found, groups(), wholes_of(histories)),
+        "faults": report.faults_of(windows, found, options.groups, wholes_of(histories)),
         "baseline_ms": report.spread([ms for r in rounds for ms in r.baseline_ms]),
         "operations": report.operations_of(histories),
         "violations": found, "simulations": sims,
@@ -497,6 +497,7 @@ def main(args):
         return 1
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1, 10 ** 9)
+    options.groups = groups()  # now: the tree may change under a long run
     options.started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     options.build = build_of(options.bin)
     name = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{options.seed}"
