@@ -72,7 +72,6 @@ class Epoch:
         self.size = self.index = self.issue = (-1, None)  # highest that returned, and to whom
         self.issues, self.issue_calls = array.array("Q"), array.array("Q")
         self.sure = []  # (issue index, size of the ledger) that a later read confirmed
-        self.highest = (-1, None)  # issue index and operation, not yet covered by a read
         self.meshes = {}  # generation: (digest, operation)
 
 
@@ -85,7 +84,7 @@ class Checker:
         self.roots, self.secrets, self.meshes = {}, {}, {}
         self.serials = array.array("Q")
         self.faults = {}  # open ones: name
-        self.dead = {}  # epoch: operation-less time from which nothing may be confirmed there
+        self.dead = {}  # epoch: time from which nothing may be confirmed there
         self.found, self.counts = [], {}
         self.operations, self.no_epoch = {}, 0
         self.source = None  # what the next recovery is made from

@@ -315,7 +315,8 @@ class Bad(unittest.TestCase):
         for chains in (([4, "a"], [4, "b"]), ([4, "a"], None)):
             story = begun()
             story.set("unknown", takes=False)
-            rows = [[[g, name(t), name("m")]] if g else [] for g, t in (c or (0, 0) for c in chains)]
+            rows = [[[g, name(t), name("m")]] if g else []
+                    for g, t in (chain or (0, 0) for chain in chains)]
             for number, row in enumerate(rows, 1):
                 story.final(f"coordinator-{number}", history=story.chain + row)
             self.bad(story, "lost", "coordinator-2 ends with")

@@ -20,10 +20,11 @@ import lab as labs  # first: it says where harness and wire are
 import attested
 import availability
 import checker
-import clients
+import client_programs
 import cluster as clusters
 import harness
 import history
+import setters
 import wire
 import workload
 
@@ -76,9 +77,9 @@ class Formulas(unittest.TestCase):
 
     def test_positions_of_programs_without_json(self):
         done = harness.Done(1, "", "warning\nlast words\n")
-        self.assertEqual(("", "last words"), clients.words_of(done))
+        self.assertEqual(("", "last words"), client_programs.words_of(done))
         done = harness.Done(3, json.dumps({"error": {"code": "CHANGED", "text": "x"}}), "")
-        self.assertEqual(("CHANGED", "x"), clients.words_of(done))
+        self.assertEqual(("CHANGED", "x"), client_programs.words_of(done))
 
 
 class Exporter(unittest.TestCase):
@@ -216,12 +217,12 @@ def refuses(code):
 def came_about_and_was_superseded(place, fields):
     place.take(b"mine")
     place.take(b"another")
-    raise wire.Refused([clients.CHANGED, "no", 0, "", "", "", "", ""])
+    raise wire.Refused([setters.CHANGED, "no", 0, "", "", "", "", ""])
 
 
 def another_won_meanwhile(place, fields):
     place.take(b"another")
-    raise wire.Refused([clients.CHANGED, "no", 0, "", "", "", "", ""])
+    raise wire.Refused([setters.CHANGED, "no", 0, "", "", "", "", ""])
 
 
 class Key:
@@ -237,12 +238,12 @@ class Owners(unittest.TestCase):
     def outcome(self, *answers, epoch=None):
         place = PaperPlace()
         place.answers = list(answers)
-        setter = clients.Setter.__new__(clients.Setter)
+        setter = setters.Setter.__new__(setters.Setter)
         setter.place, setter.label, setter.history = place, "owner", place.history
         setter.identity, setter.rng = None, random.Random(1)
         with PaperSession(place) as session:
             fields = session.position()
-            attempt = clients.Attempt(fields, Key(), b"mine", hashlib.sha256(b"mine").digest())
+            attempt = setters.Attempt(fields, Key(), b"mine", hashlib.sha256(b"mine").digest())
             if epoch:
                 place.epoch = epoch
             kind, detail = setter.try_all(session, attempt, place.names())
@@ -251,7 +252,7 @@ class Owners(unittest.TestCase):
     def test_table(self):
         table = (
             ((acknowledges,), "ok"),
-            ((refuses(clients.CHANGED),), "fail"),
+            ((refuses(setters.CHANGED),), "fail"),
             ((refuses(62),), "fail"),
             ((dies, acknowledges), "ok"),
             ((takes_and_dies,), "ok"),

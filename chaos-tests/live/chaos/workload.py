@@ -25,9 +25,11 @@ import threading
 import time
 import traceback
 
-import clients
+import clients  # first: it says where harness and wire are
+import client_programs
 import harness
 import owner
+import setters
 import wire
 
 STOP_S = 60  # the longest step: contrast set with all its patience
@@ -107,22 +109,23 @@ class Workload:
         first = place.file("workload-owner.pem")
         keys = [self.owner_key(n) for n in range(1, pace.setters[0] + 1)]
         if keys:
-            admission = clients.Admission(place, "owner-0", self.own_rng(), first, keys)
+            admission = setters.Admission(place, "owner-0", self.own_rng(), first, keys)
             with place.inside():
                 admission.step()
             admission.close()
         for n, key in enumerate(keys, 1):
-            yield (clients.Setter(place, f"owner-{n}", self.own_rng(), key, first),
+            yield (setters.Setter(place, f"owner-{n}", self.own_rng(), key, first),
                    pace.setters[1])
         for n in range(1, pace.set_programs[0] + 1):
             workspace = self.cluster.workspace(f"load-{n}")
-            yield (clients.SetProgram(place, f"set-{n}", self.own_rng(), first, workspace),
+            yield (client_programs.SetProgram(place, f"set-{n}", self.own_rng(), first,
+                                              workspace),
                    pace.set_programs[1])
         for name in place.names():
-            yield from self.make_at(name, first)
+            yield from self.make_at(name)
         yield from self.make_pods()
 
-    def make_at(self, name, key):
+    def make_at(self, name):
         """Who asks one replica and no other."""
         pace, place = self.pace, self.place
         for kind, label, (count, pause_s) in ((clients.Reader, "reader", pace.readers),
@@ -133,13 +136,14 @@ class Workload:
                 yield kind(place, f"{label}-{name}-{n}", name), pause_s
         if pace.verify_programs[0]:
             label = f"verify-{name}"
-            yield (clients.VerifyProgram(place, label, self.own_rng(), key, name,
-                                         os.path.join(self.dir, label)), pace.verify_programs[1])
+            yield (client_programs.VerifyProgram(place, label, name,
+                                                 os.path.join(self.dir, label)),
+                   pace.verify_programs[1])
 
     def make_pods(self):
         pace, place = self.pace, self.place
         for n in range(1, pace.enroll_programs[0] + 1):
-            yield (clients.EnrollProgram(place, f"init-{n}", self.own_rng()),
+            yield (client_programs.EnrollProgram(place, f"init-{n}", self.own_rng()),
                    pace.enroll_programs[1])
         names = place.names()
         for n in range(1, pace.crowds[0] + 1):
@@ -149,7 +153,7 @@ class Workload:
                    pace.intruders[1])
         for n in range(1, pace.sidecars[0] + 1):
             host = place.replica(names[n % len(names)]).host.number
-            yield clients.Sidecar(place, f"sidecar-{n}", host), pace.sidecars[1]
+            yield client_programs.Sidecar(place, f"sidecar-{n}", host), pace.sidecars[1]
 
     # --- Life
 
@@ -167,9 +171,8 @@ class Workload:
 
     @staticmethod
     def pause(client, pause_s, rng):
-        if isinstance(client, clients.Setter) and not isinstance(client, clients.VerifyProgram):
-            if rng.random() < TOGETHER:
-                return -time.monotonic() % MOMENT_S + rng.uniform(0, MOMENT_WIDTH_S)
+        if isinstance(client, setters.Setter) and rng.random() < TOGETHER:
+            return -time.monotonic() % MOMENT_S + rng.uniform(0, MOMENT_WIDTH_S)
         return rng.uniform(0, 2 * pause_s)
 
     def stop(self):
