@@ -31,6 +31,9 @@ static inline void asan_start_switch(void **fake, const void *bottom, size_t siz
 static inline void asan_finish_switch(void *fake, const void **bottom, size_t *size) {
     __sanitizer_finish_switch_fiber(fake, bottom, size);
 }
+static inline void asan_poison(void *at, size_t size) {
+    __asan_poison_memory_region(at, size);
+}
 static inline void asan_unpoison(void *at, size_t size) {
     __asan_unpoison_memory_region(at, size);
 }
@@ -51,6 +54,10 @@ static inline void asan_start_switch(void **fake, const void *bottom, size_t siz
 static inline void asan_finish_switch(void *fake, const void **bottom, size_t *size) {
     (void)fake;
     (void)bottom;
+    (void)size;
+}
+static inline void asan_poison(void *at, size_t size) {
+    (void)at;
     (void)size;
 }
 static inline void asan_unpoison(void *at, size_t size) {

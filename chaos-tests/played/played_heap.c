@@ -2,10 +2,11 @@
  *
  * A killed process leaves its blocks behind; the list gives them back (heap_drop). Under
  * AddressSanitizer they are kept instead, reachable, so that what OpenSSL holds for them is no leak
- * in the eyes of its checker. Blocks asked for by the director are of nobody. Secrets are plain
- * blocks here: nothing is locked, all is wiped.
+ * in the eyes of its checker, and poisoned: who still looks at them is found. Blocks asked for by
+ * the director are of nobody. Secrets are plain blocks here: nothing is locked, all is wiped.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ void heap_drop(struct played_process *p) {
     for (struct stage_block *b = p->blocks, *next; b != NULL; b = next) {
         next = b->next;
         if (asan_is_on()) {
+            asan_poison(b->payload, malloc_usable_size(b) - sizeof *b);
             b->link = NULL;
             b->next = kept;
             kept = b;
