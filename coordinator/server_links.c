@@ -74,16 +74,27 @@ static void complete(const struct server *s, struct span document, struct buf *o
     buf_append_span(out, document);
 }
 
+/* Also one that left the table and is still to be told. */
+static bool is_founder(const struct core *core, uint64_t id) {
+    const struct core_member *m = core_find_member(core, id);
+    size_t count = 0;
+    const struct entry_member *founders = core_founders(core, &count);
+    bool is_listed = false;
+    for (size_t i = 0; i < count; i++) {
+        is_listed = is_listed || founders[i].id == id;
+    }
+    return m != NULL ? m->admitted_index <= 1 : is_listed;
+}
+
 /* A founder's document answers the hash of the first manifest (session_found.c), any other one the
  * cluster's id. */
 static void append_nonce(const struct server *s, uint64_t id, struct buf *out) {
     const struct core *core = replica_core(s->replica);
-    const struct core_member *m = core_find_member(core, id);
     size_t count = 0;
     const struct core_record *records = core_records(core, &count);
     uint8_t nonce[32];
     memcpy(nonce, core_cluster(core), sizeof nonce);
-    if (m != NULL && m->admitted_index <= 1 && count > 0) {
+    if (is_founder(core, id) && count > 0) {
         sha256(records[0].manifest, nonce);
     }
     buf_append(out, nonce, sizeof nonce);
