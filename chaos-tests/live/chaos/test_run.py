@@ -26,14 +26,15 @@ import timetable
 
 
 class Fault:
-    def __init__(self, name, duration_s=(1, 3), kills="none", ends_epoch=False, min_gap_s=0):
+    def __init__(self, name, duration_s=(1, 3), kills="none", ends_epoch=False, group="group"):
         self.name, self.duration_s, self.kills = name, duration_s, kills
-        self.ends_epoch, self.min_gap_s, self.group = ends_epoch, min_gap_s, "group"
+        self.ends_epoch, self.group = ends_epoch, group
 
 
 CATALOG = [Fault("kill-leader", kills="one"), Fault("cut"), Fault("pause", (2, 8)),
            Fault("clock", 1.5), Fault("slow"), Fault("kill-two", kills="minority"),
-           Fault("kill-all", kills="all", ends_epoch=True)]
+           Fault("kill-all", kills="all", ends_epoch=True),
+           Fault("move-all", kills="one", group="membership")]
 
 
 def first(turns, count):
@@ -74,7 +75,8 @@ class Timetable(unittest.TestCase):
         for storm in storms:
             self.assertTrue(2 <= len(storm) <= timetable.STORM_MOST)
             self.assertLessEqual(sum(t.fault.kills != "none" for t in storm), 1)
-            self.assertFalse(any(t.fault.ends_epoch for t in storm))
+            self.assertFalse(any(t.fault.ends_epoch or t.fault.group == "membership"
+                                 for t in storm))
             self.assertEqual(len(storm), len({t.name for t in storm}))
         self.assertTrue(any(t.fault.kills != "none" for s in storms for t in s))
 

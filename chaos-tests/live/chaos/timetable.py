@@ -21,6 +21,7 @@ import random
 
 BLOCK = 4  # so many seeds that follow one another share a deck, and begin at another card of it
 STORM_LEAST, STORM_MOST = 2, 4
+PROCEDURES = "membership"  # this group's faults wait for a whole cluster in between: no storm ends so
 STORM_SPREAD_S = 4.0  # the faults of a storm begin within this time
 
 
@@ -91,8 +92,9 @@ def recoveries(catalog, seed):
 
 def storms(catalog, seed):
     """Lists of faults that overlap; at most one of them kills."""
-    calm = [f for f in catalog if not ends_epoch(f) and kills(f) == "none"]
-    deadly = decks([f for f in catalog if not ends_epoch(f) and kills(f) != "none"], seed, "deadly")
+    able = [f for f in catalog if not ends_epoch(f) and f.group != PROCEDURES]
+    calm = [f for f in able if kills(f) == "none"]
+    deadly = decks([f for f in able if kills(f) != "none"], seed, "deadly")
     if len(calm) < STORM_LEAST:
         return
     for number in itertools.count():
