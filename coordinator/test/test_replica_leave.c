@@ -168,6 +168,29 @@ static void test_an_owner_retires_one(void **state) {
     assert_int_equal(p->gone, ERR_CANCELED);
 }
 
+/* A standby that its host pauses meanwhile: nobody waits for it, its row goes with the next entry.
+ * When it wakes there must be somebody who has a link with it and tells. */
+static void test_who_is_retired_asleep_hears_of_it(void **state) {
+    struct bench *b = bench_begin(state);
+    struct pod *p = &b->pods[3];
+    bench_join(b, core_head(replica_core(b->pods[0].replica)));
+    p->is_stopped = true;
+    const struct entry_retire retire = {
+        .id = p->member.id, .reason = RETIRE_DEAD, .time = WORLD_TIME + 100};
+    assert_int_equal(bench_propose(b, bench_leader(b), ENTRY_RETIRE, &retire), ERR_OK);
+    bench_run(b, 2000);
+    assert_null(core_find_member(replica_core(bench_leader(b)->replica), p->member.id));
+    assert_false(p->is_gone);
+    p->is_stopped = false;
+    bench_run(b, 2 * REPLICA_REMOVED_MS);
+    assert_true(p->is_gone);
+    assert_int_equal(p->gone, ERR_CANCELED);
+    bench_run(b, REPLICA_TOLD_MS + 1000);
+    for (size_t i = 0; i < b->pods[0].wanted_count; i++) {
+        assert_int_not_equal(b->pods[0].wanted[i], p->member.id); /* and it is forgotten */
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_a_leader_hands_over),
@@ -181,6 +204,7 @@ int main(void) {
         BENCH_TEST(test_outside_a_cluster_it_goes_at_once),
         BENCH_TEST(test_who_leaves_takes_no_more_requests),
         BENCH_TEST(test_an_owner_retires_one),
+        BENCH_TEST(test_who_is_retired_asleep_hears_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
