@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import os
+import shutil
 import threading
 import time
 
@@ -23,6 +24,25 @@ class Env:
         self.lab, self.cluster, self.history = lab, cluster, history
         self.previous_bin, self.kds = previous_bin, cluster.kds
         self.count = 0
+        self.first_files = {n: disk.copy() for n, disk in cluster.disks.items()}
+        self.small = {}
+
+    def _disk(self, name, size_kb):
+        if name not in self.small:
+            self.small[name] = self.lab.disk(name, size_kb)
+        return self.small[name]
+
+    def pod_disk(self):
+        """For the folder of one pod."""
+        return self._disk("pod-disk", 256)
+
+    def owner_disk(self):
+        """With a workspace on it."""
+        is_new = "owner-disk" not in self.small
+        disk = self._disk("owner-disk", 4096)
+        if is_new:
+            shutil.copytree(self.cluster.app, disk.path, dirs_exist_ok=True)
+        return disk
 
     def numbers(self):
         return sorted(self.cluster.replicas)

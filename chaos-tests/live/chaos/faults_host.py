@@ -3,12 +3,13 @@
 SPDX-License-Identifier: Apache-2.0
 """
 
+import os
 import signal
 import threading
 
 import squeeze
 from faultbase import fault, hold, names, repeat
-from lab import together
+from lab import BALLAST, together
 
 POKES_MAX = 200
 
@@ -121,23 +122,67 @@ def state_read_only(env, rng):
     yield from hold(env, env.cluster.disks[number].read_only, names([number]))
 
 
-@fault("disk", 6.0, kills="one", needs=("state",))
+@fault("disk", 4.0, kills="one", needs=("state",))
 def state_rolled_back(env, rng):
-    """A replica dies and finds an older file on its disk when it is back."""
+    """A replica dies and finds the file of the founding on its disk when it is back."""
     number = rng.choice(env.numbers())
-    disk = env.cluster.disks[number]
     yield names([number])
-    kept = disk.copy()
-    owner = env.cluster.workspace("rollback")
-    owner.edit_web(rng.randint(2, 10 ** 6))
-    owner.verify()
-    owner.set()
     env.cluster.stop(number, signal.SIGKILL)
     try:
-        disk.restore(kept)
+        env.cluster.disks[number].restore(env.first_files[number])
     finally:
         env.cluster.start(number)
     yield
+
+
+def _pod(env, rng, begin):
+    """A pod whose folder is such a disk. It must not come through, and must when it is mended."""
+    disk = env.pod_disk()
+    env.count += 1
+    name = f"disk-{env.count}"
+    host = rng.choice(env.numbers())
+    yield [f"pod-{name}"]
+    disk.wipe()
+    heal = begin(disk)
+    pod = env.cluster.pod(name, host, disk=disk).start()
+    yield
+    has_set = os.path.exists(pod.file("tls-config", "certChain.pem"))
+    heal()
+    code = pod.wait(20)
+    if has_set or code not in (0, 1, 2, None):
+        raise AssertionError(f"a pod without room in its folder: exit {code}, {pod.text()[-500:]}")
+    if code != 0 and env.cluster.pod(f"{name}-again", host, disk=disk).run(20) == 2:
+        raise AssertionError("its folder has room again, and the pod calls it misconfigured")
+
+
+@fault("disk", (2.0, 6.0))
+def pod_disk_full(env, rng):
+    """A pod that starts has no room in its folder for key and certificates."""
+    yield from _pod(env, rng, lambda disk: disk.fill())
+
+
+@fault("disk", (2.0, 6.0))
+def pod_disk_read_only(env, rng):
+    """A pod that starts cannot write to its folder."""
+    yield from _pod(env, rng, lambda disk: disk.read_only())
+
+
+@fault("disk", (2.0, 6.0))
+def owner_disk_full(env, rng):
+    """An owner who verifies has no room in the workspace: an error, and what was there is whole."""
+    disk = env.owner_disk()
+    yield ["owner"]
+    kept = disk.copy()
+    heal = disk.fill()
+    done = env.cluster.contrast(disk.path, "verify", "-c", env.cluster.user())
+    yield
+    changed = {name for name, data in disk.copy().items()
+               if name != BALLAST and kept.get(name, data) != data}
+    heal()
+    if changed and done.code != 0:
+        whole = env.cluster.contrast(disk.path, "verify", "-c", env.cluster.user())
+        if whole.code == 2:
+            raise AssertionError(f"left half-written: {changed}: {whole}")
 
 
 # --- Security processors

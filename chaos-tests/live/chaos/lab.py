@@ -43,7 +43,9 @@ FIRST_NET, NETS = 90, 10
 HOSTS_MAX = 40  # of a Lab; below the number of the service host
 SERVICE = 250
 LOCKS = "/tmp/contrast-lab"
+BALLAST = ".ballast"  # fills a disk
 CLONE_NEWNET = 0x40000000
+FSPICK, FSCONFIG, RECONFIGURE, AT_FDCWD = 433, 431, 7, -100  # linux/mount.h, asm-generic/unistd.h
 CGROUPS = "/sys/fs/cgroup"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -545,7 +547,7 @@ class Disk:
 
     def fill(self):
         """No byte is left."""
-        ballast = os.path.join(self.path, ".ballast")
+        ballast = os.path.join(self.path, BALLAST)
         with open(ballast, "ab", buffering=0) as f:
             size = 65536
             while size:
@@ -558,12 +560,11 @@ class Disk:
     def read_only(self, seconds=5):
         """Nothing can be written. A file that is open for writing makes it wait."""
         end = time.monotonic() + seconds
-        while subprocess.run(["mount", "-o", "remount,ro", self.path], capture_output=True,
-                             check=False).returncode != 0:
+        while not _reconfigure(self.path, b"ro"):
             if time.monotonic() > end:
-                raise AssertionError(f"{self.path} cannot be made read-only")
+                raise AssertionError(f"{self.path} cannot be made read-only: a file is open")
             time.sleep(0.02)
-        return self.lab._keep(lambda: sh("mount", "-o", "remount,rw", self.path))
+        return self.lab._keep(lambda: _reconfigure(self.path, b"rw"))
 
     def copy(self):
         """Its files, for restore()."""
@@ -584,7 +585,23 @@ class Disk:
         """The disk is exchanged for an empty one."""
         for name in os.listdir(self.path):
             full = os.path.join(self.path, name)
-            shutil.rmtree(full) if os.path.isdir(full) else os.unlink(full)
+            if os.path.isdir(full) and not os.path.islink(full):
+                shutil.rmtree(full)
+            else:
+                os.unlink(full)
+
+
+def _reconfigure(path, flag):
+    """Changes the file system itself. mount(8) would change this mount of it, too, which whoever
+    starts meanwhile would have for ever in a mount namespace of its own."""
+    handle = _libc.syscall(FSPICK, AT_FDCWD, path.encode(), 1)
+    if handle < 0:
+        raise OSError(ctypes.get_errno(), f"fspick {path}")
+    try:
+        return (_libc.syscall(FSCONFIG, handle, 0, flag, None, 0) == 0
+                and _libc.syscall(FSCONFIG, handle, RECONFIGURE, None, None, 0) == 0)
+    finally:
+        os.close(handle)
 
 
 def detour_program():

@@ -314,7 +314,7 @@ class Everything(Deployment):
         fault = faults.Fault(broken, "test", 1, True, "none", False, (), 1)
         with self.assertRaises(OSError):
             fault.inject(self.env, random.Random(1))
-        self.assertTrue(self.lab.host(1).connect(self.cluster.replicas[2].address, USER, 10))
+        self.lab.host(1).connect(self.cluster.replicas[2].address, USER, 10).close()
         counts = history.validate(self.recorder.path)
         self.assertEqual(counts["fault"], counts["healed"])
 
