@@ -71,7 +71,9 @@ def lonely(request, site):
     made = []
 
     def make(*numbers, is_founded=True, peers=None, prepare=None):
-        c = scene.Cluster(site, f"{request.node.name}-{len(made)}"[:60], peers or max(numbers))
+        scene.Cluster.editions += 1
+        label = f"{request.node.originalname[5:45]}-{scene.Cluster.editions}"
+        c = scene.Cluster(site, label, peers or max(numbers))
         made.append(c)
         c.addresses = harness.Addresses()
         if prepare:
@@ -88,6 +90,16 @@ def lonely(request, site):
         if getattr(request.node, "failed", False):
             scene.show_logs(c)
     scene.check_logs(site)
+
+
+@pytest.fixture
+def killable(lonely):
+    """killable(1, 2, 3): as lonely; each replica may be armed (scene.Cluster.arm)."""
+    need(scene.KILL_LIBRARY, "killpoint.so")
+
+    def make(*numbers, **options):
+        return lonely(*numbers, prepare=lambda c: setattr(c, "is_killable", True), **options)
+    return make
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
     with Liar((address, port), honest=(address, 7777), lies=[CLOSE, raw(b"..."), frames(wire...)]):
 
-A lie ends with the connection. One lie for each connection, in their order, to whoever calls; afterwards bytes go both ways between
-caller and `honest`, unseen, as a network does. `told` counts the lies, `passed` the connections that
-were passed on.
+One lie for each connection, in their order, to whoever calls; a lie ends with the connection.
+Afterwards bytes go both ways between caller and `honest`, unseen, as in a network. `told` counts
+the lies, `passed` the connections that were passed on.
 
 SPDX-License-Identifier: Apache-2.0
 """

@@ -115,7 +115,7 @@ class Raft:
     # --- Messages that nobody sent, and what was answered
 
     def append(self, source, target, term, prev, commit=0, entries=()):
-        """`prev`: (index, term). `entries`: their terms; "c2" is a change of membership of term 2."""
+        """`prev`: (index, term). `entries`: their terms; "c2": a change of membership."""
         self.do("append", source, target, term, *prev, commit, *entries)
         return self.do("reply")
 

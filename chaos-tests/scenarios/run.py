@@ -18,7 +18,7 @@ def main():
     try:
         import pytest  # noqa: F401
     except ImportError:
-        print(f"scenarios: {sys.executable} has no pytest; install python3-pytest (scripts/deps --test)")
+        print(f"scenarios: {sys.executable} has no pytest; scripts/deps --test installs it")
         return 1 if os.environ.get("CI") == "true" else 77
     done = subprocess.run(
         [sys.executable, "-B", "-m", "pytest", "-q", "--tb=short", "--durations=8", "-rs", "-p",

@@ -23,11 +23,12 @@ import wire
 from harness import MESH, RAFT, VOTING, program, read, wait_until, write
 
 FOUNDERS = (1, 2, 3)
+KILL_LIBRARY = os.path.join(harness.BIN, "..", "test", "killpoint.so")
 NO_QUORUM, SIGNATURE, CHANGED, FOUNDED = 9, 62, 61, 64  # lib/base/err.h
 
 
 def expect(codes, done, *words):
-    """One of these exit codes (a number: this one), and words that stand somewhere in the output."""
+    """One of these exit codes (a number: this one), and words that stand in the output."""
     codes = (codes,) if isinstance(codes, int) else codes
     assert done.code in codes, str(done)
     for word in words:
@@ -63,9 +64,15 @@ class Cluster(harness.Cluster):
     """A cluster that can be made whole again."""
 
     editions = 100
-    addresses = None    # of its own; None: the site's
-    socket = None       # of another machine; None: the site's
-    measurement = None  # of another guest image; None: the machine's
+    addresses = None     # of its own; None: the site's
+    socket = None        # of another machine; None: the site's
+    measurement = None   # of another guest image; None: the machine's
+    is_killable = False  # replicas end at a chosen one of their writes: arm()
+    lives = 0            # of killable replicas, each with a file of its own
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.kill_files = {}
 
     def address(self, number):
         return (self.addresses or self.site.addresses).of(number)
@@ -92,6 +99,11 @@ class Cluster(harness.Cluster):
         env = dict(self.trust, CONTRAST_NAME=name or f"coordinator-{number}",
                    CONTRAST_LISTEN=self.address(at), CONTRAST_PEERS=peers,
                    CONTRAST_ADDRESS=f"{self.address(at)}:{RAFT}")
+        if self.is_killable:
+            Cluster.lives += 1
+            self.kill_files[at] = os.path.join(self.site.dir, f"kill-{Cluster.lives}")
+            env.update(KILLPOINT=self.kill_files[at], LD_PRELOAD=KILL_LIBRARY,
+                       ASAN_OPTIONS="verify_asan_link_order=0")
         self.replicas[at] = harness.Process(
             self.launch(self.path("coordinator.yaml"), "contrast-coordinator"),
             os.path.join(self.site.logs, f"{self.label}-coordinator-{at}.log"), dict(env, **more),
@@ -112,6 +124,20 @@ class Cluster(harness.Cluster):
         process = self.replicas.pop(number)
         process.signal(signal.SIGKILL)
         process.wait(10)
+
+    def arm(self, number, point):
+        """SIGKILL at a write of this replica: "before 1 port 7777 bytes 0", see killpoint.c."""
+        path = self.kill_files[number]
+        write(path + ".new", point + "\n")
+        os.rename(path + ".new", path)
+
+    def dies(self, number):
+        """It reaches its point."""
+        process = self.replicas.pop(number)
+        try:
+            assert process.wait(30) == -signal.SIGKILL, process.text()[-3000:]
+        finally:
+            process.end()
 
     def stop(self, number):
         """Its host pauses it."""
@@ -139,16 +165,24 @@ class Cluster(harness.Cluster):
                    f"{(self.status(at) or {}).get('members')}")
 
     def make_whole(self):
-        """Replicas 1, 2, 3 vote and know the workspace's manifest; nobody else is a member."""
+        """Replicas 1, 2, 3 vote and know the workspace's manifest; nobody else is a member. What
+        ended is started again, as Kubernetes would do, and rows of spares that died are retired."""
         for number in self.alive():
             self.wake(number)
         for number in [n for n in self.alive() if n not in FOUNDERS]:
             self.replicas.pop(number).end()
-        for number in [n for n in FOUNDERS if n not in self.alive()]:
-            self.start(number)
-        for number in FOUNDERS:
-            self.wait_serving(number)
-            wait_until(lambda n=number: self.is_at_rest(n, 3), 60, f"whole, seen by {number}")
+        names = [f"coordinator-{n}" for n in FOUNDERS]
+
+        def is_whole():
+            for number in FOUNDERS:
+                if number not in self.alive():
+                    self.start(number)
+                    self.wait_serving(number)
+            for member in (self.status(1) or {"members": []})["members"]:
+                if member["name"] not in names and not member["is_connected"]:
+                    self.retire(member["name"], *FOUNDERS)
+            return all(self.is_at_rest(n, 3) for n in FOUNDERS)
+        wait_until(is_whole, 90, f"whole: {(self.status(1) or {}).get('members')}")
 
     def heads(self, *numbers):
         """(generation, head) that each of these replicas tells."""

@@ -1,10 +1,11 @@
 """The host chooses the cipher of an encrypted disk.
 
 Origin: GHSA-f5p4-p5q5-jv3h (Contrast, 2025-10; LUKS2 headers)
-Elsewhere: a persistent volume was opened by a header that lies on the host's disk: with a null cipher
-    the pod wrote its data in the clear and took it for encrypted.
-Here: this version encrypts no volume. It must say so, never look as if it did: secure-pv is refused by
-    name. What a Coordinator takes from a host's disk is the sealed checkpoint: header authenticated.
+Elsewhere: a persistent volume was opened by a header that lies on the host's disk: with a null
+    cipher the pod wrote its data in the clear and took it for encrypted.
+Here: this version encrypts no volume. It must say so, never look as if it did: secure-pv is refused
+    by name. What a Coordinator takes from a host's disk is the sealed checkpoint: header
+    authenticated.
 Notices: secure-pv that is ignored; a header of a checkpoint that can be changed
 
 SPDX-License-Identifier: Apache-2.0

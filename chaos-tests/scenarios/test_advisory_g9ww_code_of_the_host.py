@@ -1,13 +1,13 @@
 """The host brings code into the guest that nobody measured.
 
 Origin: GHSA-g9ww-x58f-9g6m, "BadAML" (Contrast, 2026-03)
-Elsewhere: ACPI tables come from the host, and the guest's kernel runs the AML in them; the measurement
-    is the same with and without. The cure is a kernel in the guest image.
-Here: nothing of this project runs in the kernel. What an owner must be able to do on the day of such an
-    advisory: name the mended image, have every pod of the old one refused, and be told which replicas
-    still run it.
-Notices: a set that goes through while members run the old image, or that does not name them; a pod of
-    the old image that gets a certificate after the set
+Elsewhere: ACPI tables come from the host, and the guest's kernel runs the AML in them; the
+    measurement is the same with and without. The cure is a kernel in the guest image.
+Here: nothing of this project runs in the kernel. What an owner must be able to do on the day of
+    such an advisory: name the mended image, have every pod of the old one refused, and be told
+    which replicas still run it.
+Notices: a set that goes through while members run the old image, or that does not name them; a pod
+    of the old image that gets a certificate after the set
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -21,7 +21,8 @@ OLD_AND_NEW = ("11" * 48, "22" * 48)
 def set_images(c, *measurements):
     def change(manifest):
         first = manifest["ReferenceValues"]["snp"][0]
-        manifest["ReferenceValues"]["snp"] = [dict(first, TrustedMeasurement=m) for m in measurements]
+        manifest["ReferenceValues"]["snp"] = [
+            dict(first, TrustedMeasurement=m) for m in measurements]
     scene.change_manifest(c.app, change)
 
 

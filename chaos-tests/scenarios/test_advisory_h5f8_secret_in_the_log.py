@@ -1,8 +1,8 @@
 """The initializer writes the workload secret to its log.
 
 Origin: GHSA-h5f8-crrq-4pw8 (Contrast, 2025-05)
-Elsewhere: at the default level, the whole answer of the Coordinator was logged, with the secret; logs
-    leave the confidential pod.
+Elsewhere: at the default level, the whole answer of the Coordinator was logged, with the secret;
+    logs leave the confidential pod.
 Here: no output of any program holds a private key or a secret, raw, in hex or in base64.
 Notices: a line of a log, an error or a JSON answer with a secret in it; a core file
 

@@ -1,10 +1,10 @@
 """Evidence is made on a machine that the owner does not own.
 
 Origin: GHSA-hjgc-jc5v-fw7h (cited by Contrast's documentation; relayed attestation)
-Elsewhere: whoever extracts the key of one processor, anywhere, signs reports that every verifier takes,
-    and relays the sessions of the true pods.
-Here: with AllowedChipIDs the manifest names the machines; a report of any other is denied, of a pod as
-    of a Coordinator.
+Elsewhere: whoever extracts the key of one processor, anywhere, signs reports that every verifier
+    takes, and relays the sessions of the true pods.
+Here: with AllowedChipIDs the manifest names the machines; a report of any other is denied, of a pod
+    as of a Coordinator.
 Notices: a chip that is not compared, or for one role only; a list that is taken for empty
 
 SPDX-License-Identifier: Apache-2.0

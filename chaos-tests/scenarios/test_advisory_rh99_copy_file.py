@@ -1,10 +1,10 @@
 """The host copies a file wherever it likes.
 
 Origin: GHSA-rh99-wc69-c255 (Contrast, 2026-06; Kata Containers GHSA-q49m-57vm-c8cc)
-Elsewhere: the generated policy allowed CopyFile to any path of the guest: the host exchanged programs
-    and libraries of containers and of the guest itself.
-Here: a copied file lies in the shared folder, below a name that no container's root has; no "..", no
-    symbolic link out of it, no set-user-ID.
+Elsewhere: the generated policy allowed CopyFile to any path of the guest: the host exchanged
+    programs and libraries of containers and of the guest itself.
+Here: a copied file lies in the shared folder, below a name that no container's root has; no "..",
+    no symbolic link out of it, no set-user-ID.
 Notices: a path, a link or a mode that the rules let through; rules that let no file through at all
 
 SPDX-License-Identifier: Apache-2.0
@@ -21,7 +21,8 @@ from conftest import need
 from harness import write
 
 SHARED = "/run/kata-containers/shared/containers/"
-GOOD = SHARED + "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9-0123456789abcdef-hosts"
+GOOD = SHARED + "0a1b2c3d4e5f6071" * 4 + "-0123456789abcdef-hosts"
+NAME = GOOD[len(SHARED):]
 
 
 def request(path, mode=0o100644, data=""):
@@ -33,12 +34,13 @@ def request(path, mode=0o100644, data=""):
 EVIL_PATHS = [
     "/etc/passwd", "/usr/bin/kata-agent", "/", "", "etc/passwd", "//etc/passwd",
     "/run/kata-containers/sandbox/x", SHARED, SHARED + "..", SHARED + "../../../../etc/passwd",
-    GOOD + "/../../../../../etc/passwd", GOOD + "/..", GOOD + "/./x", SHARED + "./" + GOOD[len(SHARED):],
+    GOOD + "/../../../../../etc/passwd", GOOD + "/..", GOOD + "/./x", SHARED + "./" + NAME,
     SHARED + "0a1b/rootfs/bin/sh", SHARED + "web/rootfs/usr/bin/nginx",
-    SHARED + "..-0123456789abcdef-x", GOOD + "/a/../../../b", GOOD.replace("containers/", "containers//"),
+    SHARED + "..-0123456789abcdef-x", GOOD + "/a/../../../b",
+    GOOD.replace("containers/", "containers//"),
     "/run/kata-containers/shared/containers", GOOD + "\n/etc/passwd",
-    "/tmp/../run/kata-containers/shared/containers/" + GOOD[len(SHARED):], "/run/../etc/passwd",
-    "/proc/1/root" + GOOD, "/run/kata-containers/Shared/containers/" + GOOD[len(SHARED):],
+    "/tmp/../run/kata-containers/shared/containers/" + NAME, "/run/../etc/passwd",
+    "/proc/1/root" + GOOD, "/run/kata-containers/Shared/containers/" + NAME,
 ]
 
 
@@ -67,5 +69,6 @@ def test_no_link_out_of_the_folder(run, shop, tmp_path):
     """Kata sends a symbolic link as a file of that type whose data is the target, in base64."""
     link = 0o120777
     targets = ["/etc/passwd", "../../../../etc/passwd", "..", "..data/../../x", "/"]
-    requests = [request(GOOD + "/link", link, base64.b64encode(t.encode()).decode()) for t in targets]
+    requests = [request(GOOD + "/link", link, base64.b64encode(t.encode()).decode())
+                for t in targets]
     assert not any(ask(run, shop, tmp_path, requests))

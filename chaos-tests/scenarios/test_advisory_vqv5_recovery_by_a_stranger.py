@@ -1,9 +1,9 @@
 """Whoever knows the manifest recovers the Coordinator with a seed of its own.
 
 Origin: GHSA-vqv5-385r-2hf8, GO-2025-3455 (Contrast, 2025-02)
-Elsewhere: a recovering Coordinator did not ask who provides the seed. An attacker set one up with the
-    victim's manifest and its own seed, and so with a root CA whose key it knew; the command line did
-    not compare the root CA with the one it had seen.
+Elsewhere: a recovering Coordinator did not ask who provides the seed. An attacker set one up with
+    the victim's manifest and its own seed, and so with a root CA whose key it knew; the command
+    line did not compare the root CA with the one it had seen.
 Here: only share owners that the manifest names, each with its share of that very file, recover; the
     command line and each share owner compare the root CA.
 Notices: a share or a signature of a stranger that counts; a root CA that is not compared

@@ -1,9 +1,11 @@
 """The secret is in the log again: the fix was on the release branch alone.
 
 Origin: GHSA-vxg3-w9rv-rhr2 (Contrast, 2025-08), the return of GHSA-h5f8-crrq-4pw8
-Elsewhere: the correction went to one branch and its test to none, so the next release had the bug back.
-Here: the search runs in every build of this tree, as part of every scenario and every live test, and
-    over the other program that has the secret, too: the sidecar, at each renewal and with each error.
+Elsewhere: the correction went to one branch and its test to none, so the next release had the bug
+    back.
+Here: the search runs in every build of this tree, as part of every scenario and every live test,
+    and over the other program that has the secret, too: the sidecar, at each renewal and with each
+    error.
 Notices: a secret in the log of a sidecar that renews, fails or ends; the search taken out of ctest
 
 SPDX-License-Identifier: Apache-2.0

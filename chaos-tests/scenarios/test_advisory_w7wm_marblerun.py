@@ -1,11 +1,11 @@
 """A Coordinator is recovered with a key that the attacker chose.
 
 Origin: MarbleRun GHSA-w7wm-2425-7p2h (the class of GHSA-vqv5-385r-2hf8)
-Elsewhere: recovery took any key that decrypts a state which the attacker had put there; clients that
-    connected again trusted what the attacker had sealed.
-Here: anybody can seal a file for the true share owners, for their public keys are public. Its header
-    names the root CA; an owner compares it with the one it verified before anything is signed, and the
-    recipient with the state inside.
+Elsewhere: recovery took any key that decrypts a state which the attacker had put there; clients
+    that connected again trusted what the attacker had sealed.
+Here: anybody can seal a file for the true share owners, for their public keys are public. Its
+    header names the root CA; an owner compares it with the one it verified before anything is
+    signed, and the recipient with the state inside.
 Notices: a header that names another root CA or another deployment and is signed all the same
 
 SPDX-License-Identifier: Apache-2.0

@@ -1,8 +1,8 @@
 """Votes are counted in the wrong set of servers.
 
 Origin: CCF (NSDI 2025, arXiv 2406.17455), "incorrect election quorum tally"
-Elsewhere: while the membership changed, a candidate counted votes of servers that do not vote, or in
-    the union of two configurations, and won without a majority of either.
+Elsewhere: while the membership changed, a candidate counted votes of servers that do not vote, or
+    in the union of two configurations, and won without a majority of either.
 Here: a standby grants votes when it is asked (rule R7), so a candidate that counted them would lead
     without a majority of the voters, beside another leader.
 Notices: a vote of a standby that counts; half of an even number of voters that is enough

@@ -1,16 +1,17 @@
 """An entry of an earlier term counts as committed because a majority holds it.
 
 Origin: CCF (NSDI 2025, arXiv 2406.17455), "commit advance for previous term"; Raft paper, figure 8
-Elsewhere: a new leader counted the copies of an entry that its predecessor had left, told clients that
-    it was committed, and another leader overwrote it.
+Elsewhere: a new leader counted the copies of an entry that its predecessor had left, told clients
+    that it was committed, and another leader overwrote it.
 Here: an acknowledged manifest or certificate would vanish.
-Notices: a commit index that counts copies of older terms (libraft before 0.22; the build refuses it)
+Notices: a commit index that counts copies of older terms (libraft before 0.22; the build refuses
+    it)
 
 SPDX-License-Identifier: Apache-2.0
 """
 
 def old_entry_on_a_majority(r):
-    """S1 left "2" on itself and S2; S5 had a term of its own; S1 leads again and finds "2" on three."""
+    """S1 left "2" on itself and S2; S5 had a term of its own; S1 leads again, "2" on three."""
     r.elect(1, among=(1, 2, 3, 4, 5))
     r.flush()  # what it sent is lost, but for what S2 gets now
     r.connect(1, 2)

@@ -1,8 +1,8 @@
 """A refusal of AppendEntries moves the leader's commit index.
 
 Origin: CCF (NSDI 2025, arXiv 2406.17455), "commit advance on AE-NACK"
-Elsewhere: a leader took the position in a refusal for one that the follower holds, and committed what
-    nobody else had.
+Elsewhere: a leader took the position in a refusal for one that the follower holds, and committed
+    what nobody else had.
 Here: a manifest would be acknowledged that one replica alone holds, and be lost with it.
 Notices: a refusal that counts as an acknowledgement
 

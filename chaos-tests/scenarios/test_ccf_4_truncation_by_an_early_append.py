@@ -3,8 +3,8 @@
 Origin: CCF (NSDI 2025, arXiv 2406.17455), "truncation from early AE"
 Elsewhere: a follower cut its log behind the last entry of each AppendEntries; an early one that was
     delivered late removed entries that it had acknowledged since.
-Here: what a quorum holds would be held by fewer, and an acknowledged manifest could be lost with one
-    more replica.
+Here: what a quorum holds would be held by fewer, and an acknowledged manifest could be lost with
+    one more replica.
 Notices: a follower that drops matching entries; rule R6 (order per peer) taken out is seen as well
 
 SPDX-License-Identifier: Apache-2.0

@@ -1,8 +1,9 @@
 """A follower acknowledges entries that its leader never sent.
 
 Origin: CCF (NSDI 2025, arXiv 2406.17455), "inaccurate AE-ACK"
-Elsewhere: a follower answered with the end of its own log, of which the rest came from a leader of an
-    earlier term; the new leader counted that and committed entries that the follower does not have.
+Elsewhere: a follower answered with the end of its own log, of which the rest came from a leader of
+    an earlier term; the new leader counted that and committed entries that the follower does not
+    have.
 Here: a manifest would be acknowledged without a majority, and a replica would apply what the leader
     of an earlier term had left behind.
 Notices: an answer or a commit index beyond the last entry that the message shows to match

@@ -1,9 +1,10 @@
 """A server that was removed, and does not know it, starts elections.
 
-Origin: hashicorp/raft issue 524 (Nomad: unstable leadership after a removal without the server's part)
+Origin: hashicorp/raft issue 524 (Nomad: unstable leadership after a removal without the server's
+    part)
 Elsewhere: the removed server's ever higher terms made the leader step down, again and again.
-Here: each such election stops manifests and certificates for a second; a host that pauses one replica
-    until it is replaced could do that for ever.
+Here: each such election stops manifests and certificates for a second; a host that pauses one
+    replica until it is replaced could do that for ever.
 Notices: a vote or a term of a removed server that the others take
 
 SPDX-License-Identifier: Apache-2.0

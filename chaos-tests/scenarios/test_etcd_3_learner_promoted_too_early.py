@@ -1,8 +1,8 @@
 """A newcomer votes before it has the log.
 
 Origin: etcd issue 10537 (learners) and what was before: a member added as a voter with an empty log
-Elsewhere: adding a member to a cluster of two, or promoting one that lags, left a quorum that cannot be
-    reached until the newcomer has copied everything; a mistyped address lost the cluster.
+Elsewhere: adding a member to a cluster of two, or promoting one that lags, left a quorum that
+    cannot be reached until the newcomer has copied everything; a mistyped address lost the cluster.
 Here: a join would stop certificates and manifests for as long as the snapshot travels, or for ever.
 Notices: a standby that is promoted while it lags; one that never answers and is promoted at all
 

@@ -3,8 +3,8 @@
 Origin: libraft 0.22.1, src/replication.c (the index of the first new entry is taken for that of the
     configuration), found while its sans-I/O interface was studied; rule R1
 Elsewhere: a follower that got a command and a change of membership in one message noted the wrong
-    index; when a new leader overwrote the change, it kept the configuration, and as a leader refused
-    every further change.
+    index; when a new leader overwrote the change, it kept the configuration, and as a leader
+    refused every further change.
 Here: replicas with different ideas of who votes, and no replacement of a dead one for ever.
 Notices: rule R1 (a change comes first in a message) taken out
 

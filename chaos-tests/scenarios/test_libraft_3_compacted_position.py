@@ -10,7 +10,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 def story(r):
-    """1100 entries, so that both have a snapshot; then a heartbeat that begins in what is compacted."""
+    """1100 entries, so that both have a snapshot; a heartbeat that begins in what is gone."""
     leader = r.lead()
     follower = leader % 3 + 1
     for _ in range(1100):

@@ -1,7 +1,7 @@
 """The only server that can be elected never learns that its term is too old.
 
-Origin: canonical/raft issue 279 and libraft 0.22.1, src/recv_request_vote.c (a refusal of a pre-vote
-    repeats the term of the question); rule R4
+Origin: canonical/raft issue 279 and libraft 0.22.1, src/recv_request_vote.c (a refusal of a pre-
+    vote repeats the term of the question); rule R4
 Elsewhere: a healthy majority stayed without a leader for ever: the one with the longest log was two
     terms behind, and nobody told it.
 Here: the cluster stands still until somebody restarts the right replica.

@@ -1,8 +1,8 @@
 """Two majorities that do not meet, after two changes of one server each.
 
 Origin: Diego Ongaro, "bug in single-server membership changes", raft-dev mailing list, July 2015
-Elsewhere: a leader appended a change before it had committed anything in its term; with a change of its
-    predecessor half done, two configurations existed whose majorities have nobody in common.
+Elsewhere: a leader appended a change before it had committed anything in its term; with a change of
+    its predecessor half done, two configurations existed whose majorities have nobody in common.
 Here: two leaders, two histories of manifests, each acknowledged.
 Notices: rule R2 (no change before an entry of the own term is committed) taken out
 
@@ -14,7 +14,7 @@ from raft import Refused
 
 
 def story(r):
-    """S1 appends {1..5} and reaches S5 alone; S2 leads the old four and removes S1; S1 comes back."""
+    """S1 appends {1..5} and reaches S5 alone; S2 leads the old four, removes S1; S1 is back."""
     r.elect(1, among=(1, 2, 3, 4))
     r.heal()
     r.run(300)

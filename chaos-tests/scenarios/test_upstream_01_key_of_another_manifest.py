@@ -1,12 +1,13 @@
 """A Coordinator signs with the mesh CA key of another manifest.
 
 Origin: Contrast, peer recovery (RecoverResponse.LatestManifest is not compared)
-Elsewhere: a Coordinator that recovered from a peer took that peer's mesh CA key without asking which
-    manifest it belongs to; while a set was spreading it signed for manifest N + 1 with the key of N.
-Here: manifest, mesh CA key and the certificates' bytes are one log entry, and a newcomer installs them
-    together. A certificate by the key of a superseded manifest would be trusted by old pods.
-Notices: a newcomer, or a restored snapshot, with the mesh CA of another generation; a set that keeps
-    the old key
+Elsewhere: a Coordinator that recovered from a peer took that peer's mesh CA key without asking
+    which manifest it belongs to; while a set was spreading it signed for manifest N + 1 with the
+    key of N.
+Here: manifest, mesh CA key and the certificates' bytes are one log entry, and a newcomer installs
+    them together. A certificate by the key of a superseded manifest would be trusted by old pods.
+Notices: a newcomer, or a restored snapshot, with the mesh CA of another generation; a set that
+    keeps the old key
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -41,12 +42,13 @@ def test_a_newcomer_and_everybody_else_sign_with_the_key_of_the_newest(cluster):
 
 
 def test_what_a_pod_gets_during_sets_fits_together(cluster):
-    """Key, chain and mesh CA are of one manifest, whichever; the pod need not be in the next one."""
+    """Key, chain and mesh CA are of one manifest, whichever."""
     pods = []
     for round_number in range(3):
         for number in (1, 2, 3):
             name = f"during-{round_number}-{number}"
-            pods.append((name, cluster.start_initializer(name, cluster.path("backend.yaml"), number)))
+            yaml = cluster.path("backend.yaml")
+            pods.append((name, cluster.start_initializer(name, yaml, number)))
         cluster.set_next(1 + round_number % 3)
     for name, process in pods:
         assert process.wait(60) == 0, process.text()

@@ -2,8 +2,8 @@
 
 Origin: Contrast, peer recovery (the result of decoding MeshCAKey is used without a check)
 Elsewhere: a peer that answered with something that is no PEM crashed the Coordinator that asked it.
-Here: whoever stands in the network between two replicas, or between a pod and the Coordinator, could
-    end them one after the other.
+Here: whoever stands in the network between two replicas, or between a pod and the Coordinator,
+    could end them one after the other.
 Notices: a parser that gives in; a program that does not try again after nonsense
 
 SPDX-License-Identifier: Apache-2.0

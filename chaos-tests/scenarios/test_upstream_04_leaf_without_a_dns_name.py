@@ -1,8 +1,9 @@
 """A pod without a DNS name crashes whoever signs its certificate.
 
-Origin: Contrast, mesh CA (the common name is the first DNS SAN, without a look at how many there are)
-Elsewhere: a policy whose SANs are addresses and URIs alone, or none, ended the Coordinator at the first
-    pod of that kind.
+Origin: Contrast, mesh CA (the common name is the first DNS SAN, without a look at how many there
+    are)
+Elsewhere: a policy whose SANs are addresses and URIs alone, or none, ended the Coordinator at the
+    first pod of that kind.
 Here: one line in a manifest would end all replicas, each when the pod tries the next one.
 Notices: a signer that needs a name; SANs that are lost or made up
 
@@ -51,5 +52,6 @@ def test_each_kind_of_pod_gets_its_certificate(restored):
         scene.expect(0, c.set(1 + at % 3))
         pod = c.issue(f"san-{name}", 1 + (at + 1) % 3)
         found = sans_of(os.path.join(pod, "tls-config", "certChain.pem"))
-        assert {s.lower().replace("2001:db8:0:0:0:0:0:7", "2001:db8::7") for s in found} == set(sans)
+        short = {s.lower().replace("2001:db8:0:0:0:0:0:7", "2001:db8::7") for s in found}
+        assert short == set(sans)
     assert sorted(c.alive()) == [1, 2, 3]

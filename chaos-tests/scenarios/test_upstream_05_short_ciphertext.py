@@ -4,7 +4,8 @@ Origin: Contrast, transit engine (the first 12 bytes are cut off without a look 
 Elsewhere: a request with 11 bytes of ciphertext ended the process.
 Here: there is no transit engine: nothing listens on 8200. What has the same shape is the sealed
     checkpoint, which comes from a file that anybody may have cut.
-Notices: a reader of checkpoints that trusts a length; a port 8200 without anybody having thought of it
+Notices: a reader of checkpoints that trusts a length; a port 8200 without anybody having thought of
+    it
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -41,8 +42,10 @@ def test_every_kind_of_cut_is_told_and_nothing_falls_over(cluster, checkpoint, r
 
 
 def test_a_header_that_promises_another_size_is_refused(cluster, checkpoint, run, tmp_path):
-    for name, data in {"longer": checkpoint + b"x", "no header": checkpoint[:8] + b"\xff\xff\xff\xff" +
-                       checkpoint[12:], "no magic": b"x" + checkpoint[1:]}.items():
+    changed = {"longer": checkpoint + b"x",
+               "no header": checkpoint[:8] + b"\xff\xff\xff\xff" + checkpoint[12:],
+               "no magic": b"x" + checkpoint[1:]}
+    for name, data in changed.items():
         path = tmp_path / name.replace(" ", "-")
         write(path, data)
         scene.expect(2, run("contrast", "backup", "--show", str(path)))

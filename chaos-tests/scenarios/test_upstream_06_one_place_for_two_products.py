@@ -1,8 +1,8 @@
 """What belongs to Genoa overwrites what belongs to Milan.
 
 Origin: Contrast, generate (ID block annotations of both products written to one key)
-Elsewhere: a deployment for two generations of processors carried the values of the last one alone; pods
-    on the other did not start, or were measured against the wrong digest.
+Elsewhere: a deployment for two generations of processors carried the values of the last one alone;
+    pods on the other did not start, or were measured against the wrong digest.
 Here: each product has a set of reference values of its own, and a report is held to the set of its
     product. generate writes no ID block into YAML at all.
 Notices: a set that is dropped or merged; a report that is held to another product's set; two

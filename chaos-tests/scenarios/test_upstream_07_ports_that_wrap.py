@@ -1,8 +1,8 @@
 """A port above 65535 becomes another port.
 
 Origin: Contrast, service mesh (ports are cut to 16 bits, names may stand twice)
-Elsewhere: an ingress for port 65616 opened port 80 without client certificates; of two entries with one
-    name the last one won in silence.
+Elsewhere: an ingress for port 65616 opened port 80 without client certificates; of two entries with
+    one name the last one won in silence.
 Here: generate reads the same annotations and writes what the proxy will do.
 Notices: a port that is cut or read as another number; a name or a port that stands twice
 

@@ -2,8 +2,8 @@
 
 Origin: Contrast, WatchHistory (logs the wrong error variable when the walk fails)
 Elsewhere: whoever looked for the cause of a stale Coordinator found "nil", or the error before.
-Here: an initializer and a newcomer that try again for minutes must say what the last try met, and with
-    whom; it is the first thing that anybody reads at 3 a.m.
+Here: an initializer and a newcomer that try again for minutes must say what the last try met, and
+    with whom; it is the first thing that anybody reads at 3 a.m.
 Notices: a reason that is kept from the try before, or from another peer
 
 SPDX-License-Identifier: Apache-2.0

@@ -1,8 +1,8 @@
 """The Coordinator takes a manifest that breaks every later handshake.
 
 Origin: Contrast, user API (SetManifest does not validate)
-Elsewhere: a manifest without reference values was accepted; afterwards no pod and no Coordinator could
-    attest any more, and nobody could set another one.
+Elsewhere: a manifest without reference values was accepted; afterwards no pod and no Coordinator
+    could attest any more, and nobody could set another one.
 Here: checked at the command line, again at the replica that is asked, and against every member.
 Notices: a check of the manifest that only the command line makes; a set that members do not satisfy
 

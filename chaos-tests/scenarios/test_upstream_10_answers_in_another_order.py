@@ -1,9 +1,10 @@
 """The same question gets another answer each time.
 
 Origin: Contrast, HTTP /attest (the list of policies comes out of a map)
-Elsewhere: two answers for one state differed in their bytes, so they could not be compared or hashed.
-Here: history, certificates, manifests and what verify writes are the same bytes from every replica, at
-    any time; what is signed and compared depends on it.
+Elsewhere: two answers for one state differed in their bytes, so they could not be compared or
+    hashed.
+Here: history, certificates, manifests and what verify writes are the same bytes from every replica,
+    at any time; what is signed and compared depends on it.
 Notices: an answer in the order of a hash table; a manifest that generate writes in another order
 
 SPDX-License-Identifier: Apache-2.0
@@ -32,8 +33,8 @@ def test_verify_writes_the_same_files_at_every_replica(cluster, tmp_path):
         for name in os.listdir(folder):
             os.unlink(os.path.join(folder, name))
         scene.expect(0, copy.verify(number))
-        written.append({name: read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))
-                        if name != "last-position.json"})
+        written.append({name: read(os.path.join(folder, name))
+                        for name in sorted(os.listdir(folder)) if name != "last-position.json"})
     assert sorted(written[0]) == sorted(written[1]) == sorted(written[2])
     for name in written[0]:
         assert written[0][name] == written[1][name] == written[2][name], name

@@ -1,8 +1,8 @@
 """Each replica, and each restart, has CA certificates of its own.
 
 Origin: Contrast, certificate authority (root, intermediate and mesh certificates are made anew)
-Elsewhere: two Coordinators with one key showed certificates that differ in their bytes, so a client that
-    compared what it had pinned took the other one for an attacker.
+Elsewhere: two Coordinators with one key showed certificates that differ in their bytes, so a client
+    that compared what it had pinned took the other one for an attacker.
 Here: the certificates' exact bytes are in the log; a newcomer gets them with the state.
 Notices: a certificate that is made by whoever needs it
 

@@ -1,8 +1,8 @@
 """A thousand pods ask again in step.
 
 Origin: Contrast, initializer (tries again every 5 s for ever)
-Elsewhere: pods that were started together hit the Coordinator together, every 5 s; each handshake costs
-    an attestation, and the service never came up for all of them.
+Elsewhere: pods that were started together hit the Coordinator together, every 5 s; each handshake
+    costs an attestation, and the service never came up for all of them.
 Here: the pauses grow, differ from pod to pod, and end at a limit; an advice of the replica counts.
 Notices: pauses that are equal in all pods, that do not grow, or that ignore the advice
 
@@ -40,7 +40,8 @@ def test_pauses_grow_and_no_two_pods_have_the_same(cluster):
         assert all(100 <= ms <= 36000 for ms in f), f
 
 
-@pytest.mark.parametrize("advice_ms, least_ms, most_ms", [(4000, 4000, 6000), (600000, 5000, 12000)])
+@pytest.mark.parametrize("advice_ms, least_ms, most_ms",
+                         [(4000, 4000, 6000), (600000, 5000, 12000)])
 def test_an_advice_counts_and_is_bounded(cluster, advice_ms, least_ms, most_ms):
     """Who answers in the Coordinator's place must not keep a pod waiting for ten minutes."""
     busy = frames(wire.frame(wire.ERROR, wire.pack([4, "busy", advice_ms, "", "", "", "", ""])))

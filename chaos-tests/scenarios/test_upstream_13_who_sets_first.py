@@ -3,8 +3,8 @@
 Origin: Contrast, user API (the first SetManifest is trust on first use)
 Elsewhere: an attacker that was faster than the owner set a manifest of its own; only a verify, if
     anybody ran one, told.
-Here: the owner's key is in the Coordinator's own measured environment; the owner's signature covers the
-    founders, so nobody can found with the owner's manifest either.
+Here: the owner's key is in the Coordinator's own measured environment; the owner's signature covers
+    the founders, so nobody can found with the owner's manifest either.
 Notices: a founding without the owner's key, or by a signature over something else
 
 SPDX-License-Identifier: Apache-2.0

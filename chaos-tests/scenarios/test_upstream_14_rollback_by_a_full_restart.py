@@ -3,8 +3,8 @@
 Origin: Contrast, history (transitions/latest is accepted by its signature alone)
 Elsewhere: whoever controls the store puts an older "latest" back, restarts the Coordinator, and the
     deployment runs under a manifest that was superseded, for instance because of a leak.
-Here: nothing is read back. What can come back is a checkpoint, and each share owner judges it by the
-    newest manifest that its own workspace has seen; so does every client.
+Here: nothing is read back. What can come back is a checkpoint, and each share owner judges it by
+    the newest manifest that its own workspace has seen; so does every client.
 Notices: a share owner's machine that signs for less than it has seen; a client that forgets
 
 SPDX-License-Identifier: Apache-2.0

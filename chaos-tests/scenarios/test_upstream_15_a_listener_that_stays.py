@@ -1,8 +1,9 @@
 """A server goes on listening after the shutdown.
 
-Origin: Contrast, main.go (the variable of the HTTP server is hidden by another one of the same name)
-Elsewhere: the shutdown never reached that server; the process ended with a connection open, or waited
-    until it was killed.
+Origin: Contrast, main.go (the variable of the HTTP server is hidden by another one of the same
+    name)
+Elsewhere: the shutdown never reached that server; the process ended with a connection open, or
+    waited until it was killed.
 Here: SIGTERM ends a replica with exit code 0, whoever is connected to whichever port and silent.
 Notices: a listener or a connection that the shutdown forgets
 

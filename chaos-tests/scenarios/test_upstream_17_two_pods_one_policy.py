@@ -1,10 +1,10 @@
 """Two pods have one policy, and one of them loses its names.
 
 Origin: Contrast, generate (the test for a collision is inverted)
-Elsewhere: two pods with equal policies and equal names were an error; with different names one of them
-    won in silence, and the other one got its certificate.
-Here: a policy names its pod, so two pods never share one; the same pod twice is an error, and so is a
-    policy that stands twice in a manifest.
+Elsewhere: two pods with equal policies and equal names were an error; with different names one of
+    them won in silence, and the other one got its certificate.
+Here: a policy names its pod, so two pods never share one; the same pod twice is an error, and so is
+    a policy that stands twice in a manifest.
 Notices: two pods that end up with one policy; an entry that is overwritten in silence
 
 SPDX-License-Identifier: Apache-2.0

@@ -1,8 +1,8 @@
 """What is missing is answered with nothing, as if it were there and empty.
 
 Origin: Contrast, store (Get returns no bytes for a ConfigMap without the key)
-Elsewhere: an entry that somebody had deleted was read as an empty one, and failed much later, far from
-    its cause.
+Elsewhere: an entry that somebody had deleted was read as an empty one, and failed much later, far
+    from its cause.
 Here: whatever is asked for by a name that does not exist is NOT_FOUND, and an empty list is one.
 Notices: an empty answer for an unknown name; another code, which would make clients try again
 
