@@ -98,6 +98,8 @@ enum world_fault_kind {
     WORLD_MOVE,
     WORLD_CLONE,
     WORLD_STRANGER,
+    WORLD_STARVE,
+    WORLD_RESOLVER,
     WORLD_FAULT_KINDS
 };
 

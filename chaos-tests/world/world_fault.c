@@ -133,13 +133,16 @@ static void begin_slow(struct world *w, const struct world_fault *f) {
 
 /* --- Clocks: one at a time, for two of three would outvote the third */
 
+static void end_clock(struct world *w, const struct world_fault *f);
 static void begin_clock(struct world *w, const struct world_fault *f) {
+    end_clock(w, f);
     static const int64_t steps[] = {600, -600, DAY_S, -DAY_S, 365 * (int64_t)DAY_S};
     unsigned host = pod_of(w, f->a)->host;
     played_host_clock(w->played, host, steps[f->c % 5], 0);
 }
 
 static void begin_drift(struct world *w, const struct world_fault *f) {
+    end_clock(w, f);
     int32_t ppm = (int32_t)(f->c % 40001) - 20000; /* 2 % */
     played_host_clock(w->played, pod_of(w, f->a)->host, 0, ppm);
 }
@@ -284,6 +287,27 @@ static void end_strays(struct world *w, const struct world_fault *f) {
     }
 }
 
+static void begin_starve(struct world *w, const struct world_fault *f) {
+    static const uint64_t most_ms[] = {3, 20, 100, 500};
+    played_host_slow(w->played, victim(w, f)->host, most_ms[f->c % 4]);
+}
+
+static void end_starve(struct world *w, const struct world_fault *f) {
+    (void)f;
+    for (unsigned i = 0; i < WORLD_HOSTS; i++) {
+        played_host_slow(w->played, i, 0);
+    }
+}
+
+static void begin_resolver(struct world *w, const struct world_fault *f) {
+    played_name_service(w->played, 1 + f->c % 4000, (f->c >> 20) % 2 == 0);
+}
+
+static void end_resolver(struct world *w, const struct world_fault *f) {
+    (void)f;
+    played_name_service(w->played, 0, false);
+}
+
 static const struct fault_kind kinds[WORLD_FAULT_KINDS] = {
     [WORLD_KILL] = {"kill", 14, 0, 0, begin_kill, NULL},
     [WORLD_TERM] = {"term", 8, 0, 0, begin_term, NULL},
@@ -301,6 +325,8 @@ static const struct fault_kind kinds[WORLD_FAULT_KINDS] = {
     [WORLD_MOVE] = {"move", 4, 0, 0, begin_move, NULL},
     [WORLD_CLONE] = {"clone", 4, 500, 9000, begin_clone, end_strays},
     [WORLD_STRANGER] = {"stranger", 5, 500, 9000, begin_stranger, end_strays},
+    [WORLD_STARVE] = {"starve", 25, 500, 9000, begin_starve, end_starve},
+    [WORLD_RESOLVER] = {"resolver", 10, 500, 9000, begin_resolver, end_resolver},
 };
 
 /* --- The plan */
