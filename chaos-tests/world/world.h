@@ -28,6 +28,7 @@
 #define WORLD_SHARES 3   /* share owners; two of them bring a deployment back */
 #define WORLD_CLIENTS 48 /* initializers, sidecars and verifiers of one run */
 #define WORLD_FAULTS 48
+#define WORLD_ISSUES 1024
 #define WORLD_TEXT 512
 #define WORLD_CHAOS_MS 12000 /* of contrast-world and its test */
 #define WORLD_REST_MS 90000
@@ -219,7 +220,11 @@ struct world {
     uint8_t (*keys)[32]; /* digest of each generation's mesh CA */
     size_t key_count;
     uint64_t acked_generation;
-    uint64_t acked_leaves;
+    struct {
+        uint64_t epoch; /* that its Coordinator was verified in */
+        uint64_t index;
+    } issued[WORLD_ISSUES]; /* certificates that pods have */
+    size_t issued_count;
     uint64_t epoch; /* newest that a replica shows */
     uint64_t terms[4096];
     uint64_t admitted[256];
@@ -280,6 +285,8 @@ void world_fault_spoil(uint64_t dice, struct pod_identity *id);
 void world_check_step(struct world *w);
 bool world_check_is_resting(struct world *w);
 void world_check_rest(struct world *w);
+/* A pod has a certificate with this issue index, of this epoch. */
+void world_check_issued(struct world *w, uint64_t epoch, uint64_t index);
 void world_check_log(struct world *w, const char *line);
 void world_check_deinit(struct world *w);
 

@@ -202,6 +202,35 @@ void world_check_step(struct world *w) {
     }
 }
 
+/* --- Certificates */
+
+void world_check_issued(struct world *w, uint64_t epoch, uint64_t index) {
+    if (index == 0) {
+        world_fail(w, "a certificate without an issue index");
+    }
+    for (size_t i = 0; i < w->issued_count; i++) {
+        if (w->issued[i].epoch == epoch && w->issued[i].index == index) {
+            world_fail(w, "issue index %llu of epoch %llu was given twice",
+                       (unsigned long long)index, (unsigned long long)epoch);
+        }
+    }
+    if (w->issued_count < WORLD_ISSUES) {
+        w->issued[w->issued_count].epoch = epoch;
+        w->issued[w->issued_count++].index = index;
+    }
+}
+
+/* What a pod has is on record. */
+static void check_recorded(struct world *w, const struct world_pod *p, const struct core *core) {
+    for (size_t i = 0; i < w->issued_count; i++) {
+        if (w->issued[i].epoch == core_epoch(core) && w->issued[i].index > core_issue_count(core)) {
+            world_fail(w, "%s has %llu certificates on record, a pod has number %llu", p->name,
+                       (unsigned long long)core_issue_count(core),
+                       (unsigned long long)w->issued[i].index);
+        }
+    }
+}
+
 /* --- Log lines */
 
 void world_check_log(struct world *w, const char *line) {
@@ -275,6 +304,7 @@ static void check_equal(struct world *w, const struct world_pod *p) {
     if (memcmp(x, y, sizeof x) != 0) {
         world_fail(w, "%s and %s differ at rest", p->name, w->pods[0].name);
     }
+    check_recorded(w, p, core);
     if (core_generation(core) < w->acked_generation) {
         world_fail(w, "%s lost what was acknowledged: generation %llu of %llu", p->name,
                    (unsigned long long)core_generation(core),

@@ -37,6 +37,7 @@ static void on_issued(void *data, const struct enroll_receipt *r) {
         world_fail(w, "pod %u has a certificate of generation %llu, %llu was set before it asked",
                    c->index, (unsigned long long)r->generation, (unsigned long long)c->floor);
     }
+    world_check_issued(w, r->seen.epoch, r->issue_index);
     c->floor = r->generation; /* a sidecar's next one is not older */
     c->count++;
     w->result->certificates++;
