@@ -5,9 +5,9 @@
                                faults, previous_bin
 
 `folder` gets history.jsonl and round.json; `work` gets logs, workspaces and sockets (its path is
-short, as sockets want it) and belongs to run.py. SIGTERM ends the round in order: faults are
-healed, clients stop, programs end. Being a process, a round that hangs can be killed, and the next
-Lab removes what it left.
+short, as sockets want it) and belongs to run.py. SIGTERM, or run.py's death, ends the round in
+order: faults are healed, clients stop, programs end. Being a process, a round that hangs can be
+killed, and the next Lab removes what it left.
 
 round.json: {"outcome", "problems", "violations", "turns", "missing", "network"}.
 Exit 0 whenever round.json was written; 1 otherwise.
@@ -15,6 +15,7 @@ Exit 0 whenever round.json was written; 1 otherwise.
 SPDX-License-Identifier: Apache-2.0
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ import player
 import workload
 
 WATCH_S = 1.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
 SHARE_OWNERS = ("ann", "ben")
 
 
@@ -152,6 +154,7 @@ def main(args):
     clock = player.Clock(time.monotonic)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: clock.stop())
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # without run.py it is for nobody
     with history.History(os.path.join(job["folder"], "history.jsonl")) as recorder:
         done = play(job, recorder, clock)
     path = os.path.join(job["folder"], "round.json")

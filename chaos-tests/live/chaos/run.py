@@ -50,7 +50,6 @@ SLACK_S = 600           # founding, healing and ending of a round, at the very m
 END_S = 300             # after SIGTERM
 AFTER_FAULT_NS = 5_000_000_000  # what is seen so soon after a fault is blamed on it
 KEPT_FILE_MAX = 64 << 20
-SERVED_MS = 60_000      # longer than this without an answer, although a quorum is there, is wrong
 MUTATION_SEEDS = 2000
 SEED_MAX = 2 ** 53      # as JSON's readers agree on
 STORM = "storm (several at once)"
