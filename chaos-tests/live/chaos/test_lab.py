@@ -177,7 +177,7 @@ class Network(unittest.TestCase):
 
     def test_a_new_address_is_cut_too(self):
         host = self.lab.host(4)
-        self.lab.cut(1, 4)
+        self.lab.cut(4, 1, one_way=True)
         old = host.address
         new = host.readdress()
         self.assertNotEqual(old, new)
