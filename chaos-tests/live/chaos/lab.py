@@ -25,6 +25,7 @@ import ctypes
 import fcntl
 import glob
 import os
+import re
 import shutil
 import signal
 import socket
@@ -644,7 +645,7 @@ def _take_lock():
 
 
 def remove_stale():
-    """Removes what runners left that are gone: they hold no lock any more."""
+    """Removes what runners left that are gone: they hold no lock any more, or do not live."""
     for x in range(NETS):
         try:
             handle = os.open(f"{LOCKS}-{x}.lock", os.O_RDWR | os.O_CLOEXEC)
@@ -654,15 +655,30 @@ def remove_stale():
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             pid = os.pread(handle, 32, 0).decode()
             if pid:
-                remove_all(f"ct-{pid}-{x}")
-                for folder in glob.glob(f"{tempfile.gettempdir()}/contrast-lab-{pid}.*"):
-                    if not os.environ.get("LIVE_KEEP"):
-                        shutil.rmtree(folder, ignore_errors=True)
+                _remove_runner(pid, f"ct-{pid}-{x}")
                 os.ftruncate(handle, 0)
         except OSError:
             pass  # in use
         finally:
             os.close(handle)
+    for pid, tag in _tags():
+        if not os.path.exists(f"/proc/{pid}"):
+            _remove_runner(pid, tag)
+
+
+def _tags():
+    """(process id, tag) of everything that carries one."""
+    names = [os.path.basename(p) for p in glob.glob("/run/netns/ct-*") + glob.glob("/etc/netns/ct-*")]
+    names += [line.split()[0] for line in harness.read("/proc/self/mounts", "r").splitlines()]
+    found = (re.match(r"(?:contrast-)?(ct-(\d+)-\d+)(?:-|$)", name) for name in names)
+    return {(match.group(2), match.group(1)) for match in found if match}
+
+
+def _remove_runner(pid, tag):
+    remove_all(tag)
+    if not os.environ.get("LIVE_KEEP"):
+        for folder in glob.glob(f"{tempfile.gettempdir()}/contrast-lab-{pid}.*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_all(tag):

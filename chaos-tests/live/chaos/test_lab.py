@@ -448,6 +448,12 @@ class Ends(unittest.TestCase):
         lab.close()
 
     def test_what_a_killed_runner_left_is_removed(self):
+        self.kill_a_runner(lambda x: None)
+
+    def test_also_when_its_lock_says_nothing(self):
+        self.kill_a_runner(lambda x: write(f"{labs.LOCKS}-{x}.lock", ""))
+
+    def kill_a_runner(self, before_removal):
         script = ("import lab, time\nl = lab.Lab(2)\nl.disk('disk')\n"
                   "p = l.host(1).run(['sleep', '1000'])\n"
                   "print(l.tag, l.dir, p.child.pid, flush=True)\ntime.sleep(1000)\n")
@@ -459,6 +465,7 @@ class Ends(unittest.TestCase):
         runner.stdout.close()
         self.assertTrue(self.traces(tag))
         self.assertTrue(os.path.exists(f"/proc/{pid}"))
+        before_removal(tag.rsplit("-", 1)[1])
         labs.Lab(1).close()
         self.assertEqual([], self.traces(tag))
         self.assertFalse(os.path.exists(folder))
