@@ -32,7 +32,7 @@ class Fault:
 
 
 CATALOG = [Fault("kill-leader", kills="one"), Fault("cut"), Fault("pause", (2, 8)),
-           Fault("clock", 1.5), Fault("slow"), Fault("kill-two", kills="minority"),
+           Fault("clock", 1.5, group="clock"), Fault("clock-2", group="clock"), Fault("slow"), Fault("kill-two", kills="minority"),
            Fault("kill-all", kills="all", ends_epoch=True),
            Fault("move-all", kills="one", group="membership")]
 
@@ -78,6 +78,7 @@ class Timetable(unittest.TestCase):
             self.assertFalse(any(t.fault.ends_epoch or t.fault.group == "membership"
                                  for t in storm))
             self.assertEqual(len(storm), len({t.name for t in storm}))
+            self.assertLessEqual(sum(t.fault.group == "clock" for t in storm), 1)
         self.assertTrue(any(t.fault.kills != "none" for s in storms for t in s))
 
     def test_nothing_to_play_is_an_end_not_a_loop(self):
@@ -85,6 +86,8 @@ class Timetable(unittest.TestCase):
             self.assertEqual([], first(make([], 1), 5))
         self.assertEqual([], first(timetable.recoveries(CATALOG[:3], 1), 5))
         only = [CATALOG[0]]
+        clocks = [f for f in CATALOG if f.group == "clock"]
+        self.assertEqual([], first(timetable.storms(clocks, 1), 5))
         self.assertEqual([], first(timetable.storms(only, 1), 5))
 
 

@@ -22,6 +22,7 @@ import random
 BLOCK = 4  # so many seeds that follow one another share a deck, and begin at another card of it
 STORM_LEAST, STORM_MOST = 2, 4
 PROCEDURES = "membership"  # this group's faults wait for a whole cluster in between: no storm ends so
+ALONE = "clock"  # one of this group in a storm: two wrong clocks of three are a wrong median
 STORM_SPREAD_S = 4.0  # the faults of a storm begin within this time
 
 
@@ -93,14 +94,16 @@ def recoveries(catalog, seed):
 def storms(catalog, seed):
     """Lists of faults that overlap; at most one of them kills."""
     able = [f for f in catalog if not ends_epoch(f) and f.group != PROCEDURES]
-    calm = [f for f in able if kills(f) == "none"]
+    calm = sorted((f for f in able if kills(f) == "none"), key=lambda f: f.name)
+    clocks = [f for f in calm if f.group == ALONE]
+    others = [f for f in calm if f.group != ALONE]
     deadly = decks([f for f in able if kills(f) != "none"], seed, "deadly")
-    if len(calm) < STORM_LEAST:
+    if len(others) + bool(clocks) < STORM_LEAST:
         return
     for number in itertools.count():
         rng = random.Random(subseed(seed, "storm", number))
-        count = min(rng.randint(STORM_LEAST, STORM_MOST), len(calm))
-        chosen = rng.sample(sorted(calm, key=lambda f: f.name), count)
+        pool = others + ([rng.choice(clocks)] if clocks else [])
+        chosen = rng.sample(pool, min(rng.randint(STORM_LEAST, STORM_MOST), len(pool)))
         if rng.random() < 0.5:
             killer = next(deadly, None)
             if killer:
