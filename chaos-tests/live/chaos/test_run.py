@@ -18,9 +18,10 @@ import threading
 import time
 import unittest
 
+import run  # first: it says where harness.py is
+import liveround
 import mutations
 import player
-import run
 import simulations
 import timetable
 
@@ -272,6 +273,41 @@ class Rounds(unittest.TestCase):
         self.assertEqual("whole", done["outcome"])
         self.assertEqual(set(), self.stage.active)
         self.assertIn("could not be healed: OSError: sticky", str(done["problems"]))
+
+
+class Leaders(unittest.TestCase):
+    """What the watch makes of statuses, one look after the other."""
+
+    def look(self, *looks):
+        history, watch = PaperHistory(), liveround.Watch.__new__(liveround.Watch)
+        watch.recorder, watch.last = history, None
+        for statuses in looks:
+            watch.cluster = argparse.Namespace(statuses=lambda _, s=statuses: dict(enumerate(s)))
+            watch._look()
+        return history.named("leader")
+
+    @staticmethod
+    def status(leader, term, generation=1, epoch=1, is_confirmed=True):
+        return {"is_confirmed": is_confirmed, "term": term, "epoch": epoch,
+                "generation": generation, "members": [
+                    {"name": "x", "role": "voter"}, {"name": leader, "role": "leader"}]}
+
+    def test_only_changes_are_written(self):
+        seen = self.look([self.status("a", 1)], [self.status("a", 1)], [self.status("b", 2)])
+        self.assertEqual([("a", 1), ("b", 2)], [(s["replica"], s["term"]) for s in seen])
+
+    def test_the_newest_confirmed_status_counts(self):
+        seen = self.look([self.status("a", 5, 7), None, self.status("b", 6, 6),
+                          self.status("c", 9, is_confirmed=False)])
+        self.assertEqual([{"replica": "b", "term": 6, "epoch": 1, "generation": 7}], seen)
+
+    def test_an_epoch_is_newer_than_any_term(self):
+        seen = self.look([self.status("a", 9), self.status("b", 1, epoch=2)])
+        self.assertEqual(("b", 2), (seen[0]["replica"], seen[0]["epoch"]))
+
+    def test_nobody_confirmed_is_nobody(self):
+        self.assertEqual([None], [s["replica"] for s in self.look([None, self.status(
+            "a", 1, is_confirmed=False)])])
 
 
 class Folder(unittest.TestCase):
