@@ -21,11 +21,14 @@
 
 /* --- The stream: SHA-256 of seed and counter */
 
-static struct {
-    const RAND_METHOD *before; /* NULL: not begun */
+struct stream {
+    const RAND_METHOD *before; /* what it stands in for */
     uint8_t seed[SHA256_SIZE];
     uint64_t counter;
-} stream;
+};
+
+static struct stream streams[FIXED_RAND_DEPTH]; /* the last one is drawn from */
+static size_t depth;
 
 static void draw(const uint8_t seed[SHA256_SIZE], uint64_t counter, uint8_t out[SHA256_SIZE]) {
     uint8_t number[8];
@@ -36,9 +39,10 @@ static void draw(const uint8_t seed[SHA256_SIZE], uint64_t counter, uint8_t out[
 
 static int on_bytes(unsigned char *buf, int num) {
     uint8_t block[SHA256_SIZE];
+    struct stream *stream = &streams[depth - 1];
     for (int done = 0; done < num; done += SHA256_SIZE) {
         int left = num - done;
-        draw(stream.seed, stream.counter++, block);
+        draw(stream->seed, stream->counter++, block);
         memcpy(buf + done, block, (size_t)(left < SHA256_SIZE ? left : SHA256_SIZE));
     }
     return 1;
@@ -51,16 +55,16 @@ static int on_status(void) {
 static const RAND_METHOD fixed = {.bytes = on_bytes, .pseudorand = on_bytes, .status = on_status};
 
 void fixed_rand_begin(const char *label) {
-    CHECK(stream.before == NULL);
-    stream.before = RAND_get_rand_method();
-    stream.counter = 0;
-    sha256(span_str(label), stream.seed);
+    CHECK(depth < FIXED_RAND_DEPTH);
+    struct stream *stream = &streams[depth++];
+    *stream = (struct stream){.before = RAND_get_rand_method()};
+    sha256(span_str(label), stream->seed);
     CHECK(RAND_set_rand_method(&fixed) == 1);
 }
 
 void fixed_rand_end(void) {
-    CHECK(stream.before != NULL && RAND_set_rand_method(stream.before) == 1);
-    stream.before = NULL;
+    CHECK(depth > 0 && RAND_set_rand_method(streams[depth - 1].before) == 1);
+    depth--;
 }
 
 /* --- RSA */

@@ -3,13 +3,15 @@
  *   fixed_rand_begin("ark")  ->  keys, salts, blinding: the same in every run  ->  fixed_rand_end
  *
  * What a simulation makes once for many seeds must not depend on which seed came first, and must
- * not move the stream of that seed. Not nested; for one thread.
+ * not move the stream of that seed. Nests up to FIXED_RAND_DEPTH; for one thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_FIXED_RAND_H
 #define CONTRAST_FIXED_RAND_H
 
 #include "lib/crypto/key.h"
+
+#define FIXED_RAND_DEPTH 4
 
 void fixed_rand_begin(const char *label);
 void fixed_rand_end(void);

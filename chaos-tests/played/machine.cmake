@@ -12,7 +12,8 @@ add_library(machine_room OBJECT
   played_x509.c
   room_issuer.c
   room_stock.c
-  room_wait.c)
+  room_wait.c
+  room_warm.c)
 target_link_libraries(machine_room PUBLIC simulator endorse attest manifest crypto base
   PkgConfig::OPENSSL_CRYPTO PkgConfig::UV ${CMAKE_DL_LIBS})
 contrast_test(machine_room LINK machine_room)

@@ -81,6 +81,10 @@ struct room_kds {
     uint64_t chip_requests[ROOM_STOCK_HOSTS]; /* for a VCEK of the host's own chip */
 };
 
+/* Once in a program that then forks for each seed: makes all machines and lists, and lets OpenSSL
+ * and what is remembered of it (played_keys.h) see them. Changes nothing but what seeds cost. */
+void machine_room_warm_up(unsigned host_count);
+
 /* Hosts 0..host_count - 1; at most ROOM_STOCK_HOSTS. CHECKs that there is no other room. */
 struct machine_room *machine_room_new(unsigned host_count);
 void machine_room_free(struct machine_room *room); /* accepts NULL */

@@ -374,21 +374,6 @@ static int run_kept(struct arguments *a) {
     return count == 0 ? 2 : status;
 }
 
-/* What all seeds share is made before they fork. */
-static void warm_up(void) {
-    for (unsigned host = 0; host < WORLD_HOSTS; host++) {
-        for (unsigned kind = 0; kind < ROOM_MACHINES; kind++) {
-            (void)room_stock_machine(host, (enum room_machine)kind);
-        }
-    }
-    for (unsigned number = 1; number <= ROOM_STOCK_LISTS; number++) {
-        for (unsigned i = 0; i < 8; i++) {
-            (void)room_stock_list((i & 1) != 0 ? SNP_MILAN : SNP_GENOA, number, (i & 2) != 0,
-                                  (i & 4) != 0);
-        }
-    }
-}
-
 static int usage(void) {
     fprintf(stderr, "usage: contrast-world [--seed N] [--seeds COUNT] [--jobs J] [--chaos-ms MS]\n"
                     "                      [--faults LIST] [--plan] [--shrink] [--twice]\n"
@@ -417,7 +402,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     a.options.people = &people;
-    warm_up();
+    machine_room_warm_up(WORLD_HOSTS); /* what all seeds share is made before they fork */
     int status = a.wants_shrink ? shrink(&a.options) : a.kept != NULL ? run_kept(&a) : run_all(&a);
     world_people_deinit(&people);
     return status;
