@@ -312,7 +312,7 @@ def _enter(handle):
 
 
 class Lab:
-    """Hosts 1 to `hosts`, and host `hosts` + 1 (`outside`) for everybody else. A context manager."""
+    """Hosts 1 to `hosts`, and host `hosts` + 1, `outside`, for everybody else. Use it by `with`."""
 
     def __init__(self, hosts=5, folder=None):
         if not 1 <= hosts <= HOSTS_MAX:
@@ -502,8 +502,8 @@ class Lab:
         return self._keep(stop)
 
     def slow(self, a, b, one_way=False, **how):
-        """Packets between a and b take the way through `detour`. how: delay_ms, jitter_ms, loss,
-        reorder, duplicate (0..1), rate_kbit, queue_kb, swallow_kb, stall_ms, period_ms: detour.c."""
+        """Packets between a and b go through `detour`. how: delay_ms, jitter_ms, rate_kbit, queue_kb,
+        swallow_kb, stall_ms, period_ms; loss, reorder, duplicate (0..1): detour.c."""
         pairs = [(a, b)] if one_way else [(a, b), (b, a)]
         return self._keep(together([lambda x=x, y=y: self._detour(self.hosts[x], self.hosts[y], how)
                                     for x, y in pairs]))
@@ -668,7 +668,8 @@ def remove_stale():
 
 def _tags():
     """(process id, tag) of everything that carries one."""
-    names = [os.path.basename(p) for p in glob.glob("/run/netns/ct-*") + glob.glob("/etc/netns/ct-*")]
+    names = [os.path.basename(path) for path in
+             glob.glob("/run/netns/ct-*") + glob.glob("/etc/netns/ct-*")]
     names += [line.split()[0] for line in harness.read("/proc/self/mounts", "r").splitlines()]
     found = (re.match(r"(?:contrast-)?(ct-(\d+)-\d+)(?:-|$)", name) for name in names)
     return {(match.group(2), match.group(1)) for match in found if match}

@@ -13,15 +13,14 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 
 import lab as labs  # first: it says where harness is
 import harness
 from harness import MESH, RAFT, read, write
+from machines import OLD
 
 DEBUG_POLICY = "0xb0000"  # SMT, the bit that is always set, and debugging
-FOREIGN, OLD = 900, 901   # machines: one that the manifest does not know, one with old firmware
 
 
 class Workspace:
@@ -138,7 +137,8 @@ class Intruder:
             cluster.launch_argv(machine, [harness.program("contrast-initializer")],
                                 self._yaml("web.yaml"), *options), self.pod.env, self.pod.log)
         env = cluster.environment(cluster.replicas[min(cluster.replicas)], name)
-        env.update(CONTRAST_LISTEN=self.host.spare(), CONTRAST_ADDRESS=f"{self.host.spare()}:{RAFT}")
+        spare = self.host.spare()
+        env.update(CONTRAST_LISTEN=spare, CONTRAST_ADDRESS=f"{spare}:{RAFT}")
         env.pop("CONTRAST_STATE_DIR", None)
         self.replica = self.host.run(
             cluster.launch_argv(machine, [harness.program("contrast-coordinator")],

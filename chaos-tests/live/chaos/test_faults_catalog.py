@@ -1,7 +1,7 @@
 """Each fault of the catalog does what it says, and is over when it is ended.
 
-One deployment of five replicas for all. For each kind of fault: what must be seen while it lasts, on
-the wire or from the programs themselves. `everything` injects each one once, by the catalog, and
+One deployment of five replicas for all. For each kind of fault: what must be seen while it lasts,
+on the wire or from the programs themselves. `everything` injects each one once, by the catalog, and
 waits until the deployment is whole again.
 
     python3 test_faults_catalog.py                      all
@@ -260,7 +260,8 @@ class Effects(Deployment):
                        f"the pod is told {word}:\n{read(log, 'r')}")
             self.ends(heal)
         lines = list(history.read(self.recorder.path))
-        calls = [line["id"] for line in lines if line["kind"] == "call" and "denied" in line["args"]]
+        calls = [line["id"] for line in lines
+                 if line["kind"] == "call" and "denied" in line["args"]]
         ends = {line["id"]: line["outcome"] for line in lines if line["kind"] == "return"}
         self.assertGreaterEqual(len(calls), len(words))
         self.assertEqual({"fail"}, {ends[c] for c in calls})

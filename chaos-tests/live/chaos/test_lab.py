@@ -354,7 +354,8 @@ class Questions(unittest.TestCase):
         bad = {"an answer": changed(2, b"\x81"), "an update": changed(2, b"\x29"),
                "no question": changed(5, b"\0"), "two questions": changed(5, b"\2"),
                "a pointer": changed(12, b"\xc0\x0c"), "a label over the end": changed(12, b"\x3f"),
-               "another class": changed(len(self.good) - 1, b"\3"), "not ASCII": changed(13, b"\xff"),
+               "another class": changed(len(self.good) - 1, b"\3"),
+               "not ASCII": changed(13, b"\xff"),
                "a long name": self.good[:12] + b"\x3f" + bytes(63) + b"\x3f" + bytes(63)
                + b"\x3f" + bytes(63) + b"\x3f" + bytes(63) + b"\0\0\1\0\1",
                "too long": self.good + bytes(600)}
