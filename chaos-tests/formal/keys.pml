@@ -56,8 +56,8 @@
 number head;                     /* newest generation */
 number key_of[GENERATIONS + 2];  /* number of the CA key that came with each */
 number setter[GENERATIONS + 2];  /* request that set it, + 1 */
-mask admitted;                   /* processes with a row */
-mask configured;                 /* and those to whom state goes */
+mask admitted;                   /* processes with a row: founders, and whose ADMIT is committed */
+mask configured;                 /* of them those in a configuration, committed or not */
 number acked;                    /* newest generation whose set returned */
 number keys;                     /* made so far */
 
@@ -108,7 +108,7 @@ inline answer_set(g, r) {
 
 /* A process has applied generation g, and has key k. */
 inline hold(i, g, k) {
-    assert(IN(admitted & configured, i)); /* no key outside */
+    assert(IN(admitted, i)); /* no key outside */
     assert(key_of[g] == k);               /* one key a generation */
     assert(g >= gen[i]);
     gen[i] = g;

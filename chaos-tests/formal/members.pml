@@ -81,16 +81,26 @@ mask unsure;           /* leaders that were away: what they believe of others is
 #define CONFIG (voters[length] | standbys)
 #define NAME_OF(i) ((i) % NAMES)
 #define HOLDER(n) (members & ~leaving & named[n])
-#define ATTESTED(i) ((i) != 6)
 
 #ifdef REPLAY
+#define ATTESTED(i) (true) /* whom sessions let through: none of the others is in a trace */
 mask by;   /* who stored the entry, says the trace */
 mask well; /* nothing happened to them for a while */
+bool is_lent; /* a configuration that is not written yet may be what its majority is of */
+mask stated; /* they have a state */
+#define HAS_STATE(i) IN(stated, i)
+/* For three seconds a leader takes the dead for alive: a trace does not say for which. */
+#define HEARD (alive | ever)
+#define UNDER_WAY 0
 #define COUNT(m)                                                                                   \
     (COUNT8(m) + COUNT8((m) >> 8) + COUNT8((m) >> 16) + COUNT8((m) >> 24))
 #define TAKES(l, q) IN(by, q)
 #else
+#define ATTESTED(i) ((i) != 6)
 #define well UP
+#define HEARD UP
+#define UNDER_WAY UP
+#define HAS_STATE(i) (have[i] != 0) /* and nearly all of the log: what it lacks comes with the log */
 #define COUNT(m) COUNT8(m)
 #define TAKES(l, q) (IN(UP, q) && term[q] <= lead[l])
 #endif
@@ -117,7 +127,11 @@ mask well; /* nothing happened to them for a while */
 
 /* Leads, was confirmed by a majority a moment ago, and can have this configuration committed. */
 #define LEADS(l) (lead[l] != 0 && IN(alive, l) && IN(CONFIG, l) && have[l] == length)
+#ifdef REPLAY /* who was confirmed by whom a moment ago, a trace does not say */
+#define CAN(l, set) (LEADS(l) && (MAJORITY_TAKES(l, set) || is_lent))
+#else
 #define CAN(l, set) (LEADS(l) && MAJORITY_TAKES(l, voters[length]) && MAJORITY_TAKES(l, set))
+#endif
 
 /* What leader l takes for dead. */
 #ifdef BREAK_CONFIRM
@@ -138,8 +152,8 @@ mask well; /* nothing happened to them for a while */
 #else
 #define IS_GENUINE(i) (ATTESTED(i))
 #endif
-#define IS_NEW(i) (!IN(members, i) && have[i] == 0) /* asks only while it holds nothing */
-#define IS_ADMITTING(i) ((members & ~leaving & ~CONFIG & UP & ~BIT(i)) != 0)
+#define IS_NEW(i) (!IN(members, i) && !HAS_STATE(i)) /* asks only while it holds nothing */
+#define IS_ADMITTING(i) ((members & ~leaving & ~CONFIG & UNDER_WAY & ~BIT(i)) != 0)
 
 #define MAY_ADMIT(l, i, n)                                                                         \
     (IS_NEW(i) && IN(alive, i) && IS_GENUINE(i) && !IS_ADMITTING(i) && IS_NAME_FREE(l, i, n) &&    \
@@ -151,21 +165,20 @@ mask well; /* nothing happened to them for a while */
 #else
 #define HAS_ROW(i) (IN(members, i) && !IN(leaving, i))
 #endif
-#define MAY_ADD(l, i) (HAS_ROW(i) && !IN(CONFIG, i) && IN(UP, i) && CAN(l, voters[length]))
+#define MAY_ADD(l, i) (HAS_ROW(i) && !IN(CONFIG, i) && IN(HEARD, i) && CAN(l, voters[length]))
 
 #define VOTER_COUNT COUNT(voters[length])
 #define IS_ODD (VOTER_COUNT % 2 == 1)
-#define READY (standbys & members & ~leaving & UP)
+#define READY (standbys & members & ~leaving & HEARD)
 #define LEAVING_VOTERS (voters[length] & (leaving | ~members))
-#define HOLDS_ALL(l, i) (have[i] == have[l])
 
 #define MAY_PROMOTE(l, i)                                                                          \
-    (IN(READY, i) && HOLDS_ALL(l, i) &&                                                            \
-     ((!IS_ODD && VOTER_COUNT < 4) || COUNT(READY) > 1 || LEAVING_VOTERS != 0) &&                  \
+    (IN(READY, i) && HAS_STATE(i) &&                                                               \
+     ((!IS_ODD && VOTER_COUNT < TARGET) || COUNT(READY) > 1 || LEAVING_VOTERS != 0) &&                  \
      CAN(l, voters[length] | BIT(i)))
 
 /* Reachable voters of the rest are a majority of it. */
-#define REST(i) (COUNT(voters[length] & UP & ~BIT(i)))
+#define REST(i) (COUNT(voters[length] & HEARD & ~BIT(i)))
 #define IS_REST_ENOUGH(i) (REST(i) > (VOTER_COUNT - 1) / 2)
 #define IS_LOST(l, i) (IN(SILENT(l), i) || IN(leaving, i) || !IN(members, i))
 #define MAY_REMOVE_VOTER(l, i)                                                                     \

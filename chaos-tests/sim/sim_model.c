@@ -17,6 +17,7 @@
 #define KEYS 512
 #define MEMBER_ENTRIES 512
 #define GRAVE_ENTRIES 256
+#define KEPT 2048
 #define WELL_MS 4000 /* without trouble: nobody has a reason to take it for dead any more */
 
 /* What a replica held when it died: it may have been counted for an entry. */
@@ -36,6 +37,13 @@ struct life {
     struct grave grave;
 };
 
+/* An entry that some log held and that is not written yet: it may be compacted in the very event in
+ * which it is applied. */
+struct kept {
+    uint64_t index;
+    struct node_entry entry; /* with a reference of its own */
+};
+
 struct sim_model {
     FILE *out;
     bool is_full;
@@ -52,6 +60,8 @@ struct sim_model {
     unsigned key_count;
     uint32_t well;
     unsigned leader;
+    struct kept kept[KEPT];
+    size_t kept_count;
 };
 
 /* --- Writing */
@@ -198,6 +208,63 @@ static uint64_t applied_by(const struct sim_pod *p) {
     return core > applied ? core : applied;
 }
 
+static bool is_kept(const struct sim_model *m, uint64_t index, uint64_t term) {
+    for (size_t i = 0; i < m->kept_count; i++) {
+        if (m->kept[i].index == index && m->kept[i].entry.term == term) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void keep_log(struct sim_model *m, const struct node_log *log) {
+    uint64_t from = log->first > m->seen ? log->first : m->seen + 1;
+    for (uint64_t i = from; i <= node_log_last(log) && m->kept_count < KEPT; i++) {
+        const struct node_entry *e = node_log_get(log, i);
+        if (e != NULL && !is_kept(m, i, e->term)) {
+            m->kept[m->kept_count] = (struct kept){i, *e};
+            if (e->payload != NULL) {
+                node_payload_ref(e->payload);
+            }
+            m->kept_count++;
+        }
+    }
+}
+
+/* All of them that stand at or before `index`. */
+static void let_go(struct sim_model *m, uint64_t index) {
+    size_t left = 0;
+    for (size_t i = 0; i < m->kept_count; i++) {
+        if (m->kept[i].index > index) {
+            m->kept[left++] = m->kept[i];
+        } else if (m->kept[i].entry.payload != NULL) {
+            node_payload_unref(m->kept[i].entry.payload);
+        }
+    }
+    m->kept_count = left;
+}
+
+static void keep_logs(struct sim *s, struct sim_model *m) {
+    for (unsigned i = 0; i < s->pod_count; i++) {
+        const struct sim_pod *p = &s->pods[i];
+        if (is_followed(s, p) && p->replica->node != NULL &&
+            replica_epoch(p->replica) == m->epoch) {
+            keep_log(m, &p->replica->node->log);
+        }
+    }
+}
+
+static const struct node_entry *find_kept(const struct sim_model *m, uint64_t index) {
+    const struct node_entry *found = NULL;
+    for (size_t i = 0; i < m->kept_count; i++) {
+        const struct node_entry *e = &m->kept[i].entry;
+        if (m->kept[i].index == index && (found == NULL || e->term > found->term)) {
+            found = e;
+        }
+    }
+    return found;
+}
+
 static const struct node_entry *find_entry(const struct sim *s, const struct sim_model *m,
                                            uint64_t index) {
     for (unsigned i = 0; i < s->pod_count; i++) {
@@ -210,7 +277,7 @@ static const struct node_entry *find_entry(const struct sim *s, const struct sim
             }
         }
     }
-    return NULL;
+    return find_kept(m, index);
 }
 
 static bool holds(const struct sim_pod *p, uint64_t index, uint64_t term) {
@@ -332,6 +399,7 @@ static void note_entries(struct sim *s, struct sim_model *m) {
         note_entry(s, m, m->seen + 1);
         m->seen++;
     }
+    let_go(m, m->seen);
 }
 
 /* --- Epochs */
@@ -340,6 +408,7 @@ static void begin_epoch(struct sim *s, struct sim_model *m, const struct sim_pod
     const struct core *core = replica_core(p->replica);
     unsigned life = find_life(m, p->id);
     uint64_t previous = m->epoch;
+    let_go(m, UINT64_MAX);
     core_free(m->core);
     m->core = core_copy(core);
     m->epoch = core_epoch(core);
@@ -398,6 +467,7 @@ void sim_model_step(struct sim *s) {
     note_epochs(s, m);
     note_leaders(s, m);
     note_well(s, m);
+    keep_logs(s, m);
     note_entries(s, m);
     note_holders(s, m);
 }
@@ -489,6 +559,7 @@ void sim_model_end(struct sim *s) {
         if (!m->is_full) {
             say(m, "END");
         }
+        let_go(m, UINT64_MAX);
         core_free(m->core);
         mem_free(m);
         s->model = NULL;
