@@ -431,9 +431,15 @@ class Checker:
 
 def check(path):
     checker = Checker()
-    for line in history.read(path):
-        checker.take(line)
-    verdict = checker.finish()
+    try:
+        for line in history.read(path):
+            checker.take(line)
+        verdict = checker.finish()
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, history.Malformed):
+            raise
+        raise history.Malformed(f"line {checker.pairing.number}, or one before: a value that no "
+                                f"client writes: {type(error).__name__}: {error}") from error
     late = [v for v in verdict.violations if v["operations"] and v["at"] == checker.at]
     if late:
         locate(path, late)

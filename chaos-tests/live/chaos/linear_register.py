@@ -33,12 +33,13 @@ Everything but the forced bounds is a minimum or maximum: one pass over the hist
 the generations, not for the reads. test_checker.py compares the verdicts with a search over all
 orders, on thousands of small histories, good and bad.
 
-Times are nanoseconds, transitions hex. Pure; no exception for any history.
+Times are nanoseconds, transitions hex. Pure; ValueError for a generation that no deployment has.
 
 SPDX-License-Identifier: Apache-2.0
 """
 
 ZERO = "00" * 32
+GENERATION_MAX = 100_000  # a deployment has room for 1000
 NEVER = (float("-inf"), None)
 ALWAYS = (float("inf"), None)
 
@@ -69,6 +70,8 @@ class Register:
         self.found = []
 
     def slot(self, generation):
+        if not 0 <= generation <= GENERATION_MAX:
+            raise ValueError(f"generation {generation}")
         return self.slots.setdefault(generation, Slot())
 
     # What happened

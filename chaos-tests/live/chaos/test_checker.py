@@ -17,6 +17,7 @@ import checker
 import history
 
 MANY = 1_000_000
+DAMAGES = 3000
 MANY_MB = 400  # memory of one judgement
 
 
@@ -525,6 +526,47 @@ class Files(unittest.TestCase):
             self.assertEqual(whole[:size].count(b"\n"), sum(1 for _ in history.read(self.path)))
             checker.check(self.path)
 
+    def test_values_that_no_client_writes(self):
+        story = begun()
+        table = (("read", story.position(generation=10**9)), ("read", {}), ("issue", {"index": -1}),
+                 ("read", story.position(generation=-1)), ("read", story.position(ledger=5)),
+                 ("issue", {"generation": 3, "index": -5, "serial": "00"}),
+                 ("issue", {"generation": 3, "index": 5, "serial": "no"}),
+                 ("set", {"generation": "4", "transition": "x"}))
+        for op, value in table:
+            story = begun()
+            story.answer(story.call(op), value=value)
+            self.write(*(json.dumps(line).encode() + b"\n" for line in story.lines))
+            with self.assertRaises(history.Malformed, msg=value) as caught:
+                checker.check(self.path)
+            self.assertIn(f"line {len(story.lines)}, or one before", str(caught.exception))
+
+    def test_damaged_bytes_end_in_a_verdict_or_in_malformed(self):
+        story = begun()
+        story.event("recovery-source", {"generation": 2, "ledger_size": 4})
+        story.recover(2, 4, 1, mode=1)
+        story.set()
+        story.issue()
+        story.answer(story.call("status"), value=dict(story.position(), id=5, is_confirmed=True))
+        story.finals()
+        good = b"".join(json.dumps(line).encode() + b"\n" for line in story.lines)
+        rng, refused = random.Random(3), 0
+        for _ in range(DAMAGES):
+            bad = bytearray(good)
+            for _ in range(rng.randint(1, 3)):
+                at = rng.randrange(len(bad))
+                if rng.random() < 0.5:
+                    bad[at] = rng.choice(b'0123456789abc"{}[],:- ')
+                else:
+                    del bad[at : at + rng.randint(1, 12)]
+            self.write(bytes(bad))
+            try:
+                checker.check(self.path)
+            except history.Malformed:
+                refused += 1
+        self.assertGreater(refused, DAMAGES // 3)
+        self.assertLess(refused, DAMAGES)
+
     def test_bad_lines_by_number(self):
         good = b'{"kind":"call","id":1,"client":"a","op":"read","target":"b","args":{},"at":1}\n'
         table = (
@@ -560,23 +602,34 @@ class Files(unittest.TestCase):
         self.assertLess(after.ru_maxrss >> 10, MANY_MB)
 
 
+CALL = '{"kind":"call","id":%d,"client":"a","op":"%s","target":"b","args":%s,"at":%d}\n'
+RETURN = '{"kind":"return","id":%d,"outcome":"ok","value":%s,"at":%d}\n'
+
+
 def write_many(path, count):
-    """A calm life with many clients, a thousand manifests, written as fast as it goes."""
+    """A calm life of a thousand manifests, in lines made by hand: it is to be read, not written."""
     story, rng = Story(), random.Random(1)
     with open(path, "w", encoding="utf-8") as file:
-        while story.count < count:
-            if story.count % (count // 1000) == 0:
-                story.set()
-            (story.issue if rng.random() < 0.4 else story.read)()
-            if len(story.lines) > 10000:
-                flush(story, file)
+        for number in range(1, count + 1):
+            if number % (count // 1000) == 1:
+                args = story.next_args()
+                story.count = number
+                story.take(args)
+                values = json.dumps(args)
+                file.write(CALL % (number, "set", values, 2 * number))
+            elif rng.random() < 0.4:
+                story.issued, story.size = story.issued + 1, story.size + 1
+                story.index += 1
+                values = json.dumps({"generation": story.generation, "epoch": 1,
+                                     "index": story.issued, "serial": f"{story.issued:032x}"[::-1]})
+                file.write(CALL % (number, "issue", "{}", 2 * number))
+            else:
+                values = json.dumps(story.position())
+                file.write(CALL % (number, "read", "{}", 2 * number))
+            file.write(RETURN % (number, values, 2 * number + 1))
+        story.at, story.lines = 2 * count + 1, []
         story.finals()
-        flush(story, file)
-
-
-def flush(story, file):
-    file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in story.lines))
-    story.lines.clear()
+        file.writelines(json.dumps(line) + "\n" for line in story.lines)
 
 
 if __name__ == "__main__":
