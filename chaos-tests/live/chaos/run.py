@@ -421,11 +421,20 @@ def number_in(low, high, kind=float):
     return parse
 
 
+EXAMPLES = """examples:
+  scripts/chaos --minutes 10                            one round, a new seed
+  scripts/chaos --minutes 60 --seed 7 --sim-seeds 2000  simulations, then six rounds
+  scripts/chaos --minutes 30 --fault kill-leader        one fault, again and again
+  scripts/chaos --mutations                             rules taken out of the simulation
+
+exit codes: 0 no violation, 1 could not run to the end, 2 usage, 3 violations"""
+
+
 def parse(args):
     parser = argparse.ArgumentParser(
         prog="scripts/chaos", allow_abbrev=False,
         description="Breaks a cluster of real programs in every way it knows, and judges it.",
-        epilog="exit codes: 0 no violation, 1 could not run to the end, 2 usage, 3 violations")
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES)
     parser.add_argument("--minutes", type=number_in(0.5, 10_000), default=5, metavar="N",
                         help="how long, 0.5 to 10000 (default 5); rounds of 10")
     parser.add_argument("--seed", type=number_in(0, SEED_MAX, int), metavar="S",
