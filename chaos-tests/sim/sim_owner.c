@@ -92,14 +92,16 @@ static void cut_history(struct sim *s, const struct core *core) {
 
 static void fill_recover(struct sim *s, const struct sim_pod *p, const struct core *core,
                          struct arena *arena, struct entry_recover *e) {
-    static const uint8_t key[32] = {7};
+    uint8_t *key = arena_alloc(arena, 32); /* one for each epoch */
+    memset(key, 7, 32);
+    store_u64be(key, ++s->kill->epoch.asked);
     *e = (struct entry_recover){
-        .epoch = ++s->kill->epoch.asked,
+        .epoch = s->kill->epoch.asked,
         .previous_epoch = core_epoch(core),
         .generation = core_generation(core),
         .index = core_applied_index(core),
         .ledger_size = merkle_log_size(core_ledger(core)),
-        .mesh_key = SPAN(key),
+        .mesh_key = span_of(key, 32),
         .mesh_cert = span_str("recovered mesh certificate"),
         .intermediate = span_str("recovered intermediate certificate"),
         .time = host_unix_s(&p->host),
