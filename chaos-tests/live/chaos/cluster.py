@@ -328,17 +328,16 @@ class Cluster:
         return replica.address
 
     def upgrade(self, number, program):
-        """An orderly change of one replica to another build; None: this one."""
-        self.wait_rest()
+        """An orderly change of one replica to another build, None: this one; as soon as it says
+        that it is safe to stop. AssertionError when it does not, or ends with an error."""
         replica = self.replicas[number]
         self._must(self.contrast(self.app, "status", "-c", self.user(number), "--safe-to-stop",
-                                 "--wait", "60"))
+                                 "--wait", "20"))
         code = self.stop(number)
-        if code != 0:
-            raise AssertionError(f"{replica.name} ended with {code}: {self.tail(number)}")
         replica.program = program
         self.start(number)
-        self.wait_rest()
+        if code != 0:
+            raise AssertionError(f"{replica.name} ended with {code}: {self.tail(number)}")
 
     def start_clone(self, number, host):
         """A second pod with a replica's name, on another host; harness.Process."""

@@ -173,10 +173,13 @@ def repeat(over, work, pause_s, turns=None):
 
 
 def wait_or_over(over, condition, seconds):
-    """Waits for a condition, or until it is over, or for so long."""
+    """Waits for a condition, or until it is over, or for so long; whether it holds."""
     end = time.monotonic() + seconds
-    while not over.is_set() and time.monotonic() < end and not condition():
+    while not over.is_set() and time.monotonic() < end:
+        if condition():
+            return True
         over.wait(0.2)
+    return False
 
 
 # --- What a fault may need

@@ -74,12 +74,12 @@ def terminate_storm(env, rng):
     over = threading.Event()
 
     def drain():
-        while not over.is_set():
+        while wait_or_over(over, env.cluster.is_whole, 40):
             number = rng.choice(env.numbers())
             for _ in range(5):
                 env.cluster.terminate(number)
                 over.wait(0.02)
-            wait_or_over(over, env.cluster.is_whole, 40)
+            wait_or_over(over, lambda: not env.cluster.is_whole(), 5)
     thread = threading.Thread(target=drain, daemon=True)
     thread.start()
     yield
