@@ -413,7 +413,7 @@ static void begin_epoch(struct sim *s, struct sim_model *m, const struct sim_pod
     m->core = core_copy(core);
     m->epoch = core_epoch(core);
     m->seen = applied_by(p);
-    m->member_base += m->member_count;
+    m->member_base += m->member_count + 1; /* with RECOVER */
     m->member_count = 0;
     m->config = (struct node_config){.count = 1, .members = {{p->id, NODE_VOTER}}};
     for (unsigned i = 0; i < m->count; i++) {

@@ -7,7 +7,8 @@
  *   BORN id name                    a process, empty, under the name of its pod
  *   FOUND set                       the founders of the record
  *   START id                        it started as a founder
- *   LEAD id term has                it leads, and holds so many of the member entries below
+ *   LEAD id term has                it leads, and holds so many of the entries from ADMIT to REMOVE
+ *                                   and RECOVER
  *   WELL set                        those to whom nothing happened for a while
  *   ADMIT leader id name by         committed entries of the log, in its order: who led, and which
  *   RETIRE leader id by             replicas had stored it then, those that died since with them
