@@ -229,8 +229,10 @@ static RESULT verify_chain(struct chain *c, int64_t at, struct err *err) {
     int verdict = X509_verify_cert(c->ctx);
     int error = X509_STORE_CTX_get_error(c->ctx);
     ERR_clear_error();
-    ENSURE(verdict == 1, err, SIGNATURE, "certificate at depth %d: %s",
-           X509_STORE_CTX_get_error_depth(c->ctx), X509_verify_cert_error_string(error));
+    bool is_date = error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED;
+    ENSURE(verdict == 1, err, SIGNATURE, "certificate at depth %d: %s%s",
+           X509_STORE_CTX_get_error_depth(c->ctx), X509_verify_cert_error_string(error),
+           is_date ? " by the clock of this host: is that right?" : "");
     return OK;
 }
 
