@@ -58,7 +58,7 @@ struct set_run {
     bool is_sent;    /* COMMIT or SET is out */
     bool is_started; /* API_NEED came: from now on the server proposes it on its own */
     size_t next;     /* address to try first */
-    size_t silent;   /* addresses at which nobody could be heard */
+    size_t silent;   /* addresses at which nobody could be heard, or no quorum behind them */
     bool already;
     bool has_checkpoint; /* CHECKPOINT_FILE is of this set */
 };
@@ -216,8 +216,8 @@ static RESULT check_may_found(const struct set_run *run, struct err *err) {
     hex_encode(SPAN(run->trust.cluster.id), hex);
     bool is_known = run->trust.cluster.is_known && !run->options.is_new;
     ENSURE(!is_known || run->silent == 0, err, UNAVAILABLE,
-           "%s has no manifest, and %zu of the named replicas could not be heard: one of them may "
-           "belong to cluster %s as this workspace does. Run the same again when they answer",
+           "%s has no manifest, and %zu of the named replicas could not be heard or had no quorum: "
+           "they may belong to cluster %s as this workspace does. Run the same again in a while",
            dial_text(run->dial), run->silent, hex);
     ENSURE(!is_known, err, FOUNDED,
            "this workspace belongs to cluster %s%s, and the Coordinator has no manifest: it "
@@ -575,6 +575,7 @@ static RESULT set_somewhere(struct set_run *run, struct arena *arena, struct err
         if (is_ok(r) || !may_go_on(run, r.code)) {
             return r;
         }
+        run->silent++;
         log_warn("%s; trying the next replica", err->text);
     }
 }
