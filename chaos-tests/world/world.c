@@ -184,6 +184,7 @@ static void set_up(struct world *w) {
     seed(w, w->options->seed);
     w->founder_count = world_below(w, 4) == 0 ? 5 : 3;
     w->pod_count = w->founder_count + 1;
+    w->wrong_host = WORLD_HOSTS;
     w->has_shares = world_below(w, 3) == 0;
     w->plan_count = world_plan(w->options, w->plan);
     w->played = played_new(w->options->seed, WORLD_HOSTS);

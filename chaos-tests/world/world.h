@@ -207,6 +207,9 @@ struct world {
     bool is_quiet;    /* nothing new begins */
     bool has_liar;    /* the host of a coordinator hands out false evidence, so that it is denied */
     uint64_t lied_ms; /* one did until then */
+    unsigned wrong_host; /* its clock is wrong, or was the last to be */
+    bool is_clock_wrong;
+    uint64_t clock_right_ms; /* since then all are right */
     bool has_shares;
     uint64_t manifests; /* made so far */
     uint64_t next_client_ms;

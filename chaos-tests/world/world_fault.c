@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "chaos-tests/world/world.h"
-#include "coordinator/replica.h"
+#include "coordinator/replica_internal.h"
 #include "lib/base/log.h"
 
 #define PLAN_STREAM UINT64_C(0x66617565c0ffee01) /* apart from all other chance of the seed */
@@ -131,26 +131,38 @@ static void begin_slow(struct world *w, const struct world_fault *f) {
     }
 }
 
-/* --- Clocks: one at a time, for two of three would outvote the third */
+/* --- Clocks: one at a time, for two of three would outvote the third; and what a voter said of its
+ * clock counts for others a while longer */
 
-static void end_clock(struct world *w, const struct world_fault *f);
+static bool may_turn(const struct world *w, unsigned host) {
+    bool is_forgotten =
+        w->clock_right_ms == 0 || world_now(w) >= w->clock_right_ms + REPLICA_CLOCK_MS + 2000;
+    return w->wrong_host == host || (!w->is_clock_wrong && is_forgotten);
+}
+
+static void turn(struct world *w, unsigned host, int64_t skew_s, int32_t ppm) {
+    if (may_turn(w, host)) {
+        w->wrong_host = host;
+        w->is_clock_wrong = true;
+        played_host_clock(w->played, host, skew_s, ppm);
+    }
+}
+
 static void begin_clock(struct world *w, const struct world_fault *f) {
-    end_clock(w, f);
     static const int64_t steps[] = {600, -600, DAY_S, -DAY_S, 365 * (int64_t)DAY_S};
-    unsigned host = pod_of(w, f->a)->host;
-    played_host_clock(w->played, host, steps[f->c % 5], 0);
+    turn(w, pod_of(w, f->a)->host, steps[f->c % 5], 0);
 }
 
 static void begin_drift(struct world *w, const struct world_fault *f) {
-    end_clock(w, f);
-    int32_t ppm = (int32_t)(f->c % 40001) - 20000; /* 2 % */
-    played_host_clock(w->played, pod_of(w, f->a)->host, 0, ppm);
+    turn(w, pod_of(w, f->a)->host, 0, (int32_t)(f->c % 40001) - 20000); /* 2 % */
 }
 
 static void end_clock(struct world *w, const struct world_fault *f) {
     (void)f;
-    for (unsigned i = 0; i < WORLD_HOSTS; i++) {
-        played_host_clock(w->played, i, 0, 0);
+    if (w->is_clock_wrong) {
+        w->is_clock_wrong = false;
+        w->clock_right_ms = world_now(w);
+        played_host_clock(w->played, w->wrong_host, 0, 0);
     }
 }
 
@@ -325,8 +337,8 @@ static const struct fault_kind kinds[WORLD_FAULT_KINDS] = {
     [WORLD_MOVE] = {"move", 4, 0, 0, begin_move, NULL},
     [WORLD_CLONE] = {"clone", 4, 500, 9000, begin_clone, end_strays},
     [WORLD_STRANGER] = {"stranger", 5, 500, 9000, begin_stranger, end_strays},
-    [WORLD_STARVE] = {"starve", 25, 500, 9000, begin_starve, end_starve},
-    [WORLD_RESOLVER] = {"resolver", 10, 500, 9000, begin_resolver, end_resolver},
+    [WORLD_STARVE] = {"starve", 6, 500, 9000, begin_starve, end_starve},
+    [WORLD_RESOLVER] = {"resolver", 4, 500, 9000, begin_resolver, end_resolver},
 };
 
 /* --- The plan */
