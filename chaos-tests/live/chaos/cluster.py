@@ -548,10 +548,10 @@ class Cluster:
                 "FAKETIME_FORCE_MONOTONIC_FIX": "0",
                 "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
-    def set_clock(self, number, skew_s=0, rate=1.0):
+    def set_clock(self, number, skew_s=0.0):
         """The wall clock that the replica sees, from a second later on; survives its restart."""
         path = self.clock_file(number)
-        write(path + ".new", f"{skew_s:+d}" + (f" x{rate}" if rate != 1.0 else "") + "\n")
+        write(path + ".new", f"{skew_s:+.2f}\n")
         os.rename(path + ".new", path)
 
     def limit_files(self, number, spare=0):

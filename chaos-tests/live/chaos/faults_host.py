@@ -6,6 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 import os
 import signal
 import threading
+import time
 
 import squeeze
 from faultbase import fault, hold, names, repeat
@@ -39,8 +40,20 @@ def clock_behind(env, rng):
 
 @fault("clock", (4.0, 12.0), needs=("clock",))
 def clock_drift(env, rng):
-    """A follower's wall clock runs at twice the speed."""
-    yield from _clock(env, [env.follower(rng)], rate=2.0)
+    """A follower's wall clock runs away, forward or back, by five seconds in each; and is right
+    again at the end."""
+    number = env.follower(rng)
+    rate = rng.choice((-5.0, 5.0))
+    yield names([number])
+    over, begin = threading.Event(), time.monotonic()
+
+    def drift():
+        env.cluster.set_clock(number, rate * (time.monotonic() - begin))
+    thread = repeat(over, drift, 0.2)
+    yield
+    over.set()
+    thread.join()
+    env.cluster.set_clock(number)
 
 
 @fault("clock", (4.0, 12.0), must_serve=False, needs=("clock",))

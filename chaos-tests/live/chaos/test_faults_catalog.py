@@ -12,6 +12,8 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import calendar
+import http.client
+import json
 import os
 import random
 import re
@@ -201,6 +203,29 @@ class Effects(Deployment):
                        f"{name}: the leader's log has another time")
             self.ends(heal)
 
+    def test_a_clock_that_drifts(self):
+        """What a program in the place of the replica would see; each looks for itself."""
+        (number,), heal = self.inject("clock-drift")
+        env = self.cluster.environment(self.cluster.replicas[number])
+        env = {name: env[name] for name in env if "FAKETIME" in name or name == "LD_PRELOAD"}
+
+        def skew():
+            done = self.lab.host(number).call(["date", "+%s"], env=env)
+            return abs(int(done.out) - time.time())
+        wait_until(lambda: skew() > 5, 20, "five seconds away")
+        first = skew()
+        wait_until(lambda: skew() > first + 5, 20, "and five more")
+        self.ends(heal)
+        self.assertLess(skew(), 5)
+
+    def test_starved(self):
+        (leader,), heal = self.inject("starve-leader")
+        stat = f"/proc/{self.cluster.replicas[leader].pid}/stat"
+        seen = set()
+        wait_until(lambda: seen.add(read(stat, "r").rsplit(")", 1)[1].split()[0] == "T")
+                   or len(seen) == 2, 20, "it is stopped, and it runs")
+        self.ends(heal)
+
     def test_files(self):
         (leader,), heal = self.inject("files-exhausted")
         self.assertFalse(self.answers(leader))
@@ -290,6 +315,68 @@ class Everything(Deployment):
         self.assertEqual(counts["fault"], counts["healed"])
         self.assertEqual(len(faults.CATALOG) - len(missing), counts["fault"] - before)
         print("\n".join(missing))
+
+    def ask_kds(self, what):
+        """(status, body) of a GET from host 1."""
+        url = self.cluster.kds.url().split("//")[1]
+        with self.lab.host(1).inside():
+            link = http.client.HTTPConnection(url, timeout=5)
+            link.connect()
+        try:
+            link.request("GET", f"/vcek/v1/Milan/{what}")
+            answer = link.getresponse()
+            return answer.status, answer.read()
+        finally:
+            link.close()
+
+    def test_key_service(self):
+        folder = self.cluster.machines.folder(1)
+        machine = json.loads(read(os.path.join(folder, "machine.json")))
+        tcb = machine["tcb"]
+        vcek = (f"{machine['chip_id']}?blSPL={tcb['BootloaderVersion']}&teeSPL={tcb['TEEVersion']}"
+                f"&snpSPL={tcb['SNPVersion']}&ucodeSPL={tcb['MicrocodeVersion']}")
+        good = (200, read(os.path.join(folder, "vcek.der")))
+        self.assertEqual(good, self.ask_kds(vcek))
+        _, heal = self.inject("kds-throttled")
+        self.assertEqual(429, self.ask_kds(vcek)[0])
+        heal()
+        _, heal = self.inject("kds-lies")
+        status, body = self.ask_kds(vcek)
+        self.assertEqual(200, status)
+        self.assertNotEqual(good[1], body)
+        heal()
+        _, heal = self.inject("kds-down")
+        with self.assertRaises(OSError):
+            self.ask_kds(vcek)
+        heal()
+        self.assertEqual(good, self.ask_kds(vcek))
+
+    def test_disks_of_replicas(self):
+        def can_write(number):
+            try:
+                with open(os.path.join(self.cluster.disks[number].path, "probe"), "wb") as f:
+                    f.write(bytes(4096))
+                os.unlink(f.name)
+                return True
+            except OSError:
+                return False
+        for name in ("state-full", "state-read-only"):
+            numbers, heal = self.inject(name)
+            for number in numbers:
+                self.assertFalse(can_write(number), name)
+            self.ends(heal)
+            self.assertTrue(all(can_write(n) for n in self.cluster.disks))
+
+    def test_a_disk_that_is_rolled_back(self):
+        first = dict(self.env.first_files)
+        self.assertTrue(all(first.values()), "every replica kept a file at the founding")
+        self.owner.edit_web(random.randrange(2, 10 ** 6))
+        self.assertEqual(0, self.owner.set().code)
+        wait_until(lambda: all(self.cluster.disks[n].copy() != first[n] for n in first), 30,
+                   "newer files")
+        (number,), heal = self.inject("state-rolled-back")
+        self.ends(heal)
+        self.assertEqual(0, self.owner.verify("--all").code)
 
     def test_the_catalog(self):
         found = [fault.name for fault in faults.CATALOG]
