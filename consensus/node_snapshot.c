@@ -112,6 +112,12 @@ bool node__snapshot_take(struct node *node) {
     if (!is_due(node)) {
         return false;
     }
+    /* What waits leaves while the library and we still have the same snapshot: with these entries
+     * it may send that one to a follower that is far behind. */
+    node__hand_over(node);
+    if (node->health != ERR_OK) {
+        return false;
+    }
     struct node_snapshot *s = node__snapshot_save(node);
     s->index = node->applied;
     s->term = node_log_term(&node->log, node->applied);
