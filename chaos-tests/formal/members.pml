@@ -92,6 +92,7 @@ mask stated; /* they have a state */
 /* For three seconds a leader takes the dead for alive: a trace does not say for which. */
 #define HEARD (alive | ever)
 #define UNDER_WAY 0
+#define HAS_ASKED(i) (true) /* it may have died since */
 #define COUNT(m)                                                                                   \
     (COUNT8(m) + COUNT8((m) >> 8) + COUNT8((m) >> 16) + COUNT8((m) >> 24))
 #define TAKES(l, q) IN(by, q)
@@ -100,6 +101,7 @@ mask stated; /* they have a state */
 #define well UP
 #define HEARD UP
 #define UNDER_WAY UP
+#define HAS_ASKED(i) IN(alive, i)
 #define HAS_STATE(i) (have[i] != 0) /* and nearly all of the log: what it lacks comes with the log */
 #define COUNT(m) COUNT8(m)
 #define TAKES(l, q) (IN(UP, q) && term[q] <= lead[l])
@@ -156,7 +158,7 @@ mask stated; /* they have a state */
 #define IS_ADMITTING(i) ((members & ~leaving & ~CONFIG & UNDER_WAY & ~BIT(i)) != 0)
 
 #define MAY_ADMIT(l, i, n)                                                                         \
-    (IS_NEW(i) && IN(alive, i) && IS_GENUINE(i) && !IS_ADMITTING(i) && IS_NAME_FREE(l, i, n) &&    \
+    (IS_NEW(i) && HAS_ASKED(i) && IS_GENUINE(i) && !IS_ADMITTING(i) && IS_NAME_FREE(l, i, n) &&    \
      CAN(l, voters[length]))
 #define MAY_RETIRE(l, i) (IN(members, i) && !IN(leaving, i) && CAN(l, voters[length]))
 

@@ -5,14 +5,25 @@
 #include "trace.h"
 
 bool is_owed; /* an entry that only the next configuration can have committed */
+mask owed_by; /* who had stored it */
 
 /* An entry is committed under the newest configuration of its leader's log, also one that stands
- * behind it: then a majority of that one takes both, and the change follows in the trace. */
-#define IS_PAID(l, set) (MAJORITY_TAKES(l, set))
-
+ * behind it: then a majority of that one had stored both, and the change follows in the trace. */
 inline lend() {
     is_lent = true;
-    is_owed = is_owed || !IS_PAID(a, voters[length])
+    if
+    :: MAJORITY_TAKES(a, voters[length])
+    :: !MAJORITY_TAKES(a, voters[length]) && is_owed -> owed_by = owed_by & by
+    :: else -> is_owed = true; owed_by = by
+    fi
+}
+
+inline pay() {
+    if
+    :: is_owed && 2 * COUNT(owed_by & voters[length]) <= COUNT(voters[length]) -> refuse()
+    :: else
+    fi;
+    is_owed = false
 }
 
 #define ROOM (length < ENTRIES && a < IDS && b < IDS)
@@ -71,25 +82,22 @@ active proctype replay() {
         :: what == EV_ADD && ROOM ->
             by = c;
             is_lent = false;
-            is_owed = false;
             if
-            :: MAY_ADD(a, b) -> add(a, b)
+            :: MAY_ADD(a, b) -> add(a, b); pay()
             :: else -> refuse()
             fi
         :: what == EV_PROMOTE && ROOM ->
             by = c;
             is_lent = false;
-            is_owed = false;
             if
-            :: MAY_PROMOTE(a, b) -> promote(a, b)
+            :: MAY_PROMOTE(a, b) -> promote(a, b); pay()
             :: else -> refuse()
             fi
         :: what == EV_REMOVE && ROOM ->
             by = c;
             is_lent = false;
-            is_owed = false;
             if
-            :: MAY_REMOVE_VOTER(a, b) || MAY_REMOVE_STANDBY(a, b) -> remove(a, b)
+            :: MAY_REMOVE_VOTER(a, b) || MAY_REMOVE_STANDBY(a, b) -> remove(a, b); pay()
             :: else -> refuse()
             fi
         :: what == EV_RECOVER && ROOM && IN(alive, a) -> recover(a)
