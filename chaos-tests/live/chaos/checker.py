@@ -89,6 +89,7 @@ class Checker:
         self.operations, self.no_epoch = {}, 0
         self.source = None  # what the next recovery is made from
         self.positions = {}  # (replica id, epoch): [generation, size of the ledger] it has shown
+        self.deferred = []  # certificates whose epoch nobody knew yet
         self.proofs = []  # (call, error) of programs that saw a rollback
         self.pairing = history.Pairing()
         self.at = 0
@@ -175,8 +176,7 @@ class Checker:
         number = value.get("epoch", call["args"].get("epoch"))
         if number is None and value.get("mesh"):
             known = self.meshes.get(value["mesh"])
-            number = int(known[0]) if known else None
-            self.no_epoch += number is None
+            return int(known[0]) if known else None
         elif number is None:
             if len(self.epochs) > 1:
                 self.no_epoch += 1
@@ -237,11 +237,17 @@ class Checker:
             self.add("ledger", f"size {size} has two roots, {known[0][:16]} and {root[:16]} at "
                      f"{call['target']}", known[1], call["id"])
 
-    def _issue(self, call, line, value):
-        self.serials.append(int(value["serial"][:16], 16))
+    def _issue(self, call, line, value, is_last=False):
         number = self._epoch_of(call, value)
+        if number is None and value.get("mesh") and not is_last:
+            self.deferred.append((call, line, value))  # until a reader shows that mesh CA
+            return
+        if number is None and len(self.epochs) == 1:  # there never was another one
+            number = max(self.epochs)
+        self.serials.append(int(value["serial"][:16], 16))
         self._keys(number, value, call)
         if number is None:
+            self.no_epoch += bool(value.get("mesh"))
             return
         epoch = self.epoch(number)
         self._refuse_dead(number, call)
@@ -409,6 +415,8 @@ class Checker:
             if call["op"] == "set":
                 for epoch in self.epochs.values():
                     epoch.register.set_unknown(call["args"], call["at"], call["id"])
+        for deferred in self.deferred:
+            self._issue(*deferred, is_last=True)
         lost = sum(self._judge_recovery(*pair) for pair in self.recoveries)
         self._judge_proofs()
         self._finals()

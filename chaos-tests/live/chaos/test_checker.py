@@ -216,8 +216,11 @@ class Good(unittest.TestCase):
         story.read()
         story.issue(epoch=None)
         story.issue(epoch=None, mesh="never seen")
+        story.set()
+        story.issue(epoch=None)  # before anybody saw that mesh CA
+        story.read()
         figures = self.good(story.finals())
-        self.assertEqual((4, 1), (figures["certificates"], figures["without_epoch"]))
+        self.assertEqual((5, 1), (figures["certificates"], figures["without_epoch"]))
 
     def test_denied_and_failed(self):
         story = begun()
@@ -259,6 +262,13 @@ class Bad(unittest.TestCase):
         story.set()
         story.issue(generation=3, mesh="mesh-1-3")
         self.bad(story.finals(), "register")
+
+    def test_superseded_certificate_whose_mesh_ca_nobody_else_saw(self):
+        story = begun()
+        story.set()
+        story.set()
+        story.issue(generation=4, epoch=None, mesh="mesh-1-4")
+        self.bad(story, "register", "found an earlier generation")
 
     def test_two_winners(self):
         story = begun()
