@@ -249,9 +249,7 @@ class Player:
             self.problem(f"{what}: {type(e).__name__}: {e}")
 
     def wait(self, seconds):
-        if seconds > 0 and not self.clock.wait(seconds):
-            raise Stopped
-        if self.clock.stopped.is_set():
+        if not self.clock.wait(seconds):
             raise Stopped
 
     def until(self, end):

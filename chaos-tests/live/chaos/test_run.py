@@ -401,6 +401,15 @@ class Parts(Folder):
         self.assertEqual(["a.log"], os.listdir(self.path("kept", "logs")))
 
 
+def is_running(pid):
+    """False for one that is gone, or was killed and waits for somebody to notice."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Simulations(Folder):
     def run_program(self, text, seeds=3, seconds=60):
         self.program("contrast-sim", text)
@@ -431,9 +440,16 @@ class Simulations(Folder):
 
     def test_time_that_is_over_ends_it_and_its_workers(self):
         results, problems = self.run_program(
-            "#!/bin/sh\necho seed 7: ok\necho seed 8: bad\nsleep 60 & sleep 60\n", seconds=1)
+            "#!/bin/sh\necho seed 7: ok\necho seed 8: bad\n"
+            f"sleep 600 & echo $! >{self.path('worker')}\nsleep 600\n", seconds=1)
         self.assertEqual((2, ["seed 8: bad"]), (results[0]["seeds"], results[0]["failed"]))
         self.assertIn("contrast-sim had time for 2 of 3 seeds", str(problems))
+        with open(self.path("worker"), encoding="ascii") as f:
+            worker = int(f.read())
+        end = time.monotonic() + 30
+        while is_running(worker) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertFalse(is_running(worker))
 
     def test_a_stop_ends_it(self):
         self.stop.first.set()
@@ -477,7 +493,11 @@ exit $code
 
 ROUND = """import json, os, signal, sys, time
 job = json.load(open(sys.argv[1]))
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if {ends} else None)
+def on_term(*_):
+    open(os.path.join(job["folder"], "told"), "w").close()
+    if {ends}:
+        sys.exit(0)
+signal.signal(signal.SIGTERM, on_term)
 with open(os.path.join(job["folder"], "history.jsonl"), "w") as f:
     for word in ("found", "end"):
         f.write(json.dumps({{"kind": "event", "name": "phase", "value": word, "at": 5}}) + "\\n")
@@ -528,8 +548,8 @@ class RoundProcess(Folder):
 
     def test_a_stop_reaches_the_round(self):
         threading.Thread(target=self.stop_when_it_began, daemon=True).start()
-        self.play(body="time.sleep(100)")
-        self.assertFalse(self.stop.second.is_set())
+        this = self.play(body="time.sleep(20)")
+        self.assertIn("told", os.listdir(this.dir))
 
     def stop_when_it_began(self):
         began = self.path("round-1", "began")
