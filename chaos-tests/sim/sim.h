@@ -266,7 +266,8 @@ struct sim {
     size_t acked_chip_count;
     uint64_t acked_list; /* number of the newest list that was acknowledged */
     uint64_t grants;     /* acknowledged permissions to ask AMD's key service */
-    int64_t first_grant_s;
+    int64_t first_grant_s, last_grant_s;
+    bool is_time_moot; /* a single voter with a wrong clock led */
     /* sim_rule.c */
     struct sim_index *indexes; /* owned; by index of the log */
     size_t index_count;
