@@ -60,14 +60,16 @@ def plain(text):
 
 
 def kind_of(call):
-    """What an operation is called here. Sidecars ask when they like, so their latency says
-    nothing about a certificate's; what must be denied fails when all is well."""
+    """What an operation is called here. Sidecars ask when they like, crowds are answered one after
+    the other, so their latency says nothing about a certificate's; what must be denied fails when
+    all is well."""
     args = call.get("args")
     if isinstance(args, dict) and "denied" in args:
         return DENIED
-    if str(call.get("client", "")).startswith("sidecar-"):
+    client = str(call.get("client", ""))
+    if client.startswith("sidecar-"):
         return "renew"
-    return str(call["op"])
+    return "issue (crowd)" if client.startswith("crowd-") else str(call["op"])
 
 
 class Kind:

@@ -202,8 +202,9 @@ class Figures(Folder):
         seen = self.history(
             {"kind": "call", "id": 1, "op": "issue", "args": {"denied": "no"}, "at": 1},
             {"kind": "call", "id": 2, "op": "issue", "client": "sidecar-1", "args": {}, "at": 2},
-            {"kind": "call", "id": 3, "op": "issue", "client": "pod-1", "args": {}, "at": 3})
-        self.assertEqual({"must be denied", "renew", "issue"}, set(seen.kinds))
+            {"kind": "call", "id": 3, "op": "issue", "client": "crowd-1", "args": {}, "at": 3},
+            {"kind": "call", "id": 4, "op": "issue", "client": "pod-1", "args": {}, "at": 3})
+        self.assertEqual({"must be denied", "renew", "issue (crowd)", "issue"}, set(seen.kinds))
 
     def test_faults_of_a_storm_ran_but_have_no_gap_of_their_own(self):
         rows = report.faults_of([
