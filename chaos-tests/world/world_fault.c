@@ -26,6 +26,7 @@ struct fault_kind {
 };
 
 static struct world_pod *pod_of(struct world *w, uint64_t n) {
+    CHECK(w->pod_count > 0);
     return &w->pods[n % w->pod_count];
 }
 
