@@ -19,6 +19,9 @@ import raft as raft_steps  # noqa: E402
 import scene  # noqa: E402
 
 
+SITE = pytest.StashKey()
+
+
 def need(path, what):
     """Skips, or fails where everything must be there."""
     if os.path.exists(path):
@@ -36,12 +39,27 @@ def pytest_runtest_makereport(item):
 
 
 @pytest.fixture(scope="session")
-def site():
+def site(request):
     for name in harness.PROGRAMS:
         need(harness.program(name), name)
+    scene.remember_keys()
     made = harness.Site()
+    request.config.stash[SITE] = made
     yield made
-    made.close()
+    try:
+        scene.check_logs(made)
+    finally:
+        del request.config.stash[SITE]
+        made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def searched(request):
+    """Nothing that a file's scenarios made stands in any output."""
+    yield
+    made = request.config.stash.get(SITE, None)
+    if made:
+        scene.check_logs(made)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +80,6 @@ def cluster(request, common):
     yield common
     if getattr(request.node, "failed", False):
         scene.show_logs(common)
-    scene.check_logs(common.site)
 
 
 @pytest.fixture
@@ -89,7 +106,6 @@ def lonely(request, site):
         c.addresses.close()
         if getattr(request.node, "failed", False):
             scene.show_logs(c)
-    scene.check_logs(site)
 
 
 @pytest.fixture

@@ -99,6 +99,13 @@ class Raft:
     def submit(self, server):
         self.do("submit", server)
 
+    def read(self, server):
+        """Asks for a linearizable read; answers() tells how it ended."""
+        self.do("read", server)
+
+    def answers(self):
+        return self.do("answers")
+
     def change(self, server, what, number):
         """add, promote or remove; Refused where the node says that it may not."""
         self.do(what, server, number)

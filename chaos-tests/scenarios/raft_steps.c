@@ -2,7 +2,7 @@
  * a time, and answers each line with one: "ok NAME=VALUE ...", or "no WHY". The words are those of
  * a story ("elect 1 among 1 2 3"), so that a scenario in Python (raft.py) can be read as one.
  *
- *   without RULE              before start: R1..R7 or P1..P8 of docs/consensus.md is taken out
+ *   without RULE              before start: R1..R7, P1..P8 or READ (docs/consensus.md) is out
  *   start VOTERS SEED         a new cluster; servers count from 1
  *   elect S SERVER...         only S may start an election, only the servers named hear each other
  *   lead                      until somebody leads; who
@@ -10,6 +10,7 @@
  *   crash S | pause S | resume S | join
  *   run MS                    virtual milliseconds
  *   submit S | add S ID | promote S ID | remove S ID | transfer S ID
+ *   read S | answers          asks for a linearizable read; how all of them ended
  *   append FROM TO TERM PREV PREV_TERM COMMIT [TERM_OF_ENTRY | cTERM]...
  *                             a message made up here; cTERM: a change that adds server 9
  *   ack FROM TO TERM REJECTED LAST
@@ -97,10 +98,11 @@ static void ok(struct line *l) {
 
 static void on_without(struct line *l) {
     static const char *const names[] = {
-        [NODE_RULE_R1] = "R1", [NODE_RULE_R2] = "R2", [NODE_RULE_R3] = "R3", [NODE_RULE_R4] = "R4",
-        [NODE_RULE_R5] = "R5", [NODE_RULE_R6] = "R6", [NODE_RULE_R7] = "R7", [NODE_RULE_P1] = "P1",
-        [NODE_RULE_P3] = "P3", [NODE_RULE_P5] = "P5", [NODE_RULE_P6] = "P6", [NODE_RULE_P7] = "P7",
-        [NODE_RULE_P8] = "P8"};
+        [NODE_RULE_R1] = "R1", [NODE_RULE_R2] = "R2",    [NODE_RULE_R3] = "R3",
+        [NODE_RULE_R4] = "R4", [NODE_RULE_R5] = "R5",    [NODE_RULE_R6] = "R6",
+        [NODE_RULE_R7] = "R7", [NODE_RULE_P1] = "P1",    [NODE_RULE_P3] = "P3",
+        [NODE_RULE_P5] = "P5", [NODE_RULE_P6] = "P6",    [NODE_RULE_P7] = "P7",
+        [NODE_RULE_P8] = "P8", [NODE_RULE_READ] = "READ"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (names[i] != NULL && strcmp(l->words[1], names[i]) == 0) {
             node_disabled_rules |= 1U << i;
@@ -213,6 +215,31 @@ static void on_submit(struct line *l) {
         node_tick(c.machines[at].node); /* hands it over */
         say(r, &err);
     }
+}
+
+static struct {
+    unsigned good, failed;
+    uint64_t index; /* of the last good one */
+} answers;
+
+static void on_answer(void *data, struct result result, uint64_t index) {
+    (void)data;
+    answers.good += is_ok(result);
+    answers.failed += !is_ok(result);
+    answers.index = is_ok(result) ? index : answers.index;
+}
+
+static void on_read(struct line *l) {
+    size_t at = server(l, 1);
+    if (!l->is_bad) {
+        struct err err = {0};
+        say(node_read(c.machines[at].node, on_answer, NULL, &err), &err);
+    }
+}
+
+static void on_answers(struct line *l) {
+    (void)l;
+    printf("ok good=%u failed=%u index=%" PRIu64 "\n", answers.good, answers.failed, answers.index);
 }
 
 static void change(struct line *l, cluster_change_fn call) {
@@ -395,6 +422,8 @@ static const struct command {
     {"promote", 2, on_promote, false},
     {"remove", 2, on_remove, false},
     {"transfer", 2, on_transfer, false},
+    {"read", 1, on_read, false},
+    {"answers", 0, on_answers, false},
     {"append", 6, on_append, false},
     {"ack", 5, on_ack, false},
     {"late-ack", 5, on_late_ack, false},

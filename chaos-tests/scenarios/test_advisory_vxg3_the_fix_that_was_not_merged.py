@@ -43,7 +43,7 @@ def test_the_search_is_part_of_every_build():
     scenarios = read(os.path.join(ROOT, "chaos-tests", "scenarios", "scene.py"), "r")
     assert "find_leaks(site)" in scenarios
     conftest = read(os.path.join(ROOT, "chaos-tests", "scenarios", "conftest.py"), "r")
-    assert conftest.count("scene.check_logs(") >= 2
+    assert conftest.count("scene.check_logs(") == 2 and "autouse=True" in conftest
     live = read(os.path.join(ROOT, "chaos-tests", "live", "CMakeLists.txt"), "r")
     assert re.search(r"\bmain_job\b", live)
     here = read(os.path.join(ROOT, "chaos-tests", "scenarios", "CMakeLists.txt"), "r")
