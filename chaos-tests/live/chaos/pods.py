@@ -135,7 +135,7 @@ class Intruder:
         self.pod = cluster.pod(name, host)
         self.pod.process = self.host.run(
             cluster.launch_argv(machine, [harness.program("contrast-initializer")],
-                                self._yaml("web.yaml"), *options), self.pod.env, self.pod.log)
+                                self._yaml("backend.yaml"), *options), self.pod.env, self.pod.log)
         env = cluster.environment(cluster.replicas[min(cluster.replicas)], name)
         spare = self.host.spare()
         env.update(CONTRAST_LISTEN=spare, CONTRAST_ADDRESS=f"{spare}:{RAFT}")
