@@ -7,8 +7,8 @@
  * when nobody has spoken of it for REPLICA_TOLD_MS.
  *
  * And peers that the log does not know any more. Whoever was retired by others, or lost its name,
- * may not have heard of it: paused, behind, or cut off. Its row is kept for REPLICA_TOLD_MS after it
- * left the table, so that there is a link over which it can be told (replica_members.c); without
+ * may not have heard of it: paused, behind, or cut off. Its row is kept for REPLICA_TOLD_MS after
+ * it left the table, so that there is a link over which it can be told (replica_members.c); without
  * one it would hold itself for a member for ever.
  *
  * SPDX-License-Identifier: Apache-2.0 */
