@@ -37,6 +37,9 @@
 #ifndef CRASHES
 #define CRASHES 2
 #endif
+#ifndef SETS
+#define SETS 1
+#endif
 #define mask byte
 #define number byte
 #endif
@@ -406,7 +409,7 @@ init {
         :: select(crashes : 0 .. CRASHES)
         :: cuts = 1; select(crashes : 0 .. CRASHES - 1)
         fi;
-        select(sets : 0 .. 1);
+        select(sets : 0 .. SETS);
         alive = 15;
         for (i : 0 .. 2) { epoch[i] = 1; gen[i] = 1; KNOWN(i, 1) }
         acked[1] = 1;
