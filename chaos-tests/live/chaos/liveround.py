@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
 """One round with real programs, in a process of its own: run.py starts it and outlives it.
 
-    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, state, kds, from_previous,
-                               faults, previous_bin
+    liveround.py JOB.json      fields: folder, work, seed, minutes, hosts, state, kds,
+                               from_previous, faults, previous_bin
 
 `folder` gets history.jsonl and round.json; `work` gets logs, workspaces and sockets (its path is
 short, as sockets want it) and belongs to run.py. SIGTERM, or run.py's death, ends the round in

@@ -48,6 +48,7 @@ def one(program, rule, seeds, stop):
         if failed:
             first = min(failed, key=lambda m: int(m[1]))
             row["first"], row["why"] = int(first[1]), AGAIN.sub("", first[2])
+            row["seeds"] = row["first"]
     return row
 
 

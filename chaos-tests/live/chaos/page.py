@@ -3,8 +3,8 @@
     text = page.render(result, rounds)      result.json as run.py writes it, rounds of report.py
 
 Order: violations, the table, gaps by fault, failover curves, a timeline for each round, operations,
-simulations, what could not be done. Charts are SVG made in page_chart.py; each has a table beside it
-that says the same. The file is HTML and XML at once, so a strict parser can check it. Every text
+simulations, what could not be done. Charts are SVG made in page_chart.py; each has a table beside
+it that says the same. The file is HTML and XML at once, so a strict parser can check it. Every text
 from a run goes through el(), which escapes it; the policy in the head lets nothing be loaded and
 runs no script but ours, by its hash.
 
@@ -107,9 +107,9 @@ def charts_part(result):
 def operations_part(result):
     rows = [[op, o["ok"], o["fail"], o["unknown"], o["open"], ms(o["p50_ms"]), ms(o["p99_ms"]),
              ms(o["max_ms"])] for op, o in result.get("operations", {}).items()]
-    note = ("fail: it certainly did not happen. unknown: the answer was lost, it may have happened. "
-            "open: no answer when the round ended. Latencies are those of ok. What must be denied "
-            "is good when it fails.")
+    note = ("fail: it certainly did not happen. unknown: the answer was lost, it may have "
+            "happened. open: no answer when the round ended. Latencies are those of ok. What must "
+            "be denied is good when it fails.")
     return section("operations", "Operations", el("p", None, note), data_table(
         "Operations by kind and outcome",
         ["operation", "ok", "fail", "unknown", "open", "p50", "p99", "max"], rows))
@@ -146,8 +146,8 @@ def timelines_part(result, rounds):
              in enumerate(zip(result["rounds"], rounds, unavailable), 1)]
     note = ("One row for each target: bars are faults, the thin line below them says who led, with "
             "its term. Shaded: nobody was served. Below, each kind of operation by the second: "
-            "height is what succeeded, red is what failed, orange is what nobody knows; what must be "
-            "denied is not drawn. Point at anything for its name; + and − zoom.")
+            "height is what succeeded, red is what failed, orange is what nobody knows; what must "
+            "be denied is not drawn. Point at anything for its name; + and − zoom.")
     return section("timelines", "Timelines", el("p", None, note), *parts)
 
 

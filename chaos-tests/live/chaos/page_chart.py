@@ -154,7 +154,8 @@ class Canvas:
         self.labels, self.shapes = [], []
 
     def x(self, at):
-        return f"{(min(max(at, self.seen.start), self.seen.end) - self.seen.start) * 100 / self.length:.3f}%"
+        inside = min(max(at, self.seen.start), self.seen.end)
+        return f"{(inside - self.seen.start) * 100 / self.length:.3f}%"
 
     def width(self, start, end, least=0.0):
         share = (min(end, self.seen.end) - max(start, self.seen.start)) * 100 / self.length

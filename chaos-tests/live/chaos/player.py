@@ -70,7 +70,7 @@ class Clock:
 
 
 def bounded(call, seconds, what):
-    """call() in a thread of its own; Over when it does not come back. Its exceptions come through."""
+    """call() in a thread of its own, its exceptions included; Over when it does not come back."""
     answers = queue.Queue(1)
 
     def work():
@@ -90,7 +90,7 @@ def bounded(call, seconds, what):
 
 
 class Player:
-    """Plays one round. `names`: only these faults; `seconds`: the whole of it, founding included."""
+    """Plays one round. names: only these faults; seconds: all of it, founding included."""
 
     def __init__(self, stage, history, clock, seed, seconds, names=()):
         self.stage, self.history, self.clock = stage, history, clock

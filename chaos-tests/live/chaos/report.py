@@ -287,15 +287,16 @@ def text_of(result):
     """All that a terminal shows, violations last: that is where the eye is."""
     lines = [f"chaos: seed {result['seed']}, {result.get('minutes', '?')} minutes, "
              f"{counted(len(result['rounds']), 'round')}"
-             f"{', INTERRUPTED' if result.get('interrupted') else ''}, build {plain(result.get('build', 'unknown'))}", ""]
+             f"{', INTERRUPTED' if result.get('interrupted') else ''}, "
+             f"build {plain(result.get('build', 'unknown'))}", ""]
     rows = [[f["name"], f["runs"], f["violations"], *unavailable_cells(f["unavailable_ms"]),
              ms((f.get("whole_ms") or {}).get("max"))] for f in result["faults"]]
     if result.get("baseline_ms"):
         calm = result["baseline_ms"]
         rows.insert(0, ["(none: baseline)", len(calm["samples"]), 0, *unavailable_cells(calm), "-"])
     lines += table(["fault", "runs", "violations", "p50 ms", "p99 ms", "max ms", "whole ms"], rows)
-    lines += ["", "p50, p99, max: the longest gap without a successful operation, one a run; whole:",
-              "from a fault's end until every replica voted again, at most.", ""]
+    lines += ["", "p50, p99, max: the longest gap without a successful operation, one a run;",
+              "whole: from a fault's end until every replica voted again, at most.", ""]
     rows = [[op, o["ok"], o["fail"], o["unknown"], o["open"], ms(o["p50_ms"]), ms(o["p99_ms"]),
              ms(o["max_ms"])] for op, o in result.get("operations", {}).items()]
     lines += table(["operation", "ok", "fail", "unknown", "open", "p50 ms", "p99 ms", "max ms"],

@@ -5,9 +5,10 @@
            [--previous-bin DIR] [--sim-seeds N] [--keep]
     run.py --list | --mutations
 
-A run is a row of rounds of ROUND_MINUTES (the last one is what is left); round k has seed S + k - 1,
-so each can be had again alone. A round is a process (liveround.py) with a history; when it is over
-its history is judged here: linearizability and durability (checker.py), gaps (availability.py).
+A run is a row of rounds of ROUND_MINUTES (the last one is what is left); round k has seed
+S + k - 1, so each can be had again alone. A round is a process (liveround.py) with a history; when
+it is over its history is judged (rounds.py): linearizability and durability (checker.py), gaps
+(availability.py).
 DIR/result.json and DIR/index.html are written after every round, so a run that is killed has a
 report of what was. SIGINT or SIGTERM ends the round in order, then reports; a second one kills it.
 
@@ -29,30 +30,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, ".."))  # harness.py and wire.py, for faults and the Lab
+import rounds  # first: it says where harness.py is
+import faults
+import lab
+import mutations
+import report
+import simulations
 
-import availability  # noqa: E402
-import checker  # noqa: E402
-import mutations  # noqa: E402
-import report  # noqa: E402
-import simulations  # noqa: E402
-
-ROOT = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
-LIVEROUND = os.path.join(HERE, "liveround.py")
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 ROUND_MINUTES = 10
 LAST_ROUND_MINUTES = 3  # a shorter rest is added to the round before
-SLACK_S = 600           # founding, healing and ending of a round, at the very most
-END_S = 300             # after SIGTERM
-AFTER_FAULT_NS = 5_000_000_000  # what is seen so soon after a fault is blamed on it
-KEPT_FILE_MAX = 64 << 20
 MUTATION_SEEDS = 2000
 SEED_MAX = 2 ** 53      # as JSON's readers agree on
-STORM = "storm (several at once)"
 
 
 def rounds_of(minutes):
@@ -66,183 +58,6 @@ def rounds_of(minutes):
 
 def say(text):
     print(f"chaos: {report.plain(text)}", file=sys.stderr, flush=True)
-
-
-# --- A round, from outside
-
-
-class Round:
-    """One round: its process, its folder, its judgement."""
-
-    def __init__(self, number, seed, minutes, options):
-        self.number, self.seed, self.minutes, self.options = number, seed, minutes, options
-        self.dir = os.path.join(options.out, f"round-{number}")
-        os.makedirs(self.dir)
-        self.again = again(minutes, seed, options)
-        self.entry = {"dir": f"round-{number}", "seed": seed, "minutes": minutes,
-                      "reproduce": self.again, "outcome": "killed", "unavailable": []}
-        self.problems, self.violations, self.baseline_ms, self.groups = [], [], [], {}
-
-    def job(self, work):
-        """Four seeds that follow one another are four kinds of deployment."""
-        kind = self.seed % 4
-        return {"folder": self.dir, "work": work, "seed": self.seed, "minutes": self.minutes,
-                "hosts": self.options.hosts or (5 if kind in (1, 3) else 3), "state": kind >= 2,
-                "kds": kind in (1, 2), "from_previous": kind == 0, "faults": self.options.fault,
-                "previous_bin": self.options.previous_bin}
-
-    def play(self, stop):
-        """Runs the round's process to its end, which is bounded. Files go or stay by what it was."""
-        work = tempfile.mkdtemp(prefix=f"contrast-chaos-{os.getpid()}.")
-        try:
-            path = os.path.join(self.dir, "job.json")
-            with open(path, "w", encoding="utf-8") as f:
-                json.dump(self.job(work), f, indent=1)
-            self._run([sys.executable, "-B", LIVEROUND, path], stop)
-            self._take()
-            self._judge()
-            self._attribute()
-            if self.violations or self.options.keep or self.entry["outcome"] not in (
-                    "whole", "stopped"):
-                self.entry["logs"] = os.path.join(self.dir, "kept")
-                keep(work, self.entry["logs"])
-                for v in self.violations:
-                    v["logs"] = self.entry["logs"]
-        finally:
-            remove_left(work)
-
-    def _run(self, argv, stop):
-        env = dict(os.environ, CONTRAST_BIN=self.options.bin, PYTHONDONTWRITEBYTECODE="1")
-        with open(os.path.join(self.dir, "round.log"), "wb") as log:
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                     env=env, start_new_session=True)
-        if not wait_child(child, self.minutes * 60 + SLACK_S, stop.first):
-            child.terminate()
-            if not wait_child(child, END_S, stop.second):
-                self.problems.append({"what": f"round {self.number} did not end and was killed"})
-        try:
-            os.killpg(child.pid, signal.SIGKILL)  # its session: programs of a killed round
-        except ProcessLookupError:
-            pass
-        child.wait()
-        if child.returncode != 0:
-            tail = report.plain(tail_of(os.path.join(self.dir, "round.log")))
-            self.problems.append({"what": f"round {self.number} ended with {child.returncode}: "
-                                  f"{tail}"})
-
-    def _take(self):
-        """What the round says of itself."""
-        path = os.path.join(self.dir, "round.json")
-        if not os.path.exists(path):
-            return
-        with open(path, encoding="utf-8") as f:
-            told = json.load(f)
-        self.entry.update({name: told[name] for name in ("outcome", "turns", "missing")})
-        self.problems += told["problems"]
-        self.violations += told["violations"]
-
-    def _judge(self):
-        """The checker and the availability of this history; their own trouble is a problem, too."""
-        path = os.path.join(self.dir, "history.jsonl")
-        if not os.path.exists(path):
-            self.problems.append({"what": f"round {self.number} has no history"})
-            return
-        try:
-            verdict = checker.check(path)
-            self.violations += verdict.violations
-            self.entry["figures"] = verdict.figures
-            measured = availability.measure(path)
-            self.entry["unavailable"] = apart(measured["faults"])
-            self.baseline_ms = baseline_of(measured["baseline"])
-        except Exception as e:  # the other rounds go on
-            self.problems.append({"what": f"judging {path}: {type(e).__name__}: {e}"})
-            self.entry["outcome"] = "unreadable"
-
-    def _attribute(self):
-        """Each violation gets its fault, its round, and the line that plays it again."""
-        seen = report.round_read(os.path.join(self.dir, "history.jsonl")) if os.path.exists(
-            os.path.join(self.dir, "history.jsonl")) else report.Round()
-        for v in self.violations:
-            at = v.get("at")
-            v["round"], v["reproduce"], v["logs"] = self.number, self.again, self.dir
-            v["after_ns"] = at - seen.start if at is not None and seen.start is not None else None
-            v["during"] = v.get("fault") or fault_at(seen.faults, at)
-            v["fault"] = STORM if ", " in (v["during"] or "") else v["during"]
-        self.problems += [{"what": f"a client ended: {value}"} for _, name, value in seen.notes
-                          if name == "bug"]
-
-
-def fault_at(faults, at):
-    """Name of the fault that was in, or over only just; the latest of several. None: none."""
-    if at is None:
-        return None
-    blamed = [f for f in faults if f["start"] <= at and (
-        f["end"] is None or at <= f["end"] + AFTER_FAULT_NS)]
-    return max(blamed, key=lambda f: f["start"])["name"] if blamed else None
-
-
-def baseline_of(gaps):
-    """The longest gaps of calm slices, of whichever kind of work waited longest."""
-    kinds = [gaps[op] for op in availability.WORK if op in gaps]
-    return [max(slice_of) for slice_of in zip(*kinds)]
-
-
-def apart(windows):
-    """Windows of single faults; those that overlap become one window, a storm."""
-    done = []
-    for w in sorted(windows, key=lambda w: w["start"]):
-        last = done[-1] if done else None
-        if last and last["end"] is not None and w["start"] < last["end"]:
-            worst = max((last, w), key=lambda x: x.get("unavailable_ms") or 0)
-            names = last.get("names", [last["name"]]) + [w["name"]]
-            ends = None if w["end"] is None else max(last["end"], w["end"])
-            done[-1] = {**worst, "name": STORM, "names": names, "start": last["start"],
-                        "end": ends}
-        else:
-            done.append(w)
-    return done
-
-
-def wait_child(child, seconds, stop):
-    """True when it ended; False when the time is over or somebody asked for the end."""
-    end = time.monotonic() + seconds
-    while child.poll() is None:
-        if time.monotonic() >= end or stop.is_set():
-            return False
-        try:
-            child.wait(0.2)
-        except subprocess.TimeoutExpired:
-            pass
-    return True
-
-
-def tail_of(path, size=400):
-    with open(path, "rb") as f:
-        f.seek(0, os.SEEK_END)
-        f.seek(max(0, f.tell() - size))
-        return f.read().decode(errors="replace").strip().replace("\n", " | ")
-
-
-def keep(work, to):
-    """Copies the regular files; sockets cannot be copied, and what is huge is cut off by its name."""
-    def unwanted(folder, names):
-        paths = ((name, os.path.join(folder, name)) for name in names)
-        return [name for name, path in paths if os.path.islink(path) or not (
-            os.path.isdir(path) or (os.path.isfile(path)
-                                    and os.path.getsize(path) <= KEPT_FILE_MAX))]
-    shutil.copytree(work, to, ignore=unwanted, dirs_exist_ok=True)
-
-
-def remove_left(work=None):
-    """What a round left that did not end by itself, and work folders of runners that are gone."""
-    import lab
-    lab.remove_stale()
-    if work:
-        shutil.rmtree(work, ignore_errors=True)
-    for path in glob.glob(os.path.join(tempfile.gettempdir(), "contrast-chaos-*.*")):
-        found = re.search(r"contrast-chaos-(\d+)\.", path)
-        if found and not os.path.exists(f"/proc/{found[1]}"):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 # --- The run
@@ -262,15 +77,10 @@ class Stop:
             self.first.set()
 
 
-def again(minutes, seed, options):
-    names = "".join(f" --fault {name}" for name in options.fault)
-    hosts = f" --hosts {options.hosts}" if options.hosts else ""
-    return f"scripts/chaos --minutes {minutes:g} --seed {seed}{hosts}{names}"
-
-
 def output_of(*argv):
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False,
+                              cwd=ROOT)
         return done.stdout.strip() if done.returncode == 0 else ""
     except OSError:
         return ""
@@ -278,7 +88,7 @@ def output_of(*argv):
 
 def build_of(folder):
     """Version of the program, and the commit it may have been built from."""
-    version = output_of(os.path.join(folder, "contrast"), "--version") or "contrast, unknown version"
+    version = output_of(os.path.join(folder, "contrast"), "--version") or "unknown version"
     commit = output_of("git", "describe", "--always", "--dirty", "--abbrev=12")
     return f"{version} ({commit})" if commit else version
 
@@ -292,39 +102,39 @@ def machine():
             "kernel": platform.release(), "python": platform.python_version()}
 
 
-def result_of(options, rounds, sims, problems):
+def result_of(options, played, sims, problems):
     """The document of DIR/result.json, for what was until now."""
-    histories = [report.round_read(os.path.join(r.dir, "history.jsonl")) for r in rounds
+    histories = [report.round_read(os.path.join(r.dir, "history.jsonl")) for r in played
                  if os.path.exists(os.path.join(r.dir, "history.jsonl"))]
-    found = [v for r in rounds for v in r.violations] + list(simulations.violations(sims))
-    windows = [w for r in rounds for w in r.entry["unavailable"]]
+    found = [v for r in played for v in r.violations] + list(simulations.violations(sims))
+    windows = [w for r in played for w in r.entry["unavailable"]]
     return {
         "seed": options.seed, "minutes": options.minutes, "build": options.build,
         "started": options.started, "machine": machine(),
-        "reproduce": again(options.minutes, options.seed, options),
+        "reproduce": rounds.again(options.minutes, options.seed, options),
         "faults": report.faults_of(windows, found, options.groups, wholes_of(histories)),
-        "baseline_ms": report.spread([ms for r in rounds for ms in r.baseline_ms]),
+        "baseline_ms": report.spread([ms for r in played for ms in r.baseline_ms]),
         "operations": report.operations_of(histories),
         "violations": found, "simulations": sims,
-        "problems": problems + [p for r in rounds for p in r.problems] + list(never(rounds)),
-        "rounds": [r.entry for r in rounds],
+        "problems": problems + [p for r in played for p in r.problems] + list(never(played)),
+        "rounds": [r.entry for r in played],
     }
 
 
 def wholes_of(histories):
     """(fault, ms) of each time that the cluster was whole again; a storm goes by one name."""
-    return [(STORM if ", " in name else name, ms) for h in histories for name, ms in h.wholes]
+    return [(rounds.STORM if ", " in name else name, ms)
+            for h in histories for name, ms in h.wholes]
 
 
-def never(rounds):
+def never(played):
     """Faults that could be injected in no round, as problems."""
-    told = [r.entry["missing"] for r in rounds if "missing" in r.entry]
+    told = [r.entry["missing"] for r in played if "missing" in r.entry]
     for name in sorted(set.intersection(*(set(m) for m in told)) if told else ()):
         yield {"what": f"{name} cannot be injected here: {told[-1][name]}"}
 
 
 def groups():
-    import faults
     return {f.name: f.group for f in faults.CATALOG}
 
 
@@ -341,7 +151,7 @@ def run(options):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.on_signal)
     os.makedirs(options.out, exist_ok=True)
-    rounds, sims, problems = [], [], []
+    played, sims, problems = [], [], []
     if options.sim_seeds:
         say(f"simulations: {options.sim_seeds} seeds from {options.seed} on")
         sims, problems = simulations.run(os.path.join(options.bin, "..", "test"), options.seed,
@@ -353,12 +163,12 @@ def run(options):
             break
         say(f"round {number} of {len(lengths)}: seed {options.seed + number - 1}, "
             f"{minutes:g} minutes")
-        this = Round(number, options.seed + number - 1, minutes, options)
-        rounds.append(this)
+        this = rounds.Round(number, options.seed + number - 1, minutes, options)
+        played.append(this)
         this.play(stop)
         say(f"round {number}: {this.entry['outcome']}, {len(this.violations)} violations")
-        write(options, result_of(options, rounds, sims, problems))
-    result = result_of(options, rounds, sims, problems)
+        write(options, result_of(options, played, sims, problems))
+    result = result_of(options, played, sims, problems)
     result["interrupted"] = stop.first.is_set()
     path = write(options, result)
     print(report.text_of(result), end="")
@@ -375,7 +185,6 @@ def exit_code(result):
 
 def preflight(options):
     """Why nothing can run here, or None."""
-    import lab
     names = ("contrast", "contrast-coordinator", "contrast-initializer", "contrast-snp-simulator")
     lacking = [n for n in names if not os.path.exists(os.path.join(options.bin, n))]
     if lacking:
@@ -384,7 +193,6 @@ def preflight(options):
 
 
 def print_catalog():
-    import faults
     rows = [[f.name, f.group, f.what] for f in sorted(faults.CATALOG,
                                                       key=lambda f: (f.group, f.name))]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
@@ -515,7 +323,7 @@ def main(args):
               file=sys.stderr)
         return 2
     say(f"seed {options.seed}, {options.minutes:g} minutes, output {options.out}")
-    remove_left()
+    rounds.remove_left()
     return run(options)
 
 

@@ -18,10 +18,11 @@ import threading
 import time
 import unittest
 
-import run  # first: it says where harness.py is
+import rounds  # first: it says where harness.py is
 import liveround
 import mutations
 import player
+import run
 import simulations
 import timetable
 
@@ -33,7 +34,8 @@ class Fault:
 
 
 CATALOG = [Fault("kill-leader", kills="one"), Fault("cut"), Fault("pause", (2, 8)),
-           Fault("clock", 1.5, group="clock"), Fault("clock-2", group="clock"), Fault("slow"), Fault("kill-two", kills="minority"),
+           Fault("clock", 1.5, group="clock"), Fault("clock-2", group="clock"), Fault("slow"),
+           Fault("kill-two", kills="minority"),
            Fault("kill-all", kills="all", ends_epoch=True),
            Fault("move-all", kills="one", group="membership")]
 
@@ -329,9 +331,10 @@ class Folder(unittest.TestCase):
 
 class Parts(Folder):
     def test_the_baseline_is_of_the_work_that_waited_longest(self):
-        self.assertEqual([3, 4], run.baseline_of({"issue": [3, 1], "read": [2, 4], "set": [9, 9]}))
-        self.assertEqual([5], run.baseline_of({"read": [5]}))
-        self.assertEqual([], run.baseline_of({}))
+        self.assertEqual([3, 4], rounds.baseline_of(
+            {"issue": [3, 1], "read": [2, 4], "set": [9, 9]}))
+        self.assertEqual([5], rounds.baseline_of({"read": [5]}))
+        self.assertEqual([], rounds.baseline_of({}))
 
     def test_minutes_become_rounds(self):
         for minutes, lengths in ((5, [5]), (0.5, [0.5]), (10, [10]), (12, [12]), (12.9, [12.9]),
@@ -344,21 +347,21 @@ class Parts(Folder):
                   {"name": "c", "start": 100 * 10 ** 9, "end": None}]
         for at, name in ((5, None), (12, "a"), (17, "b"), (33 * 10 ** 9, "b"),
                          (36 * 10 ** 9, None), (999 * 10 ** 9, "c"), (None, None)):
-            self.assertEqual(name, run.fault_at(faults, at), at)
+            self.assertEqual(name, rounds.fault_at(faults, at), at)
 
     def test_overlapping_windows_are_one_storm(self):
         def window(name, start, end, ms):
             return {"name": name, "start": start, "end": end, "unavailable_ms": ms, "gap": [ms, ms]}
-        windows = run.apart([window("c", 30, 40, 1), window("a", 0, 10, 5), window("b", 5, 20, 9),
-                             window("d", 19, 25, None)])
-        self.assertEqual([(run.STORM, 0, 25, 9, [9, 9]), ("c", 30, 40, 1, [1, 1])], [
+        windows = rounds.apart([window("c", 30, 40, 1), window("a", 0, 10, 5),
+                                window("b", 5, 20, 9), window("d", 19, 25, None)])
+        self.assertEqual([(rounds.STORM, 0, 25, 9, [9, 9]), ("c", 30, 40, 1, [1, 1])], [
             (w["name"], w["start"], w["end"], w["unavailable_ms"], w["gap"]) for w in windows])
         self.assertEqual(["a", "b", "d"], windows[0]["names"])
 
     def test_a_fault_that_no_round_could_inject_is_a_problem(self):
-        rounds = [argparse.Namespace(entry=entry) for entry in (
+        played = [argparse.Namespace(entry=entry) for entry in (
             {"missing": {"a": "no disk", "b": "no tool"}}, {"missing": {"b": "no tool"}}, {})]
-        self.assertEqual([{"what": "b cannot be injected here: no tool"}], list(run.never(rounds)))
+        self.assertEqual([{"what": "b cannot be injected here: no tool"}], list(run.never(played)))
         self.assertEqual([], list(run.never([])))
 
     def test_another_run_is_replaced_only_on_demand_and_nothing_else_goes(self):
@@ -395,8 +398,8 @@ class Parts(Folder):
         os.symlink("/etc", self.path("work", "link"))
         self.program("work/logs/a.log", "text")
         with open(self.path("work", "huge"), "wb") as f:
-            f.truncate(run.KEPT_FILE_MAX + 1)
-        run.keep(self.path("work"), self.path("kept"))
+            f.truncate(rounds.KEPT_FILE_MAX + 1)
+        rounds.keep(self.path("work"), self.path("kept"))
         self.assertEqual(["logs"], os.listdir(self.path("kept")))
         self.assertEqual(["a.log"], os.listdir(self.path("kept", "logs")))
 
@@ -476,7 +479,7 @@ exit $code
     def test_every_rule_noticed_is_good(self):
         rows = self.rows("none")
         self.assertTrue(mutations.is_good(rows))
-        self.assertRegex(mutations.text_of(rows), r"R3 +52 +100  noticed R3\n")
+        self.assertRegex(mutations.text_of(rows), r"R3 +52 +52  noticed R3\n")
         self.assertEqual(120, rows[0]["seeds"])
 
     def test_a_rule_that_nothing_notices_is_not(self):
@@ -510,21 +513,21 @@ json.dump({{"outcome": "{outcome}", "problems": [], "turns": [], "missing": {{}}
 
 
 class RoundProcess(Folder):
-    """run.Round with a process of paper in place of liveround.py."""
+    """rounds.Round with a process of paper in place of liveround.py."""
 
     def play(self, body="", outcome="whole", violations=(), ends=True, keep=False, minutes=1):
         self.program("round.py", ROUND.format(body=body, outcome=outcome, ends=ends,
                                               violations=json.dumps(list(violations))))
         options = argparse.Namespace(out=self.dir, hosts=None, fault=[], previous_bin=None,
                                      bin=self.dir, keep=keep)
-        patched = run.LIVEROUND, run.remove_left
-        run.LIVEROUND = self.path("round.py")
-        run.remove_left = lambda work: shutil.rmtree(work)
+        patched = rounds.LIVEROUND, rounds.remove_left
+        rounds.LIVEROUND = self.path("round.py")
+        rounds.remove_left = lambda work: shutil.rmtree(work)
         try:
-            this = run.Round(1, 42, minutes, options)
+            this = rounds.Round(1, 42, minutes, options)
             this.play(self.stop)
         finally:
-            run.LIVEROUND, run.remove_left = patched
+            rounds.LIVEROUND, rounds.remove_left = patched
         return this
 
     def test_a_good_round_keeps_its_history_alone(self):

@@ -21,7 +21,7 @@ import random
 
 BLOCK = 4  # so many seeds that follow one another share a deck, and begin at another card of it
 STORM_LEAST, STORM_MOST = 2, 4
-PROCEDURES = "membership"  # this group's faults wait for a whole cluster in between: no storm ends so
+PROCEDURES = "membership"  # these wait for a whole cluster in between: not in a storm
 ALONE = "clock"  # one of this group in a storm: two wrong clocks of three are a wrong median
 STORM_SPREAD_S = 4.0  # the faults of a storm begin within this time
 
