@@ -44,6 +44,7 @@ FIRST_NET, NETS = 90, 10
 HOSTS_MAX = 40  # of a Lab; below the number of the service host
 SERVICE = 250
 LOCKS = "/tmp/contrast-lab"
+OWNER = "CONTRAST_LAB"   # variable with the tag
 BALLAST = ".ballast"  # fills a disk
 CLONE_NEWNET = 0x40000000
 FSPICK, FSCONFIG, RECONFIGURE, AT_FDCWD = 433, 431, 7, -100  # linux/mount.h, asm-generic/unistd.h
@@ -195,12 +196,16 @@ class Host:
 
     def popen(self, argv, env=None, **options):
         """subprocess.Popen on this host. The process id is the program's."""
-        return subprocess.Popen(self.argv(argv), env=dict(os.environ, **(env or {})), **options)
+        return subprocess.Popen(self.argv(argv), env=self.env(env), **options)
+
+    def env(self, more=None):
+        """Variables of a program. One says whose it is, also before it is in the namespace."""
+        return dict(os.environ, **{OWNER: self.lab.tag}, **(more or {}))
 
     def run(self, argv, env=None, log=None, cwd=None):
         """Starts a program; harness.Process with its output in a file of the Lab."""
         log = log or self.lab.log_path(f"{self.label}-{os.path.basename(argv[0])}")
-        process = harness.Process(self.argv(argv), log, env, cwd or self.lab.dir)
+        process = harness.Process(self.argv(argv), log, self.env(env), cwd or self.lab.dir)
         self.lab.processes.append(process)
         return process
 
@@ -210,7 +215,7 @@ class Host:
         with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err:
             child = subprocess.Popen(
                 self.argv(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                cwd=self.lab.dir, env=dict(os.environ, **(env or {})))
+                cwd=self.lab.dir, env=self.env(env))
             try:
                 code = child.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -502,8 +507,8 @@ class Lab:
         return self._keep(stop)
 
     def slow(self, a, b, one_way=False, **how):
-        """Packets between a and b go through `detour`. how: delay_ms, jitter_ms, rate_kbit, queue_kb,
-        swallow_kb, stall_ms, period_ms; loss, reorder, duplicate (0..1): detour.c."""
+        """Packets between a and b go through `detour`. how: delay_ms, jitter_ms, rate_kbit,
+        queue_kb, swallow_kb, stall_ms, period_ms; loss, reorder, duplicate (0..1): detour.c."""
         pairs = [(a, b)] if one_way else [(a, b), (b, a)]
         return self._keep(together([lambda x=x, y=y: self._detour(self.hosts[x], self.hosts[y], how)
                                     for x, y in pairs]))
@@ -517,7 +522,7 @@ class Lab:
                    for word in (f"--{name.replace('_', '-')}", str(value))]
         log = self.log_path(f"detour-{host}-{to}")
         process = harness.Process(
-            host.argv([program, "--device", device, "--out", "eth0", *options]), log)
+            host.argv([program, "--device", device, "--out", "eth0", *options]), log, host.env())
         self.processes.append(process)
 
         def is_there():
@@ -682,19 +687,29 @@ def _remove_runner(pid, tag):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _programs(tag, spaces):
+    """Processes in these namespaces, or with this tag in a variable; without zombies."""
+    found = {int(pid) for name in spaces for pid in
+             subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True,
+                            check=False).stdout.split()}
+    mark = f"{OWNER}={tag}".encode()
+    for path in glob.glob("/proc/[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in harness.read(path).split(b"\0"):
+                found.add(int(path.split("/")[2]))
+    return found - {os.getpid()}
+
+
 def remove_all(tag):
     """Processes, namespaces, mounts and control groups whose names begin with this tag."""
     spaces = [os.path.basename(p) for p in glob.glob(f"/run/netns/{tag}-*")]
     for _ in range(50):
-        left = [int(pid) for name in spaces for pid in
-                subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True,
-                               check=False).stdout.split()]
-        left = [pid for pid in left if pid != os.getpid()]
-        if not left:
-            break
+        left = _programs(tag, spaces)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if not left:
+            break
         time.sleep(0.02)
     for name in spaces:
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
