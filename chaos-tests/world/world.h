@@ -172,6 +172,7 @@ struct world_owner {
     uint64_t next_ms;
     uint64_t manifest_number; /* of its manifest.json */
     uint64_t begun_ms;        /* the command */
+    uint64_t expected;        /* generation of the manifest that it looks for */
     bool must_look;           /* somebody else set one: verify first */
     bool has_manifest;        /* of its own, which may not be active yet */
     char session[64];         /* of a recovery, as its program printed it */
@@ -185,6 +186,13 @@ struct world_owner {
 struct world_cli {
     struct cli cli;
     struct world_owner *owner;
+};
+
+/* 32 bytes of a secret, and how they would stand in a log line. */
+struct world_secret {
+    uint8_t bytes[32];
+    char hex[33];       /* half of it is enough */
+    char base64[3][33]; /* whole groups, wherever in a text they begin */
 };
 
 struct world {
@@ -232,7 +240,7 @@ struct world {
     uint64_t terms[4096];
     uint64_t admitted[256];
     size_t admitted_count;
-    uint8_t secrets[64][32]; /* first bytes of every secret of the cluster */
+    struct world_secret secrets[64]; /* of the cluster */
     size_t secret_count;
 };
 

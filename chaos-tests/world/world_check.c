@@ -38,10 +38,34 @@ static void check_ledger(struct world *w, struct world_pod *p, const struct core
     p->leaves = size;
 }
 
-static void remember_secret(struct world *w, struct span secret) {
+/* The private number of a key in PKCS#8 (RFC 5915 section 3: version 1, then an OCTET STRING); what
+ * stands around it is no secret. Anything else is secret from its first byte on. */
+static struct span private_part(struct span secret) {
+    static const uint8_t before[] = {0x02, 0x01, 0x01, 0x04};
+    const uint8_t *at = memmem(secret.data, secret.size, before, sizeof before);
+    if (at == NULL) {
+        return secret;
+    }
+    size_t begin = (size_t)(at - secret.data) + sizeof before + 1;
+    return begin < secret.size ? span_of(secret.data + begin, secret.size - begin) : secret;
+}
+
+static void remember_secret(struct world *w, struct span whole) {
     size_t limit = sizeof w->secrets / sizeof w->secrets[0];
-    if (secret.size >= 32 && w->secret_count < limit) { /* the tail: DER begins alike */
-        memcpy(w->secrets[w->secret_count++], secret.data + secret.size - 32, 32);
+    struct span secret = private_part(whole);
+    if (secret.size < 32 || w->secret_count == limit) {
+        return;
+    }
+    struct world_secret *s = &w->secrets[w->secret_count++];
+    memcpy(s->bytes, secret.data, sizeof s->bytes);
+    char hex[65];
+    hex_encode(SPAN(s->bytes), hex);
+    memcpy(s->hex, hex, 32);
+    for (size_t i = 0; i < 3; i++) {
+        AUTO(buf_deinit)
+        struct buf text = {0};
+        base64_encode(span_of(s->bytes + i, 24), &text);
+        memcpy(s->base64[i], buf_cstr(&text), 32);
     }
 }
 
@@ -235,14 +259,13 @@ static void check_recorded(struct world *w, const struct world_pod *p, const str
 
 void world_check_log(struct world *w, const char *line) {
     for (size_t i = 0; i < w->secret_count; i++) {
-        char hex[65];
-        AUTO(buf_deinit)
-        struct buf base64 = {0};
-        hex_encode(span_of(w->secrets[i], 32), hex);
-        hex[32] = 0;                                            /* half of it is enough */
-        base64_encode(span_of(w->secrets[i] + 2, 24), &base64); /* the tail of whole groups */
-        if (strstr(line, hex) != NULL || strstr(line, buf_cstr(&base64)) != NULL ||
-            memmem(line, strlen(line), w->secrets[i], 16) != NULL) {
+        const struct world_secret *s = &w->secrets[i];
+        bool is_there =
+            strstr(line, s->hex) != NULL || memmem(line, strlen(line), s->bytes, 16) != NULL;
+        for (size_t k = 0; k < 3; k++) {
+            is_there = is_there || strstr(line, s->base64[k]) != NULL;
+        }
+        if (is_there) {
             world_fail(w, "a secret stands in a log line of %s", played_current());
         }
     }

@@ -123,9 +123,12 @@ static void judge_verifier(struct world_client *c) {
         world_fail(w, "verifier %u: %s", c->index, c->why.text);
         break;
     case 3: /* its manifest is not the active one any more: true after a set */
-        if (c->outcome.code != ERR_DIFFERS && !world_fault_is_excused(w, c->begun_ms)) {
-            world_fail(w, "verifier %u is told %s: %s", c->index, err_name(c->outcome.code),
-                       c->why.text);
+        world_check_step(w);
+        if ((c->outcome.code != ERR_DIFFERS || w->head_count == c->expected) &&
+            !world_fault_is_excused(w, c->begun_ms)) {
+            world_fail(w, "verifier %u, who expects generation %llu of %zu, is told %s: %s",
+                       c->index, (unsigned long long)c->expected, w->head_count,
+                       err_name(c->outcome.code), c->why.text);
         }
         break;
     default:

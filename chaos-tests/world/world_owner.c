@@ -238,9 +238,12 @@ static void judge_look(struct world_owner *o) {
     if (code == 0) {
         o->must_look = false;
         o->world->result->verifications++;
-    } else if (code == 4 || code == 2 ||
-               (code == 3 && o->outcome.code != ERR_DIFFERS &&
-                !world_fault_is_excused(o->world, o->begun_ms))) {
+        return;
+    }
+    world_check_step(o->world);
+    bool is_changed = o->outcome.code == ERR_DIFFERS && o->world->head_count > o->expected;
+    if (code == 4 || code == 2 ||
+        (code == 3 && !is_changed && !world_fault_is_excused(o->world, o->begun_ms))) {
         world_fail(o->world, "owner %u verifies and is told %s: %s", o->index,
                    err_name(o->outcome.code), o->why.text);
     }
@@ -271,6 +274,7 @@ void world_owner_ask(struct world_owner *o, enum world_command command) {
     o->command = command;
     o->begun_ms = world_now(w);
     if (command == WORLD_VERIFY) {
+        o->expected = w->head_count;
         world_owner_copy(w, w->head_count, o->folder);
         o->has_manifest = false;
     } else if (command == WORLD_SET && !o->has_manifest) {
