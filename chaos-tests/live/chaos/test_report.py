@@ -247,6 +247,16 @@ class Program(Folder):
         self.assertIn("again: scripts/chaos --minutes 10 --seed 42\n", end)
         self.assertIn("kept/round-2", end)
 
+    def test_one_cause_does_not_fill_the_terminal(self):
+        many = [{**VIOLATION, "rule": "ledger", "what": f"size {n}"} for n in range(50)]
+        write_run(self.dir, violations=[*many, VIOLATION, {**VIOLATION, "rule": "keys"}])
+        _, out, _ = self.run_main()
+        self.assertIn("52 VIOLATIONS", out)
+        self.assertEqual(5, out.count("again:"))
+        self.assertIn("and 47 more of these rules", out)
+        with open(self.path("index.html"), encoding="utf-8") as f:
+            self.assertIn("size 49", f.read())
+
     def test_control_characters_do_not_reach_the_terminal(self):
         write_run(self.dir, violations=[VIOLATION])
         _, out, _ = self.run_main()
