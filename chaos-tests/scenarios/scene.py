@@ -164,20 +164,27 @@ class Cluster(harness.Cluster):
                    f"{voters} voters and {others} standbys at rest, seen by replica {at}: "
                    f"{(self.status(at) or {}).get('members')}")
 
+    def start_dead(self):
+        for number in FOUNDERS:
+            if number not in self.alive():
+                self.start(number)
+                self.wait_serving(number)
+
     def make_whole(self):
         """Replicas 1, 2, 3 vote and know the workspace's manifest; nobody else is a member. What
         ended is started again, as Kubernetes would do, and rows of spares that died are retired."""
         for number in self.alive():
             self.wake(number)
-        for number in [n for n in self.alive() if n not in FOUNDERS]:
-            self.replicas.pop(number).end()
         names = [f"coordinator-{n}" for n in FOUNDERS]
+        spares = [n for n in self.alive() if n not in FOUNDERS]
+        for number in spares:  # they may be all that is left: the others come first
+            self.start_dead()
+            wait_until(lambda: all((self.status(n) or {}).get("is_confirmed") for n in FOUNDERS),
+                       60, "the founders are members, whoever else is")
+            self.replicas.pop(number).end()
 
         def is_whole():
-            for number in FOUNDERS:
-                if number not in self.alive():
-                    self.start(number)
-                    self.wait_serving(number)
+            self.start_dead()
             for member in (self.status(1) or {"members": []})["members"]:
                 if member["name"] not in names and not member["is_connected"]:
                     self.retire(member["name"], *FOUNDERS)

@@ -13,8 +13,48 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 
+import pytest
+
 import scene
 import wire
+
+
+SEEDS = [7, 11, 67]  # where the others have a leader before the first one gives up
+
+
+def story(r):
+    """S1 leads, and is cut off; the others elect and commit; S1 is asked before it gives up."""
+    r.elect(1, among=(1, 2, 3))
+    r.heal()
+    r.run(300)
+    r.connect(2, 3)
+    new = []
+    while not new:
+        r.run(1)
+        new = r.leaders(2, 3)
+        assert r.leaders(1) == [1], "another seed is needed"
+    old = r.commit(1)
+    while r.commit(new[0]) == old:
+        r.run(1)
+        assert r.leaders(1) == [1], "another seed is needed"
+    r.read(1)
+    r.run(1)
+    return r.answers(), old
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_leaders_and_the_old_one_confirms_nothing(raft, seed):
+    r = raft(3, seed=seed)
+    answers, _ = story(r)
+    assert answers["good"] == 0
+    r.run(3000)
+    assert (r.answers()["good"], r.answers()["failed"]) == (0, 1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_without_the_quorum_round_it_tells_the_past(raft, seed):
+    answers, old = story(raft(3, seed=seed, without=["READ"]))
+    assert (answers["good"], answers["index"]) == (1, old)
 
 
 def test_what_waited_in_its_sockets_is_not_answered_with_the_past(cluster):

@@ -35,3 +35,4 @@ def test_the_second_waits_and_the_first_loses_nothing(cluster):
             cluster.status(5)["state"] in ("voter", "standby")
     wait_until(is_taken_over, 40, "the second process is coordinator-2 now")
     scene.expect(0, cluster.verify(1, 3, 5, options=["--all"]))
+    assert cluster.replicas.pop(5).end() == 0
