@@ -199,18 +199,22 @@ static RESULT seal(const struct restart_store *s, const struct job *j, struct bu
                              s->chip_key, out, err);
 }
 
+/* The newest file here would do in place of this one, but for the end of the record. */
+static bool would_do(const struct restart_store *s, const struct restart_file *f) {
+    const struct end *e = &s->end;
+    return e->is_known && e->epoch == f->header.epoch &&
+           memcmp(e->cluster, f->header.cluster, sizeof e->cluster) == 0 &&
+           memcmp(e->head, f->header.head, sizeof e->head) == 0 &&
+           memcmp(e->voters, f->voters, sizeof e->voters) == 0;
+}
+
 /* The file before stays only where this one may be missing at others, and it would do. */
 static RESULT rotate(struct restart_store *s, const struct restart_file *f, struct err *err) {
     char newest[PATH_SIZE];
     char before[PATH_SIZE];
-    const struct end *e = &s->end;
     path_of(s, names[0], newest);
     path_of(s, names[1], before);
-    bool is_same = e->is_known && e->epoch == f->header.epoch &&
-                   memcmp(e->cluster, f->header.cluster, sizeof e->cluster) == 0 &&
-                   memcmp(e->head, f->header.head, sizeof e->head) == 0 &&
-                   memcmp(e->voters, f->voters, sizeof e->voters) == 0;
-    if (!is_same) {
+    if (!would_do(s, f)) {
         ENSURE(unlink(before) == 0 || errno == ENOENT, err, IO, "%s: %s", before, strerror(errno));
         return OK;
     }
@@ -219,19 +223,37 @@ static RESULT rotate(struct restart_store *s, const struct restart_file *f, stru
     return OK;
 }
 
+/* What is here and would not do goes when it cannot be followed: it would bring back a manifest, an
+ * epoch or voters that are over, after a disk was full for hours. With it goes what it takes of the
+ * disk, so there is a second try. */
+static RESULT put(struct restart_store *s, const struct restart_file *f, struct span bytes,
+                  struct err *err) {
+    char path[PATH_SIZE];
+    path_of(s, names[0], path);
+    TRY(rotate(s, f, err));
+    struct result r = file_write(path, bytes, 0600, err);
+    if (is_ok(r) || would_do(s, f)) {
+        return r;
+    }
+    s->end = (struct end){.is_known = false};
+    if (unlink(path) == 0) {
+        log_warn("restart: %s is removed, it ends before the manifest, epoch and voters of now and "
+                 "cannot be followed: %s",
+                 path, err->text);
+    }
+    return file_write(path, bytes, 0600, err);
+}
+
 static RESULT write_job(struct restart_store *s, const struct job *j, struct err *err) {
     AUTO(arena_deinit)
     struct arena arena = {0};
     AUTO(buf_deinit)
     struct buf file = {0};
     struct restart_file f;
-    char path[PATH_SIZE];
     TRY(seal(s, j, &file, err));
     TRY(restart_file_parse(buf_span(&file), &arena, &f, err));
-    TRY(rotate(s, &f, err));
-    path_of(s, names[0], path);
     s->may_be_here = true;
-    TRY(file_write(path, buf_span(&file), 0600, err));
+    TRY(put(s, &f, buf_span(&file), err));
     s->end = (struct end){.is_known = true, .epoch = f.header.epoch};
     memcpy(s->end.cluster, f.header.cluster, sizeof s->end.cluster);
     memcpy(s->end.head, f.header.head, sizeof s->end.head);

@@ -10,7 +10,10 @@
  * voters than the one before removes that; else two are kept, so that voters who died in the middle
  * of writing have one in common. All files 0600; nothing else ever goes to disk.
  *
- * What fails is logged once, until it works again: the cluster goes on without a file.
+ * What fails is logged once, until it works again: the cluster goes on without a file. An older one
+ * that would bring back another manifest, epoch or other voters is removed then: no file means that
+ * people are needed, an old one would go on from there unasked.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CONTRAST_RESTART_STORE_H
 #define CONTRAST_RESTART_STORE_H

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,6 +188,48 @@ static void test_a_point_is_kept(void **state) {
     assert_false(has_file(s, "restart.state.1"));
 }
 
+/* Files beyond this size fail to be written, as on a full disk. */
+static void set_room(rlim_t bytes) {
+    const struct rlimit limit = {bytes, RLIM_INFINITY};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void wait_no_file(struct site *s, const char *name) {
+    for (int i = 0; i < STEPS && has_file(s, name); i++) {
+        pause_for_threads();
+    }
+    assert_false(has_file(s, name));
+}
+
+/* An older manifest must not come back because the newer one found no room. */
+static void test_what_cannot_be_followed_goes(void **state) {
+    struct site *s = *state;
+    wait_index(s, "restart.state", point(s));
+    set_manifest(s, true, 2);
+    set_room(64);
+    point(s);
+    wait_no_file(s, "restart.state");
+    assert_false(has_file(s, "restart.state.1"));
+    set_room(RLIM_INFINITY);
+    wait_index(s, "restart.state", point(s));
+}
+
+/* The same manifest: the end of the record alone is missing, so the older one does. */
+static void test_what_does_stays(void **state) {
+    struct site *s = *state;
+    uint64_t index = point(s);
+    wait_index(s, "restart.state", index);
+    struct entry_issue e = world_issue(&s->world, 1, 2);
+    assert_int_equal(world_apply(&s->world, ENTRY_ISSUE, &e), ERR_OK);
+    set_room(64);
+    point(s);
+    close_store(s); /* what waits is tried */
+    set_room(RLIM_INFINITY);
+    assert_int_equal(index_of(s, "restart.state.1"), index);
+    open_store(s);
+}
+
 /* The same manifest, more of the record: two are kept, never three. */
 static void test_the_end_of_the_record(void **state) {
     struct site *s = *state;
@@ -327,6 +371,8 @@ static void test_a_folder_that_cannot_be(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(test_a_point_is_kept),
+        T(test_what_cannot_be_followed_goes),
+        T(test_what_does_stays),
         T(test_the_end_of_the_record),
         T(test_decisions),
         T(test_permission_taken_back),
