@@ -22,7 +22,8 @@ struct result session_certificate_policy(struct session *s, struct attest_policy
                                          struct err *err) {
     const struct view *v = worker_view(s->worker);
     ENSURE(v != NULL && v->generation > 0, err, NOT_FOUNDED,
-           "no manifest is set yet: run `contrast set`");
+           "this replica has no manifest yet: nobody ran `contrast set`, or it is joining; ask "
+           "another one");
     worker_attest_policy(s->worker, &v->manifest, ATTEST_WORKLOAD, ROLE_WORKLOAD, policy);
     return OK;
 }
