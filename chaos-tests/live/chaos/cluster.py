@@ -114,7 +114,7 @@ class Cluster:
         }
         self.env = {"CONTRAST_SESSION_THREADS": "2", **(env or {})}
         self.replicas = {n: Replica(n, lab.host(n)) for n in range(1, replicas + 1)}
-        self.disks = {n: lab.disk(f"state-{n}", 16384) for n in self.replicas} if state else {}
+        self.disks = {n: lab.disk(f"state-{n}", 131072) for n in self.replicas} if state else {}
         for number in self.replicas:
             self._announce(number)
         self.workspaces = {}
