@@ -19,6 +19,7 @@ import page_chart
 from page_markup import Markup, clock, counted, el, group, ms
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SHOWN_MAX = 3  # violations of one rule in one round that are shown first
 
 
 # --- Parts
@@ -40,14 +41,26 @@ def section(name, title, *children):
     return el("section", {"aria-labelledby": name}, el("h2", {"id": name}, title), *children)
 
 
+def chosen(violations):
+    """What is shown first, SHOWN_MAX of each rule in each round: one cause breaks a rule often."""
+    seen, some = {}, []
+    for v in violations:
+        key = (v.get("round"), v.get("rule"))
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= SHOWN_MAX or v.get("rule") is None:
+            some.append(v)
+    return some
+
+
 def violation_item(v):
-    facts = [f"round {v['round']}" if v.get("round") else None,
-             f"at {clock(v['after_ns'])}" if v.get("after_ns") is not None else None,
+    facts = [f"at {clock(v['after_ns'])}" if v.get("after_ns") is not None else None,
              f"during {v.get('during') or v['fault']}" if v.get("fault") else None]
-    where = ", ".join(f for f in facts if f)
-    return el("li", None, el("strong", None, v.get("what", "?")), el("br"), where,
-              el("br") if where else None, "Again: ", el("code", None, v.get("reproduce", "–")),
-              el("br"), "Logs: ", el("code", None, v.get("logs", "–")))
+    number = v.get("round")
+    link = el("a", {"href": f"#round-{number}"}, f"round {number}") if number else None
+    return el("li", None, el("strong", None, v.get("what", "?")), el("br"), link,
+              " " if link else None, ", ".join(f for f in facts if f), el("br"), "Again: ",
+              el("code", None, v.get("reproduce", "–")), el("br"), "Logs: ",
+              el("code", None, v.get("logs", "–")))
 
 
 def violations_part(result):
@@ -57,8 +70,14 @@ def violations_part(result):
                        "Every check held in every round: the register of manifests is "
                        "linearizable, nothing acknowledged was lost, one certificate authority a "
                        "generation, no key for a stranger, no secret in a log."))
+    some = chosen(found)
+    rest = [v for v in found if not any(v is shown for shown in some)]
+    more = el("details", None, el("summary", None, f"{len(rest)} more of these rules"),
+              el("ol", {"class": "bad", "start": len(some) + 1},
+                 *(violation_item(v) for v in rest)))
     return section("violations", counted(len(found), "violation"),
-                   el("ol", {"class": "bad"}, *(violation_item(v) for v in found)))
+                   el("ol", {"class": "bad"}, *(violation_item(v) for v in some)),
+                   more if rest else None)
 
 
 def spread_cells(figures):

@@ -28,7 +28,6 @@ from page_markup import counted
 OUTCOMES = ("ok", "fail", "unknown")
 BIN_NS = 1_000_000_000  # the timeline counts operations by the second
 LINE_MAX = 1 << 20
-SHOWN_MAX = 3  # violations of one rule in one round that a terminal shows
 DENIED = "must be denied"
 COLUMN_MAX = 44  # characters of one cell of the table on the terminal
 
@@ -327,24 +326,13 @@ def violations_text(violations):
     if not violations:
         return ["", "no violation"]
     lines = ["", counted(len(violations), "violation").upper()]
-    for v in chosen(violations):
+    for v in page.chosen(violations):
         during = v.get("during") or v.get("fault")
         where = f" (during {plain(during)})" if during else ""
         lines += [f"  {plain(v['what'])}{where}", f"    again: {plain(v.get('reproduce', '-'))}",
                   f"    logs:  {plain(v.get('logs', '-'))}"]
-    left = len(violations) - len(chosen(violations))
+    left = len(violations) - len(page.chosen(violations))
     return lines + ([f"  and {left} more of these rules: see the page"] if left else [])
-
-
-def chosen(violations):
-    """The first SHOWN_MAX of each rule in each round: one cause breaks a rule many times."""
-    seen, some = {}, []
-    for v in violations:
-        key = (v.get("round"), v.get("rule"))
-        seen[key] = seen.get(key, 0) + 1
-        if seen[key] <= SHOWN_MAX or v.get("rule") is None:
-            some.append(v)
-    return some
 
 
 # --- Program

@@ -255,7 +255,11 @@ class Program(Folder):
         self.assertEqual(5, out.count("again:"))
         self.assertIn("and 47 more of these rules", out)
         with open(self.path("index.html"), encoding="utf-8") as f:
-            self.assertIn("size 49", f.read())
+            root = ET.fromstring(f.read())
+        first, rest = root.findall(".//section[@aria-labelledby='violations']//ol")
+        self.assertEqual((5, 47, "6"), (len(first), len(rest), rest.get("start")))
+        self.assertEqual("#round-2", first.find(".//a").get("href"))
+        self.assertIsNotNone(root.find(".//*[@id='round-2']"))
 
     def test_control_characters_do_not_reach_the_terminal(self):
         write_run(self.dir, violations=[VIOLATION])
