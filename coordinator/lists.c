@@ -93,7 +93,6 @@ const struct core_crl *lists_rows(const struct lists *l, size_t *count) {
 int64_t lists_time(const struct lists *l) {
     int64_t time = 0;
     for (size_t i = 0; l != NULL && i < l->count; i++) {
-        time = l->rows[i].seen > time ? l->rows[i].seen : time;
         time = l->rows[i].this_update > time ? l->rows[i].this_update : time;
     }
     return time;

@@ -26,7 +26,8 @@ bool lists_same(const struct lists *a, const struct lists *b); /* accepts NULL *
 /* DER, for snp_options.crls; NULL has none. */
 const struct span *lists_spans(const struct lists *l, size_t *count);
 const struct core_crl *lists_rows(const struct lists *l, size_t *count);
-/* Unix seconds that are over: when one of them was last seen, or signed. 0 without any. */
+/* Unix seconds that are over, whatever this host's clock says or said: when the newest of them was
+ * signed. 0 without any. */
 int64_t lists_time(const struct lists *l);
 
 #endif

@@ -66,9 +66,9 @@ static void test_the_first_go_before_the_second_when_there_is_no_room(void **sta
 static void test_their_time_is_over(void **state) {
     (void)state;
     struct core_crl rows[] = {row(SNP_MILAN, 1, 1, "a"), row(SNP_GENOA, 2, 1, "b")};
-    rows[0].seen = 3000;
+    rows[0].seen = 5000; /* by a clock that may have been wrong then */
     struct lists *l = lists_new(rows, 1, &rows[1], 1);
-    assert_int_equal(lists_time(l), 3000);
+    assert_int_equal(lists_time(l), 1000);
     lists_unref(l);
     rows[1].this_update = 4000;
     l = lists_new(rows, 1, &rows[1], 1);
