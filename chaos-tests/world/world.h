@@ -132,7 +132,8 @@ struct world_pod {
     struct server *server;          /* of the process; NULL before it is made */
     struct config config;
     struct pod_identity identity;
-    bool is_bad; /* nobody may let it in */
+    bool is_bad;  /* nobody may let it in */
+    bool is_told; /* to end: it goes when it hears of it, a sleeping one later */
     uint64_t lives;
     bool is_stray;  /* a clone or a stranger: not restarted, and never counted */
     struct err end; /* of the last life */

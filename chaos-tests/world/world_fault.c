@@ -53,6 +53,7 @@ static void begin_kill(struct world *w, const struct world_fault *f) {
 static void begin_term(struct world *w, const struct world_fault *f) {
     struct world_pod *p = victim(w, f);
     if (p->process != NULL && world_pod_may_die(w, p)) {
+        p->is_told = true;
         played_signal(p->process, SIGTERM);
     }
 }

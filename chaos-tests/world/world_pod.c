@@ -60,6 +60,7 @@ void world_pod_start(struct world_pod *p) {
     }
     char spec[MACHINE_ROOM_SPEC_SIZE];
     p->lives++;
+    p->is_told = false;
     p->applied = p->leaves = p->records = p->epoch = 0;
     const struct played_program program = {
         .name = p->name, .host = p->host, .main = run, .data = p, .on_end = on_end};
@@ -128,7 +129,7 @@ static bool is_sound(const struct world *w, uint64_t id, const struct world_pod 
         const struct replica *r = world_pod_replica(p);
         if (p != victim && r != NULL && p->server->identity.id == id) {
             enum replica_state state = replica_state_of(r);
-            return replica_state_is_member(state) && state != REPLICA_LEAVING;
+            return replica_state_is_member(state) && state != REPLICA_LEAVING && !p->is_told;
         }
     }
     return false;
