@@ -25,7 +25,7 @@
  * manifests differ, in the roots they permit as well; the host may ask for a founding, too.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "common.h"
+#include "common.pml"
 
 #ifndef PODS
 #define PODS 3

@@ -24,7 +24,7 @@
  * after that. What was asked for before may still be answered, and stands before it in the log.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "common.h"
+#include "common.pml"
 
 #ifdef REPLAY
 #define IDS 31
@@ -131,7 +131,7 @@ inline reveal(g, floor) {
 }
 
 #ifdef REPLAY
-#include "replay_keys.h"
+#include "replay_keys.pml"
 #else
 
 /* --- The log, as processes go through it */

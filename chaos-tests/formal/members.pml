@@ -26,7 +26,7 @@
  * contrast-sim; "by" and "well" come from the trace, then.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "common.h"
+#include "common.pml"
 
 #ifdef REPLAY
 #define NAMES 8
@@ -306,7 +306,7 @@ inline crash(i) {
 }
 
 #ifdef REPLAY
-#include "replay_members.h"
+#include "replay_members.pml"
 #else
 
 byte terms, crashes, cuts, leaves, newcomers; /* that may still come */

@@ -24,7 +24,7 @@
  * Three replicas of epoch 1, one empty pod, three share owners of whom two are needed, two sessions.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "common.h"
+#include "common.pml"
 
 #ifdef REPLAY
 #define IDS 31
@@ -93,7 +93,7 @@ inline restart(i) {
 }
 
 #ifdef REPLAY
-#include "replay_recovery.h"
+#include "replay_recovery.pml"
 #else
 
 mask off;                  /* replicas that are cut off from everybody else, and see one another */

@@ -2,7 +2,7 @@
  * that none of them signs twice shows in no epoch beginning twice.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "trace.h"
+#include "trace.pml"
 
 int key_at[EPOCHS + 1]; /* with which each epoch began */
 number newest;          /* epoch */

@@ -2,7 +2,7 @@
  * left out: elections are those that happened, cuts are what keeps a replica from being well.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "trace.h"
+#include "trace.pml"
 
 bool is_owed; /* an entry that only the next configuration can have committed */
 mask owed_by; /* who had stored it */

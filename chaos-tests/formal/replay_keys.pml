@@ -1,7 +1,7 @@
 /* Keys, following a trace: the same conditions, the same effects.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "trace.h"
+#include "trace.pml"
 
 number floor[REQUESTS]; /* what had returned when a request was asked for */
 byte i;                 /* of loops */
