@@ -40,7 +40,7 @@ class Env:
     def owner_disk(self):
         """With a workspace on it."""
         is_new = "owner-disk" not in self.small
-        disk = self._disk("owner-disk", 4096)
+        disk = self._disk("owner-disk", 65536)
         if is_new:
             shutil.copytree(self.cluster.app, disk.path, dirs_exist_ok=True)
         return disk
