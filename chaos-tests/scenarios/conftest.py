@@ -77,6 +77,7 @@ def common(site):
 @pytest.fixture
 def cluster(request, common):
     common.make_whole()
+    common.catch_up()
     yield common
     if getattr(request.node, "failed", False):
         scene.show_logs(common)

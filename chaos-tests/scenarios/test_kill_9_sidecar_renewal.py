@@ -2,7 +2,8 @@
 
 Origin: kill points of the renewal: look, issue, write, swap
 Elsewhere: a pod restarts with a new key beside an old certificate, and nothing of it works.
-Here: a set of files is complete or not there: one rename shows all of it.
+Here: a set of files is complete or not there: one rename shows all of it. Each step of the swap by
+    itself: ctest enroll_swap.
 Notices: a key that does not fit its certificate; a set without one of its files
 
 SPDX-License-Identifier: Apache-2.0
