@@ -130,7 +130,7 @@ static bool following_voter(const struct facts *all, const struct fact *f) {
 }
 
 static bool sound_follower(const struct facts *all, const struct fact *f) {
-    return following_voter(all, f) && !f->is_dead && !f->is_leaving;
+    return following_voter(all, f) && !f->is_cut && !f->is_leaving;
 }
 
 static bool ready_standby(const struct facts *all, const struct fact *f) {

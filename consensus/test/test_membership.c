@@ -87,6 +87,8 @@ static const struct {
     {"1VL 2Vx 3Vx 4Sc", 3, "none 0"}, /* nothing could be committed */
     {"1VL 2Vu 3Vx 4Sc", 3, "none 0"}, /* nor here: 3 may wake, and then 1 and 3 are a majority */
     {"1VL 2Vu 3Vg", 3, "none 0"},
+    {"1VLg 2Vu 3V", 3, "transfer 3"}, /* 2 would not answer, and nothing is taken meanwhile */
+    {"1VLg 2Vu 3Vu", 3, "none 0"},
     {"1VL 2Vu 3Vg 4Sc", 3, "promote 4"},
     {"1VL 2Vu 3Vu 4Vg 5V 6Sc", 5, "promote 6"},
     {"1VL 2Vu 3Vu 4Vu 5Vg 6Sc", 5, "none 0"}, /* three of six would be too few */
