@@ -23,8 +23,8 @@
  * could not be committed, and the leader would step down with a configuration in its log that needs
  * those who are gone, although the old one could have gone on without them. So a voter counts here
  * only while it is heard, not until it is known to be dead. Who leaves and is still needed has to
- * wait: "safe to stop" is no. Nobody removes itself: a leader that leaves transfers first, to a voter
- * in touch, so one voter alone is the leader.
+ * wait: "safe to stop" is no. Nobody removes itself: a leader that leaves transfers first, to a
+ * voter in touch, so one voter alone is the leader.
  *
  * Standbys are promoted only while reachable and caught up: first who replaces a dead or leaving
  * voter (the same name), then in order of admission.
