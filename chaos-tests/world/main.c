@@ -117,20 +117,14 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
     return remove(path);
 }
 
-static void run_here(const struct world_options *given, int out) {
+static void run_here(const struct world_options *given, const char *folder, int out) {
     struct world_result r;
     struct world_options o = *given;
-    char folder[] = "/dev/shm/contrast-world.XXXXXX";
-    o.folder = mkdtemp(folder);
-    if (o.folder == NULL) {
-        perror("contrast-world: /dev/shm");
-        _exit(2);
-    }
+    o.folder = folder;
     alarm(SEED_SECONDS);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(null, STDOUT_FILENO); /* what the commands print */
     world_run(&o, &r);
-    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     ssize_t n = write(out, &r, sizeof r);
     _exit(n == (ssize_t)sizeof r ? 0 : 1);
 }
@@ -139,10 +133,16 @@ struct job {
     pid_t pid; /* 0 = free */
     int in;
     uint64_t seed;
+    char folder[32]; /* its files; removed here, for it may end by a signal */
 };
 
 static void begin_job(struct job *job, const struct world_options *o) {
     int ends[2];
+    *job = (struct job){.seed = o->seed, .folder = "/dev/shm/contrast-world.XXXXXX"};
+    if (mkdtemp(job->folder) == NULL) {
+        perror("contrast-world: /dev/shm");
+        exit(2);
+    }
     if (pipe2(ends, O_CLOEXEC) != 0) {
         perror("contrast-world: pipe");
         exit(2);
@@ -151,10 +151,11 @@ static void begin_job(struct job *job, const struct world_options *o) {
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        run_here(o, ends[1]);
+        run_here(o, job->folder, ends[1]);
     }
     close(ends[1]);
-    *job = (struct job){pid, ends[0], o->seed};
+    job->pid = pid;
+    job->in = ends[0];
 }
 
 static void end_job(struct job *job, struct world_result *r) {
@@ -162,6 +163,7 @@ static void end_job(struct job *job, struct world_result *r) {
     ssize_t n = read(job->in, r, sizeof *r);
     close(job->in);
     waitpid(job->pid, &status, 0);
+    nftw(job->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     if (n != (ssize_t)sizeof *r) {
         *r = (struct world_result){.is_good = false};
         snprintf(r->why, sizeof r->why, "the run ended by %s %d, see above",
