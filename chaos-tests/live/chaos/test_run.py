@@ -441,22 +441,34 @@ class Simulations(Folder):
         results, _ = self.run_program("#!/bin/sh\necho seed 7: ok\nkill -SEGV $$\n")
         self.assertEqual(1, len(list(simulations.violations(results))))
 
-    def test_time_that_is_over_ends_it_and_its_workers(self):
-        results, problems = self.run_program(
-            "#!/bin/sh\necho seed 7: ok\necho seed 8: bad\n"
-            f"sleep 600 & echo $! >{self.path('worker')}\nsleep 600\n", seconds=1)
-        self.assertEqual((2, ["seed 8: bad"]), (results[0]["seeds"], results[0]["failed"]))
-        self.assertIn("contrast-sim had time for 2 of 3 seeds", str(problems))
-        with open(self.path("worker"), encoding="ascii") as f:
-            worker = int(f.read())
-        end = time.monotonic() + 30
-        while is_running(worker) and time.monotonic() < end:
-            time.sleep(0.01)
-        self.assertFalse(is_running(worker))
+    def test_time_that_is_over_ends_it(self):
+        results, problems = self.run_program("#!/bin/sh\nsleep 600\n", seconds=0)
+        self.assertEqual((0, []), (results[0]["seeds"], results[0]["failed"]))
+        self.assertIn("contrast-sim had time for 0 of 3 seeds", str(problems))
 
-    def test_a_stop_ends_it(self):
+    def stop_when_there_is(self, path):
+        end = time.monotonic() + 60
+        while not os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.01)
         self.stop.first.set()
-        results, _ = self.run_program("#!/bin/sh\nsleep 60\n")
+
+    def test_a_stop_ends_it_and_its_workers_and_keeps_what_was_said(self):
+        worker = self.path("worker")
+        threading.Thread(target=self.stop_when_there_is, args=[worker], daemon=True).start()
+        results, _ = self.run_program(
+            "#!/bin/sh\necho seed 7: ok\necho seed 8: bad\n"
+            f"sleep 600 & echo $! >{worker}.new\nmv {worker}.new {worker}\nsleep 600\n")
+        self.assertEqual((2, ["seed 8: bad"]), (results[0]["seeds"], results[0]["failed"]))
+        with open(worker, encoding="ascii") as f:
+            pid = int(f.read())
+        end = time.monotonic() + 30
+        while is_running(pid) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertFalse(is_running(pid))
+
+    def test_after_a_stop_none_begins(self):
+        self.stop.first.set()
+        results, _ = self.run_program("#!/bin/sh\nsleep 600\n")
         self.assertEqual([], results)
 
 
