@@ -87,8 +87,9 @@ bool faults;
 #define IS_ALIVE(f) (life[asked[f]] == asked_life[f])
 
 /* Two ends of a link talk when they are of one cluster. Its id is a hash over the list alone, and
- * the same processes may be listed for two owners at once: so the name has to cover the record. */
-#ifdef BREAK_HELLO
+ * the same processes may be listed for two owners at once. So either the name covers the record, or
+ * (FIRST) of every list one founder, here pod 0, starts before anybody else does. */
+#if defined(BREAK_HELLO) || defined(FIRST)
 #define SAME_CLUSTER(f, g) (SAME_LIST(f, g))
 #else
 #define SAME_CLUSTER(f, g) ((f) == (g))
@@ -299,6 +300,13 @@ inline commit(f) {
     step[f] = OVER
 }
 
+/* The replica that was asked starts first; with FIRST, whoever is first in the list does. */
+#ifdef FIRST
+#define HAS_FIRST(f) (asked[f] == 0 || (record[0] == f + 1 && IS_IN(f, 0)))
+#else
+#define HAS_FIRST(f) (true)
+#endif
+
 proctype session(byte f) {
 end:
     do
@@ -318,9 +326,15 @@ end:
         start(asked[f], f); step[f] = STARTED }
 #endif
     /* The policies came: this replica starts first, or nobody does. */
-    :: atomic { step[f] == SENT && IS_ALIVE(f) ->
+    :: atomic { step[f] == SENT && IS_ALIVE(f) && !HAS_FIRST(f) ->
         if
-        :: MAY_START(asked[f], f) ->
+        :: MAY_START(0, f) && HAS_ROW(0, f) -> start(0, f)
+        :: else -> is_refused[f] = true; step[f] = OVER
+        fi }
+    :: atomic { step[f] == SENT && IS_ALIVE(f) && HAS_FIRST(f) ->
+        if
+        :: record[asked[f]] == f + 1 -> step[f] = STARTED /* it was passed on to it meanwhile */
+        :: record[asked[f]] != f + 1 && MAY_START(asked[f], f) ->
             SAY("pod %d starts from record %d, which it gathered\n", asked[f], f);
             start(asked[f], f); step[f] = STARTED
         :: else ->
