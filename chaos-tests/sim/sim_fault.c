@@ -10,9 +10,11 @@
 
 /* --- May this pod die? */
 
-/* A founder that knows of no manifest yet ends by itself before long. */
+/* A founder that knows of no manifest yet ends by itself before long, and so does whoever was told
+ * to leave, or may have been: also before anybody could remove it. */
 static bool is_sound(const struct sim *s, const struct sim_pod *p) {
-    if (!sim_pod_is_member(p) || replica_state_of(p->replica) == REPLICA_FOUNDER || p->is_gone ||
+    if (!sim_pod_is_member(p) || p->is_expelled ||
+        replica_state_of(p->replica) == REPLICA_FOUNDER || p->is_gone ||
         replica_state_of(p->replica) == REPLICA_LEAVING || p->paused_ms != 0 ||
         s->now_ms < p->sick_ms) {
         return false;
