@@ -2,8 +2,9 @@
  *
  *   API_PREPARE: prepare here -> own document -> to each configured peer: attested session, both
  *   ways, against the candidate manifest -> API_FOUND_PREPARED -> founder list -> API_PREPARE_REPLY
- *   API_COMMIT: owner's signature over the first transition -> policies -> API_FOUND_START to all
- *   -> start here -> BLOB and SET_MANIFEST through the new cluster -> API_SET_REPLY
+ *   API_COMMIT: owner's signature over the first transition -> policies -> API_FOUND_START to the
+ *   founder with the lowest id -> start here -> API_FOUND_START to the others
+ *   -> BLOB and SET_MANIFEST through the new cluster -> API_SET_REPLY
  *
  * Peers that are not there yet are tried again until FOUNDING_MS are over; then the error names
  * each and why. Nothing is founded before the owner's signature is here: until then every part
@@ -65,6 +66,7 @@ struct founding {
     bool is_gathered; /* the founder list went out */
     bool is_over;     /* the session is gone, only clients and timer still close */
     bool is_starting;
+    bool awaits_first; /* START went to the founder with the lowest id, and to nobody else */
     bool is_timer_closed;
     struct entry_member founders[LIMIT_VOTERS];
     size_t founder_count;
@@ -341,6 +343,7 @@ static RESULT take_prepared(struct caller *c, const struct frame *frame, struct 
 }
 
 static void check_started(struct founding *f);
+static void start_self(struct session *s);
 
 static RESULT peer_frame(struct caller *c, const struct frame *frame, struct err *err) {
     switch (frame->type) {
@@ -354,6 +357,11 @@ static RESULT peer_frame(struct caller *c, const struct frame *frame, struct err
     case API_FOUND_STARTED:
         ENSURE(c->phase == CALLER_STARTING, err, PROTOCOL, "frame out of turn");
         c->phase = CALLER_STARTED;
+        if (c->founding->awaits_first) {
+            c->founding->awaits_first = false;
+            start_self(c->founding->session);
+            return OK;
+        }
         check_started(c->founding);
         return OK;
     default:
@@ -370,6 +378,18 @@ static void on_peer_frame(struct client *client, void *data, const struct frame 
     }
 }
 
+/* A refusal is certain: it began with another record. Whatever else happened, it may have begun
+ * with this one, and passes it on then (passer.h). */
+static void fail_first(struct founding *f, const struct caller *c, const struct err *why) {
+    struct err err;
+    enum err_code code = why->code == ERR_FOUNDED ? ERR_FOUNDED : ERR_UNAVAILABLE;
+    err_ignore(err_set(&err, code, "founder %s did not start: %.255s", c->member.name, why->text),
+               "told to who asked");
+    f->awaits_first = false;
+    session_set_free(f->session);
+    fail(f, &err);
+}
+
 static void on_peer_close(struct client *client, void *data, const struct err *why) {
     struct caller *c = data;
     struct founding *f = c->founding;
@@ -383,6 +403,10 @@ static void on_peer_close(struct client *client, void *data, const struct err *w
     prover_deinit(&c->prover);
     snprintf(c->why, sizeof c->why, "%.255s", why->text);
     log_debug("founding: %s:%u: %s", c->peer->host, c->peer->port, why->text);
+    if (f->awaits_first && c->phase == CALLER_STARTING) {
+        fail_first(f, c, why);
+        return;
+    }
     if (!f->is_gathered) {
         c->phase = CALLER_IDLE; /* the timer tries again */
         arena_deinit(&c->arena);
@@ -430,8 +454,23 @@ static void fail_gathering(struct founding *f) {
     fail(f, &err);
 }
 
+/* The first founder says nothing: its connection ends, and with it this founding. */
+static void give_up_first(struct founding *f) {
+    for (size_t i = 0; i < f->caller_count; i++) {
+        if (f->callers[i].phase == CALLER_STARTING && f->callers[i].client != NULL) {
+            struct err why;
+            err_ignore(err_set(&why, ERR_TIMEOUT, "no answer in time"), "why it ends");
+            client_abort(f->callers[i].client, &why);
+        }
+    }
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct founding *f = timer->data;
+    if (f->awaits_first) {
+        give_up_first(f);
+        return;
+    }
     if (f->is_starting) {
         f->is_starting = false;
         session_set_propose(f->session); /* a majority is enough; the log decides */
@@ -577,7 +616,7 @@ static void send_start(struct founding *f) {
     passer_start(f->worker, &start);
     for (size_t i = 0; i < f->caller_count; i++) {
         struct caller *c = &f->callers[i];
-        if (is_founder(f, c) && c->client != NULL) {
+        if (is_founder(f, c) && c->client != NULL && c->phase == CALLER_PREPARED) {
             c->phase = CALLER_STARTING;
             if (!is_ok(
                     client_send(c->client, API_FOUND_START, &api_found_start_type, &start, &err))) {
@@ -602,9 +641,8 @@ static void on_self_started(void *owner, const struct letter *reply) {
     check_started(f);
 }
 
-/* Signature checked, policies here: now the cluster begins, with this replica: where it may not
- * start (its preparation lapsed) nobody starts. */
-static void start_cluster(struct session *s) {
+/* This replica; where it may not start (its preparation lapsed) nothing is passed on. */
+static void start_self(struct session *s) {
     struct founding *f = s->founding;
     struct err err;
     struct result r =
@@ -613,6 +651,38 @@ static void start_cluster(struct session *s) {
         session_set_free(s);
         fail(f, &err);
     }
+}
+
+/* Signature checked, policies here: now the cluster begins. Of every list the founder with the
+ * lowest id starts before anybody else, and it starts once: two foundings that were prepared at the
+ * same moment have the same list, so the same cluster id, but only one of them begins. */
+static void start_cluster(struct session *s) {
+    struct founding *f = s->founding;
+    const struct set_request *set = session_set_request(s);
+    struct api_found_start start = {buf_span(&f->found), f->manifest_bytes, set->spki,
+                                    set->signature};
+    struct err err;
+    if (f->founders[0].id == f->self.id) {
+        start_self(s);
+        return;
+    }
+    for (size_t i = 0; i < f->caller_count; i++) {
+        struct caller *c = &f->callers[i];
+        if (c->phase == CALLER_PREPARED && c->member.id == f->founders[0].id && c->client != NULL) {
+            struct result r =
+                client_send(c->client, API_FOUND_START, &api_found_start_type, &start, &err);
+            if (is_ok(r)) {
+                c->phase = CALLER_STARTING;
+                f->awaits_first = true;
+                uv_timer_start(&f->timer, on_timer, FOUNDING_START_MS, 0);
+                return;
+            }
+        }
+    }
+    err_ignore(err_set(&err, ERR_UNAVAILABLE, "founder %s is gone", f->founders[0].name),
+               "told to who asked");
+    session_set_free(s);
+    fail(f, &err);
 }
 
 static RESULT check_commit(const struct session *s, const struct api_commit *c, struct err *err) {
