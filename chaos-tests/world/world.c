@@ -107,12 +107,17 @@ static void begin_cluster(struct world *w) {
         world_pod_start(&w->pods[i]);
     }
     world_run_for(w, 200 + world_below(w, 1500));
-    world_owner_ask(&w->owners[0], WORLD_SET);
+    for (unsigned i = 0; i < WORLD_OWNERS && (i == 0 || w->has_race); i++) {
+        w->owners[i].is_racing = w->has_race;
+        world_owner_ask(&w->owners[i], WORLD_SET);
+        world_run_for(w, w->has_race ? world_below(w, 60) : 0);
+    }
     uint64_t end = world_now(w) + FOUND_MS;
     while (w->result->is_good && !w->is_founded && world_now(w) < end) {
         world_run_for(w, 50);
         if (world_owner_is_idle(w) && !w->is_founded) {
-            world_owner_ask(&w->owners[0], WORLD_SET);
+            bool looks = w->owners[0].must_look && w->head_count > 0;
+            world_owner_ask(&w->owners[0], looks ? WORLD_VERIFY : WORLD_SET);
         }
     }
     if (!w->is_founded) {
@@ -182,8 +187,9 @@ static void play(struct world *w) {
 
 static void set_up(struct world *w) {
     seed(w, w->options->seed);
+    w->has_race = w->options->seed % 5 == 2;
     w->founder_count = world_below(w, 4) == 0 ? 5 : 3;
-    w->pod_count = w->founder_count + 1;
+    w->pod_count = w->founder_count + (w->has_race ? 0 : 1); /* else there may be two lists */
     w->wrong_host = WORLD_HOSTS;
     w->has_shares = world_below(w, 3) == 0;
     w->plan_count = world_plan(w->options, w->plan);

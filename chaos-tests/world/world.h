@@ -174,6 +174,7 @@ struct world_owner {
     uint64_t manifest_number; /* of its manifest.json */
     uint64_t begun_ms;        /* the command */
     uint64_t expected;        /* generation of the manifest that it looks for */
+    bool is_racing;           /* both found at once: one of them is told no */
     bool must_look;           /* somebody else set one: verify first */
     bool has_manifest;        /* of its own, which may not be active yet */
     char session[64];         /* of a recovery, as its program printed it */
@@ -220,6 +221,7 @@ struct world {
     bool is_clock_wrong;
     uint64_t clock_right_ms; /* since then all are right */
     bool has_shares;
+    bool has_race;      /* two owners found the deployment at the same moment */
     uint64_t manifests; /* made so far */
     uint64_t next_client_ms;
     uint8_t policies[2][32]; /* coordinator, web */
@@ -237,6 +239,8 @@ struct world {
         uint64_t index;
     } issued[WORLD_ISSUES]; /* certificates that pods have */
     size_t issued_count;
+    uint8_t cluster[32];
+    bool has_cluster;
     uint64_t epoch; /* newest that a replica shows */
     uint64_t terms[4096];
     uint64_t admitted[256];

@@ -169,6 +169,19 @@ static void check_keys(struct world *w, const struct world_pod *p, const struct 
     }
 }
 
+/* There is one cluster with a manifest. A founder that started with a record of its own, and finds
+ * no others, ends by itself: it does not count. */
+static bool is_of_the_cluster(struct world *w, const struct world_pod *p, const struct core *core) {
+    bool is_same = w->has_cluster && memcmp(w->cluster, core_cluster(core), sizeof w->cluster) == 0;
+    if (core_generation(core) > 0 && !w->has_cluster) {
+        memcpy(w->cluster, core_cluster(core), sizeof w->cluster);
+        w->has_cluster = is_same = true;
+    } else if (core_generation(core) > 0 && !is_same) {
+        world_fail(w, "%s belongs to a second cluster", p->name);
+    }
+    return is_same;
+}
+
 /* What stood behind the point from which share owners went on is no history any more. */
 static void enter_epoch(struct world *w, const struct core *core) {
     size_t count = 0;
@@ -202,6 +215,9 @@ static void check_pod(struct world *w, struct world_pod *p) {
     }
     const struct core *core = replica_core(r);
     if (core_applied_index(core) == p->applied || !is_of_newest_epoch(w, p, core, r)) {
+        return;
+    }
+    if (!is_of_the_cluster(w, p, core)) {
         return;
     }
     p->applied = core_applied_index(core);

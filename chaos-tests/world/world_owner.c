@@ -221,11 +221,17 @@ static void acknowledge(struct world_owner *o) {
 static void judge_set(struct world_owner *o) {
     if (o->outcome.code == ERR_OK) {
         o->has_manifest = false;
+        o->is_racing = false;
+        o->must_look = false;
         acknowledge(o);
         return;
     }
     int code = err_exit_code(o->outcome.code);
-    o->must_look = o->world->is_founded;
+    o->must_look = o->is_racing || o->world->is_founded;
+    if (o->is_racing) {
+        o->is_racing = false;
+        return;
+    }
     bool is_strange = code == 3 && o->outcome.code != ERR_CHANGED;
     if (code == 4 || code == 2 || (is_strange && !world_fault_is_excused(o->world, o->begun_ms))) {
         world_fail(o->world, "owner %u sets and is told %s: %s", o->index,
