@@ -91,19 +91,35 @@ class Dns:
         self.waker, self.wake = os.pipe()
         self.selector.register(self.waker, selectors.EVENT_READ, self._on_wake)
         self.is_over = False
-        udp = self._listen(socket.SOCK_DGRAM, port)
+        udp, tcp = self._listen_both(port)
         self.port = udp.getsockname()[1]
-        tcp = self._listen(socket.SOCK_STREAM, self.port)
         tcp.listen(64)
         self.selector.register(udp, selectors.EVENT_READ, self._on_datagram)
         self.selector.register(tcp, selectors.EVENT_READ, self._on_client)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
+    def _listen_both(self, port):
+        """With port 0 one that is free for both: the one that UDP is given may be taken for TCP."""
+        tries = 16 if port == 0 else 1
+        while True:
+            tries -= 1
+            udp = self._listen(socket.SOCK_DGRAM, port)
+            try:
+                return udp, self._listen(socket.SOCK_STREAM, udp.getsockname()[1])
+            except OSError:
+                udp.close()
+                if tries == 0:
+                    raise
+
     def _listen(self, kind, port):
         made = socket.socket(socket.AF_INET, kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((self.address, port))
+        try:
+            made.bind((self.address, port))
+        except OSError:
+            made.close()
+            raise
         made.setblocking(False)
         self.sockets[kind] = made
         return made
