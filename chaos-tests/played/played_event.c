@@ -170,25 +170,12 @@ void stage_stream_seed(struct stage_stream *stream, uint64_t seed, uint64_t numb
     uint64_t state = number;
     state = splitmix(&state) ^ seed;
     for (size_t i = 0; i < 4; i++) {
-        stream->s[i] = splitmix(&state);
+        stream->chance.x[i] = splitmix(&state);
     }
 }
 
-static uint64_t rotate(uint64_t x, int by) {
-    return (x << by) | (x >> (64 - by));
-}
-
 uint64_t stage_stream_next(struct stage_stream *stream) {
-    uint64_t *s = stream->s;
-    uint64_t out = rotate(s[1] * 5, 7) * 9;
-    uint64_t t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotate(s[3], 45);
-    return out;
+    return sim_chance_next(&stream->chance);
 }
 
 uint64_t stage_stream_below(struct stage_stream *stream, uint64_t bound) {

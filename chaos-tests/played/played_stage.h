@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "chaos-tests/sim/sim_chance.h"
 #include "chaos-tests/played/played.h"
 #include "chaos-tests/played/played_fiber.h"
 #include "lib/base/err.h"
@@ -41,7 +42,7 @@ void stage_ring_move(void **from, void **to);     /* all of `from` to the empty 
 /* --- Random streams */
 
 struct stage_stream {
-    uint64_t s[4];
+    struct sim_chance chance;
 };
 
 void stage_stream_seed(struct stage_stream *stream, uint64_t seed, uint64_t number);

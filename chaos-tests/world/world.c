@@ -19,37 +19,12 @@
 #define STEPS_MAX 4000000 /* events of one run: more means that something spins */
 #define REST_STEP_MS 250
 
-/* --- Chance: xoshiro256** (Blackman and Vigna 2018), seeded through splitmix64 */
-
-static uint64_t rotate(uint64_t x, unsigned k) {
-    return x << k | x >> (64 - k);
-}
-
 uint64_t world_random(struct world *w) {
-    uint64_t *x = w->random;
-    uint64_t out = rotate(x[1] * 5, 7) * 9;
-    uint64_t t = x[1] << 17;
-    x[2] ^= x[0];
-    x[3] ^= x[1];
-    x[1] ^= x[2];
-    x[0] ^= x[3];
-    x[2] ^= t;
-    x[3] = rotate(x[3], 45);
-    return out;
+    return sim_chance_next(&w->chance);
 }
 
 uint64_t world_below(struct world *w, uint64_t bound) {
-    return (world_random(w) >> 11) % bound;
-}
-
-static void seed(struct world *w, uint64_t x) {
-    for (unsigned i = 0; i < 4; i++) {
-        x += UINT64_C(0x9e3779b97f4a7c15);
-        uint64_t z = x;
-        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        w->random[i] = z ^ z >> 31;
-    }
+    return sim_chance_below(&w->chance, bound);
 }
 
 uint64_t world_now(const struct world *w) {
@@ -186,7 +161,7 @@ static void play(struct world *w) {
 }
 
 static void set_up(struct world *w) {
-    seed(w, w->options->seed);
+    sim_chance_seed(&w->chance, w->options->seed, SIM_STREAM_WORLD);
     w->has_race = w->options->seed % 5 == 2;
     w->founder_count = world_below(w, 4) == 0 ? 5 : 3;
     w->pod_count = w->founder_count + (w->has_race ? 0 : 1); /* else there may be two lists */

@@ -17,6 +17,7 @@
 
 #include "chaos-tests/played/machine_room.h"
 #include "chaos-tests/played/played.h"
+#include "chaos-tests/sim/sim_chance.h"
 #include "cli/cli.h"
 #include "coordinator/config.h"
 #include "coordinator/server.h"
@@ -202,7 +203,7 @@ struct world {
     struct world_result *result;
     struct played *played;
     struct machine_room *room;
-    uint64_t random[4]; /* of what people and clients do; faults have their own */
+    struct sim_chance chance; /* of what people and clients do; faults have their own */
     unsigned founder_count;
     unsigned pod_count;
     struct world_pod pods[WORLD_PODS];
