@@ -51,15 +51,27 @@ static enum mode mode_of(const char *text, const char **number) {
     return WAITING;
 }
 
+/* The number behind `word`, and where the text goes on; NULL: something else stands there. */
+static const char *read_number(const char *text, const char *word, unsigned long *out) {
+    char *rest = NULL;
+    size_t size = strlen(word);
+    if (text == NULL || strncmp(text, word, size) != 0) {
+        return NULL;
+    }
+    *out = strtoul(text + size, &rest, 10);
+    return rest == text + size ? NULL : rest;
+}
+
 /* What stands behind the number: the end, or which writes count. */
 static bool read_filter(const char *text) {
     unsigned long wanted = 0;
     unsigned long least = 0;
-    char end = 0;
     if (strcmp(text, "\n") == 0) {
         return true;
     }
-    if (sscanf(text, " port %lu bytes %lu%c", &wanted, &least, &end) != 3 || end != '\n') {
+    text = read_number(text, " port ", &wanted);
+    text = read_number(text, " bytes ", &least);
+    if (text == NULL || strcmp(text, "\n") != 0) {
         return false;
     }
     atomic_store(&least_bytes, least);

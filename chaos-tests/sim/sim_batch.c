@@ -29,11 +29,11 @@ struct record {
 /* One process after the other: every jobs-th seed. */
 struct lane {
     const struct sim_batch *batch;
+    uint64_t next;
+    uint64_t running; /* the seed that it is at */
     pid_t pid;
     int pipe;  /* read end; -1 = none */
     int words; /* what the process writes to stderr */
-    uint64_t next;
-    uint64_t running; /* the seed that it is at */
     bool is_running;
 };
 

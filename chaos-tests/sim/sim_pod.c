@@ -187,7 +187,7 @@ struct replica *sim_pod_use(struct sim_pod *p) {
 /* Fewer entries kept behind a snapshot than may be in flight: node_new refuses that, because rule
  * R3 is then all that keeps a follower from losing its place. */
 static void tighten(const struct sim *s, struct sim_pod *p) {
-    if (s->plan.tight_trailing != 0 && p->replica->node != NULL) {
+    if (s->plan.tight_trailing != 0 && p->replica != NULL && p->replica->node != NULL) {
         p->replica->node->options.snapshot_trailing = (unsigned)s->plan.tight_trailing;
     }
 }

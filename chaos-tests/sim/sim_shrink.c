@@ -31,12 +31,13 @@ struct search {
     struct sim_result *last;
 };
 
-static bool fails(struct search *x, const unsigned *list, size_t count) {
+static bool fails(const struct search *x, const unsigned *list, size_t count) {
     struct sim_result result;
     char words[WORDS_SIZE];
-    x->options.faults = list;
-    x->options.fault_count = count;
-    sim_batch_one(&x->options, &result);
+    struct sim_options options = x->options;
+    options.faults = list;
+    options.fault_count = count;
+    sim_batch_one(&options, &result);
     sim_shrink_words(result.why, words, sizeof words);
     if (result.is_good || strcmp(words, x->words) != 0) {
         return false;
@@ -57,7 +58,7 @@ static size_t leave_out(const unsigned *list, size_t count, size_t at, size_t si
 }
 
 /* True: some piece of this size could go. */
-static bool pass(struct search *x, unsigned *list, size_t *count, size_t size) {
+static bool pass(const struct search *x, unsigned *list, size_t *count, size_t size) {
     unsigned fewer[SIM_FAULTS_MAX];
     bool any = false;
     size_t at = 0;

@@ -82,15 +82,21 @@ static bool run_line(const char *line, bool *is_good) {
     unsigned faults[SIM_FAULTS_MAX];
     char list[256] = "";
     char copy[256] = "";
-    unsigned long long seed = 0;
+    static const char option[] = " --faults ";
     struct sim_result result;
-    int fields = sscanf(line, "%llu --faults %255[0-9,]", &seed, list);
-    if (fields < 1) {
+    char *rest = NULL;
+    unsigned long long seed = strtoull(line, &rest, 10);
+    if (rest == line) {
         return false;
+    }
+    bool has_list = strncmp(rest, option, sizeof option - 1) == 0;
+    if (has_list) {
+        const char *begin = rest + sizeof option - 1;
+        snprintf(list, sizeof list, "%.*s", (int)strspn(begin, "0123456789,"), begin);
     }
     struct sim_options options = {.seed = seed};
     snprintf(copy, sizeof copy, "%s", list);
-    if (fields == 2) {
+    if (has_list) {
         options.faults = faults;
         options.fault_count = read_faults(copy, faults);
     }
