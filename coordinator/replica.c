@@ -95,6 +95,18 @@ static bool is_leaving(const struct replica *r) {
     return own != NULL && own->state == CORE_LEAVING;
 }
 
+/* Whom an ADMIT or RETIRE that was applied has made leave and did not ask; 0 = nobody. */
+static uint64_t sent_away(struct span command) {
+    AUTO(arena_deinit)
+    struct arena arena = {0};
+    struct entry e;
+    CHECK(is_ok(entry_decode(command, &arena, &e, NULL)));
+    if (e.type == ENTRY_ADMIT) {
+        return e.admit.replaces;
+    }
+    return e.retire.id == e.request.proposer ? 0 : e.retire.id;
+}
+
 static void on_apply(void *data, uint64_t index, uint64_t term, struct span command) {
     struct replica *r = data;
     int64_t before = core_time(r->core);
@@ -119,7 +131,7 @@ static void on_apply(void *data, uint64_t index, uint64_t term, struct span comm
         replica__publish(r);
     }
     if (is_new && (result->type == ENTRY_ADMIT || result->type == ENTRY_RETIRE)) {
-        replica__keep_leaving(r, result->request.proposer);
+        replica__keep_leaving(r, sent_away(command));
         replica__publish(r);
         replica__set_peers(r);
         r->members_ms = 0;

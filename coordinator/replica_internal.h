@@ -246,8 +246,8 @@ RESULT replica__check_time(struct replica *r, const struct entry *e, struct err 
 void replica__peer_is_at(struct replica *r, uint64_t peer, uint64_t applied);
 void replica__peer_received(struct replica *r, uint64_t peer, struct span body);
 void replica__told_tick(struct replica *r);
-/* Members that are leaving stay linked for a while; not the one that asked for it itself. */
-void replica__keep_leaving(struct replica *r, uint64_t asked_itself);
+/* A member that leaves unasked stays linked for a while; 0 and whoever has no row: nobody. */
+void replica__keep_leaving(struct replica *r, uint64_t id);
 void replica__forget_told(struct replica *r);
 
 /* replica_alarm.c */

@@ -156,15 +156,10 @@ static void keep_row(struct replica *r, const struct entry_member *member) {
 }
 
 /* Who asked to leave waits for the end of that by itself. */
-void replica__keep_leaving(struct replica *r, uint64_t asked_itself) {
-    size_t count = 0;
-    const struct core_member *members = core_members(r->core, &count);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t id = members[i].member.id;
-        if (members[i].state == CORE_LEAVING && id != r->options.id && id != asked_itself &&
-            find_told(r, id) == NULL) {
-            keep_row(r, &members[i].member);
-        }
+void replica__keep_leaving(struct replica *r, uint64_t id) {
+    const struct core_member *m = id == 0 ? NULL : core_find_member(r->core, id);
+    if (m != NULL && m->state == CORE_LEAVING && id != r->options.id && find_told(r, id) == NULL) {
+        keep_row(r, &m->member);
     }
 }
 

@@ -191,6 +191,30 @@ static void test_who_is_retired_asleep_hears_of_it(void **state) {
     }
 }
 
+/* Who asked to go is not linked afterwards, whoever else is sent away in the same moment: its
+ * address is soon its successor's. */
+static void test_who_asked_is_not_kept(void **state) {
+    struct bench *b = bench_begin(state);
+    with_standby(b);
+    newcomer(b)->is_stopped = true;
+    struct pod *p = bench_follower(b);
+    replica_leave(p->replica);
+    bench_run(b, 500);
+    assert_int_equal(row_of(bench_leader(b), p)->state, CORE_LEAVING);
+    const struct entry_retire retire = {
+        .id = newcomer(b)->member.id, .reason = RETIRE_DEAD, .time = WORLD_TIME + 100};
+    assert_int_equal(bench_propose(b, bench_leader(b), ENTRY_RETIRE, &retire), ERR_OK);
+    until_gone(b, p, 10000);
+    bench_run(b, 1000);
+    const struct pod *leader = bench_leader(b);
+    bool is_kept = false; /* the one that was sent away */
+    for (size_t i = 0; i < leader->wanted_count; i++) {
+        assert_int_not_equal(leader->wanted[i], p->member.id);
+        is_kept = is_kept || leader->wanted[i] == newcomer(b)->member.id;
+    }
+    assert_true(is_kept);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_a_leader_hands_over),
@@ -205,6 +229,7 @@ int main(void) {
         BENCH_TEST(test_who_leaves_takes_no_more_requests),
         BENCH_TEST(test_an_owner_retires_one),
         BENCH_TEST(test_who_is_retired_asleep_hears_of_it),
+        BENCH_TEST(test_who_asked_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
