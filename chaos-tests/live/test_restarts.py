@@ -69,14 +69,29 @@ class Restarts(LiveTest):
         for number in (1, 2, 3):
             c.replicas[number].signal(signal.SIGKILL)
             c.replicas[number].wait(5)
-        c.start_all(1, 2, 3)
+        c.start_all(1)
+        self.expect(1, c.set(1, 2), "could not be heard")  # 2 may have it all
+        c.start_all(2, 3)
         self.assertEqual("empty", c.status(1)["state"])
         done = c.verify(1)
         self.assertIn(done.code, (1, 3), str(done))
+        self.expect(3, c.set(1, 2, 3), "--new-deployment")
         self.expect(3, c.set(1), "--new-deployment")
         self.assertEqual(0, c.status(1)["generation"])
         self.expect(0, c.set(1, options=["--new-deployment"]))
         self.expect(0, c.verify(1))
+
+    def test_an_empty_replica_says_nothing_about_a_survivor(self):
+        """The one with the state has no quorum, the other one restarted: nothing is lost yet."""
+        c = self.founded(1, 2, 3, peers=3)
+        for number in (1, 2):
+            c.replicas[number].signal(signal.SIGKILL)
+            c.replicas[number].wait(5)
+        c.start_all(1)
+        c.edit_web(2)
+        self.expect(1, c.set(3, 1), "had no quorum")
+        self.assertEqual(1, c.status(3)["generation"])
+        self.assertEqual("empty", c.status(1)["state"])
 
 
 if __name__ == "__main__":
