@@ -1,8 +1,8 @@
 /* World, checks. After each event, over every coordinator's own state:
  *
  *   one leader a term; every ledger and every history of manifests is a prefix of one and the same;
- *   neither ever shrinks in a life; one CA key for each generation; no key at anybody who is not
- *   in the members' table of a replica that has it from a majority; no secret in any log line
+ *   neither ever shrinks in a life; one CA key for each generation, and a new one; no key at
+ * anybody who is no founder and in nobody else's table of members; no secret in any log line
  *
  * At rest: all members equal, nothing acknowledged is missing, as many voters as founders. What
  * clients are told is judged where their programs end (world_owner.c, world_client.c).
@@ -116,6 +116,10 @@ static void check_ca(struct world *w, const struct world_pod *p, const struct co
     static const uint8_t none[32];
     if (memcmp(w->keys[generation - 1], none, sizeof none) == 0) {
         memcpy(w->keys[generation - 1], key, sizeof key);
+        if (generation > 1 && memcmp(w->keys[generation - 2], key, sizeof key) == 0) {
+            world_fail(w, "%s: the CA key of generation %zu is that of the one before", p->name,
+                       generation);
+        }
         remember_secret(w, ca.mesh_key);
     } else if (memcmp(w->keys[generation - 1], key, sizeof key) != 0) {
         world_fail(w, "%s: another CA key in generation %zu", p->name, generation);
@@ -145,14 +149,24 @@ static bool is_admitted(const struct world *w, uint64_t id) {
     return false;
 }
 
-/* Everybody whom a committed entry admitted, ever. */
-static void note_admitted(struct world *w, const struct core *core) {
+static void note_id(struct world *w, uint64_t id) {
+    if (!is_admitted(w, id)) {
+        CHECK(w->admitted_count < sizeof w->admitted / sizeof w->admitted[0]);
+        w->admitted[w->admitted_count++] = id;
+    }
+}
+
+/* Founders, and whom others have in their tables: nobody is believed about itself. */
+static void note_admitted(struct world *w, const struct world_pod *p, const struct core *core) {
     size_t count = 0;
+    const struct entry_member *founders = core_founders(core, &count);
+    for (size_t i = 0; i < count; i++) {
+        note_id(w, founders[i].id);
+    }
     const struct core_member *members = core_members(core, &count);
     for (size_t i = 0; i < count; i++) {
-        size_t limit = sizeof w->admitted / sizeof w->admitted[0];
-        if (!is_admitted(w, members[i].member.id) && w->admitted_count < limit) {
-            w->admitted[w->admitted_count++] = members[i].member.id;
+        if (members[i].member.id != p->server->identity.id) {
+            note_id(w, members[i].member.id);
         }
     }
 }
@@ -183,7 +197,7 @@ static bool is_of_the_cluster(struct world *w, const struct world_pod *p, const 
 }
 
 /* What stood behind the point from which share owners went on is no history any more. */
-static void enter_epoch(struct world *w, const struct core *core) {
+static void enter_epoch(struct world *w, const struct world_pod *p, const struct core *core) {
     size_t count = 0;
     const struct core_recovery *recoveries = core_recoveries(core, &count);
     if (count > 0) {
@@ -191,6 +205,7 @@ static void enter_epoch(struct world *w, const struct core *core) {
         w->root_count = size < w->root_count ? size : w->root_count;
         memset(w->terms, 0, sizeof w->terms);
         w->key_count = 0; /* the new epoch's key is noted when a replica of it shows it */
+        note_id(w, p->server->identity.id); /* the share owners chose it */
     }
     w->epoch = core_epoch(core);
 }
@@ -203,7 +218,7 @@ static bool is_of_newest_epoch(struct world *w, const struct world_pod *p, const
         return false;
     }
     if (core_epoch(core) > w->epoch && !p->is_stray) {
-        enter_epoch(w, core);
+        enter_epoch(w, p, core);
     }
     return true;
 }
@@ -214,10 +229,11 @@ static void check_pod(struct world *w, struct world_pod *p) {
         return;
     }
     const struct core *core = replica_core(r);
-    if (core_applied_index(core) == p->applied || !is_of_newest_epoch(w, p, core, r)) {
+    if (!is_of_newest_epoch(w, p, core, r) || !is_of_the_cluster(w, p, core)) {
         return;
     }
-    if (!is_of_the_cluster(w, p, core)) {
+    check_leader(w, p, r);
+    if (core_applied_index(core) == p->applied) {
         return;
     }
     p->applied = core_applied_index(core);
@@ -225,11 +241,10 @@ static void check_pod(struct world *w, struct world_pod *p) {
         p->epoch = core_epoch(core);
         p->leaves = p->records = 0;
     }
-    check_leader(w, p, r);
     check_ledger(w, p, core);
     check_history(w, p, core);
     check_ca(w, p, core);
-    note_admitted(w, core);
+    note_admitted(w, p, core);
     check_keys(w, p, core);
 }
 

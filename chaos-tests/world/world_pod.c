@@ -31,10 +31,10 @@ static void run(void *data) {
     p->end.code = r.code;
 }
 
-/* What a replica may end of: told to, left, removed, not taken in, superseded; not of a broken
- * state. */
+/* What a replica may end of: told to, left, removed or superseded; lapsed as a founder or learner.
+ */
 static bool is_allowed(enum err_code code) {
-    return code != ERR_DIVERGED && code != ERR_FORK && code != ERR_CONFIG && code != ERR_MALFORMED;
+    return code == ERR_OK || code == ERR_CANCELED || code == ERR_TIMEOUT;
 }
 
 static void on_end(void *data, struct played_process *process, bool is_killed) {
