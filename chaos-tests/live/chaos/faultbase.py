@@ -11,10 +11,7 @@ import time
 import lab as _labs  # noqa: F401  first: it says where harness is
 import harness
 import squeeze
-
-
-class Unable(Exception):
-    """This fault cannot be done now."""
+from player import Unable, Wrong  # noqa: F401  what a fault may raise
 
 
 class Env:
@@ -159,17 +156,34 @@ def hold(env, begin, targets):
     heal()
 
 
-def repeat(over, work, pause_s, turns=None):
-    """A thread that works again and again until it is over."""
+def beside(work):
+    """The rest of a fault whose work(over) goes on in a thread until `over` is set. What it raises
+    is raised when the fault is ended: work that failed was no fault."""
+    over, errors = threading.Event(), []
+
     def run():
+        try:
+            work(over)
+        except Exception as why:  # handed over
+            errors.append(why)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def repeat(work, pause_s, turns=None):
+    """Work for beside(): this again and again, or so many times."""
+    def run(over):
         left = turns
         while not over.is_set() and left != 0:
             work()
             over.wait(pause_s)
             left = left - 1 if left is not None else None
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread
+    return run
 
 
 def wait_or_over(over, condition, seconds):
@@ -214,18 +228,12 @@ def _need_kds(env):
     return None if env.kds else "the deployment asks no key service"
 
 
-def _need_previous(env):
-    path = previous_coordinator(env)
-    return None if os.path.exists(path) else f"no older build: {path} is not there"
-
-
 def _need_three(env):
     return None if len(env.cluster.replicas) >= 3 else "needs three replicas"
 
 
 NEEDS = {"detour": _need_detour, "clock": _need_clock, "memory": _need_memory, "cpu": _need_cpu,
-         "state": _need_state, "shares": _need_shares, "kds": _need_kds,
-         "previous": _need_previous, "three": _need_three}
+         "state": _need_state, "shares": _need_shares, "kds": _need_kds, "three": _need_three}
 
 
 def previous_coordinator(env):

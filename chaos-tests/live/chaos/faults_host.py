@@ -5,11 +5,10 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 import signal
-import threading
 import time
 
 import squeeze
-from faultbase import fault, hold, names, repeat
+from faultbase import Unable, Wrong, beside, fault, hold, names, repeat
 from lab import BALLAST, together
 
 POKES_MAX = 200
@@ -46,15 +45,14 @@ def clock_drift(env, rng):
     number = env.follower(rng)
     rate = rng.choice((-5.0, 5.0))
     yield names([number])
-    over, begin = threading.Event(), time.monotonic()
+    begin = time.monotonic()
 
     def drift():
         env.cluster.set_clock(number, rate * (time.monotonic() - begin))
-    thread = repeat(over, drift, 0.2)
-    yield
-    over.set()
-    thread.join()
-    env.cluster.set_clock(number)
+    try:
+        yield from beside(repeat(drift, 0.2))
+    finally:
+        env.cluster.set_clock(number)
 
 
 @fault("clock", (4.0, 12.0), must_serve=False, needs=("clock",))
@@ -68,17 +66,15 @@ def clocks_jump(env, rng):
     """Every second the wall clock of every replica says something else, by up to five minutes."""
     numbers = env.numbers()
     yield names(numbers)
-    over = threading.Event()
 
     def jump():
         for number in numbers:
             env.cluster.set_clock(number, skew_s=rng.randint(-300, 300))
-    thread = repeat(over, jump, 1.0)
-    yield
-    over.set()
-    thread.join()
-    for number in numbers:
-        env.cluster.set_clock(number)
+    try:
+        yield from beside(repeat(jump, 1.0))
+    finally:
+        for number in numbers:
+            env.cluster.set_clock(number)
 
 
 # --- Resources
@@ -101,15 +97,17 @@ def files_scarce(env, rng):
 
 @fault("resource", (3.0, 6.0), kills="one", needs=("memory",))
 def memory_exhausted(env, rng):
-    """A replica may have no page more than half of what it has: the kernel kills it."""
+    """A replica gets no page more, whichever it asks for: the kernel kills it."""
     number = rng.choice(env.numbers())
+
     def begin():
         pid = env.cluster.replicas[number].pid
         end = squeeze.memory(env.lab, pid)
         for _ in range(POKES_MAX):  # each one costs it some pages
             if env.cluster.replicas[number].pid != pid or not env.cluster.status(number, 1):
-                break
-        return end
+                return end
+        end()
+        raise Unable(f"{POKES_MAX} requests did not cost the replica its life")
     yield from hold(env, begin, names([number]))
 
 
@@ -164,10 +162,10 @@ def _pod(env, rng, begin):
     heal()
     code = pod.wait(20)
     if has_set or code not in (0, 1, 2, None):
-        raise AssertionError(f"a pod without room in its folder: exit {code}, {pod.text()[-500:]}")
+        raise Wrong(f"a pod without room in its folder: exit {code}, {pod.text()[-500:]}")
     again = env.cluster.pod(f"{name}-again", host, yaml=STEADY, disk=disk)
     if code != 0 and again.run(20) == 2:
-        raise AssertionError("its folder has room again, and the pod calls it misconfigured")
+        raise Wrong("its folder has room again, and the pod calls it misconfigured")
 
 
 @fault("disk", (2.0, 6.0))
@@ -197,15 +195,10 @@ def owner_disk_full(env, rng):
     if changed and done.code != 0:
         whole = env.cluster.contrast(disk.path, "verify", "-c", env.cluster.user())
         if whole.code == 2:
-            raise AssertionError(f"left half-written: {changed}: {whole}")
+            raise Wrong(f"a workspace on a full disk is left half-written: {changed}: {whole}")
 
 
 # --- Security processors
-
-
-def _machines(env, rng, how_many):
-    """Their processes: the leader's, or all."""
-    return [env.leader()] if how_many == 1 else env.numbers()
 
 
 def _processor(env, numbers, begin, end):

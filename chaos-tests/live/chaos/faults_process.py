@@ -4,9 +4,8 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import signal
-import threading
 
-from faultbase import Unable, fault, names, repeat, wait_or_over
+from faultbase import Unable, beside, fault, names, repeat, wait_or_over
 
 
 # --- Processes that die
@@ -49,11 +48,7 @@ def kill_again(env, rng):
     """One replica is killed whenever it is back, four times: its pod backs off."""
     number = rng.choice(env.numbers())
     yield names([number])
-    over = threading.Event()
-    thread = repeat(over, lambda: env.cluster.kill(number), 1.5, turns=4)
-    yield
-    over.set()
-    thread.join()
+    yield from beside(repeat(lambda: env.cluster.kill(number), 1.5, turns=4))
 
 
 @fault("process", (4.0, 10.0), kills="one")
@@ -71,20 +66,15 @@ def terminate_storm(env, rng):
     """SIGTERM to one replica after the other, each many times, as an impatient node drain; the
     next one only when the cluster is whole again."""
     yield names(env.numbers())
-    over = threading.Event()
 
-    def drain():
+    def drain(over):
         while wait_or_over(over, env.cluster.is_whole, 40):
             number = rng.choice(env.numbers())
             for _ in range(5):
                 env.cluster.terminate(number)
                 over.wait(0.02)
             wait_or_over(over, lambda: not env.cluster.is_whole(), 5)
-    thread = threading.Thread(target=drain, daemon=True)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
+    yield from beside(drain)
 
 
 def _checkpoint(env):
@@ -185,14 +175,14 @@ def starve_leader(env, rng):
     """The leader gets a tenth of its time, in slices of 0.2 s."""
     number = env.leader()
     yield names([number])
-    over = threading.Event()
 
-    def slices():
-        env.cluster.pause(number)
-        over.wait(0.18)
+    def slices(over):
+        while not over.is_set():
+            env.cluster.pause(number)
+            over.wait(0.18)
+            env.cluster.resume(number)
+            over.wait(0.02)
+    try:
+        yield from beside(slices)
+    finally:
         env.cluster.resume(number)
-    thread = repeat(over, slices, 0.02)
-    yield
-    over.set()
-    thread.join()
-    env.cluster.resume(number)

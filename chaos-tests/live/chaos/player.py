@@ -42,6 +42,10 @@ class Unable(Exception):
     """This fault cannot be injected here and now; the text says why."""
 
 
+class Wrong(Exception):
+    """A fault looked, and the programs did what they must not: a violation; the text says what."""
+
+
 class Stopped(Exception):
     """Somebody asked for the end."""
 
@@ -224,6 +228,9 @@ class Player:
                 self.wait_whole(WHOLE_S, "everything")
             except (Over, Stopped):
                 self.outcome = "over"
+            except Exception as e:  # the stage's own trouble, as in play()
+                self.outcome = "failed"
+                self.problem(f"{type(e).__name__}: {e}")
         self.phase("final")
         self.attempt(lambda: bounded(self.stage.stop_clients, FINISH_S, "stopping the clients"),
                      "stopping the clients")
@@ -241,6 +248,9 @@ class Player:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append({"what": text})
             self.history.event("problem", text)
+
+    def violation(self, text, fault):
+        self.violations.append({"what": text, "at": self.stage.now_ns(), "fault": fault})
 
     def attempt(self, call, what):
         try:
@@ -262,6 +272,9 @@ class Player:
                            f"injecting {turn.name}")
         except Over:
             raise
+        except Wrong as e:
+            self.violation(str(e), turn.name)
+            return False
         except Exception as e:
             why = str(e) if isinstance(e, Unable) else f"{type(e).__name__}: {e}"
             self.problem(f"{turn.name} could not be injected: {why}")
@@ -278,6 +291,8 @@ class Player:
                     bounded(pair[1], HEAL_S, f"healing {turn.name}")
             except Over:
                 raise
+            except Wrong as e:
+                self.violation(str(e), turn.name)
             except Exception as e:
                 self.problem(f"{turn.name} could not be healed: {type(e).__name__}: {e}")
 
@@ -293,7 +308,7 @@ class Player:
         while not bounded(self.stage.is_whole, WHOLE_S, "asking whether the cluster is whole"):
             if self.clock.now() >= end:
                 text = f"{seconds} s after {what} was over the cluster is still not whole"
-                self.violations.append({"what": text, "at": self.stage.now_ns(), "fault": fault})
+                self.violation(text, fault)
                 raise NotWhole(text)
             self.wait(POLL_S)
         self.history.event("whole", {"after": fault,

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import os
+import random
 import shutil
 import stat
 import tempfile
@@ -19,9 +20,14 @@ import time
 import unittest
 
 import rounds  # first: it says where harness.py is
+import checker
+import faultbase
+import faults_member
+import history
 import liveround
 import mutations
 import player
+import pods
 import run
 import simulations
 import timetable
@@ -226,6 +232,23 @@ class Rounds(unittest.TestCase):
         self.assertIn("clock could not be injected: OSError: disk on fire", text)
         self.assertNotIn("cut", {t["name"] for t in done["turns"]})
 
+    def test_what_a_fault_saw_go_wrong_is_a_violation(self):
+        class Seeing(PaperStage):
+            def inject(self, fault, rng):
+                if fault.name == "cut":
+                    raise player.Wrong("it came through")
+                heal = super().inject(fault, rng)
+
+                def looking():
+                    heal()
+                    if fault.name == "pause":
+                        raise player.Wrong("half-written")
+                return looking
+        done = self.play(stage=Seeing)
+        self.assertEqual({("cut", "it came through"), ("pause", "half-written")},
+                         {(v["fault"], v["what"]) for v in done["violations"]})
+        self.assertEqual(set(), self.stage.active)
+
     def test_a_cluster_that_stays_broken_is_a_violation_and_ends_the_round(self):
         class Dying(PaperStage):
             def inject(self, fault, rng):
@@ -275,6 +298,52 @@ class Rounds(unittest.TestCase):
         self.assertEqual("whole", done["outcome"])
         self.assertEqual(set(), self.stage.active)
         self.assertIn("could not be healed: OSError: sticky", str(done["problems"]))
+
+
+class Faults(unittest.TestCase):
+    """What faults are made of, over a cluster of paper."""
+
+    def test_work_beside_a_fault_is_ended_and_its_error_is_told(self):
+        done, third = [], threading.Event()
+
+        def work():
+            done.append(1)
+            if len(done) == 3:
+                third.set()
+        steps = faultbase.beside(faultbase.repeat(work, 0.0, turns=3))
+        next(steps)
+        self.assertTrue(third.wait(30))
+        self.assertIsNone(next(steps, None))
+        self.assertEqual(3, len(done))
+
+        def broken(over):
+            raise OSError("no more")
+        steps = faultbase.beside(broken)
+        next(steps)
+        with self.assertRaisesRegex(OSError, "no more"):
+            next(steps)
+
+    def intruder(self, code, history):
+        env = argparse.Namespace(
+            count=0, history=history, others=lambda _: [1], cluster=argparse.Namespace(
+                intruder=lambda *_: argparse.Namespace(end=lambda: code)))
+        fault = faultbase.by_name("intruder-debug")
+        fault.inject(env, random.Random(1))()
+
+    def test_an_intruder_that_gets_in_is_a_finding(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "history.jsonl")
+            with history.History(path) as recorder:
+                self.intruder(3, recorder)
+                self.assertEqual([], checker.check(path).violations)
+                self.intruder(0, recorder)
+            self.assertEqual(["denied"], [v["rule"] for v in checker.check(path).violations])
+        self.intruder(3, None)
+        with self.assertRaises(faultbase.Wrong):
+            self.intruder(0, None)
+
+    def test_every_kind_of_intruder_has_a_fault(self):
+        self.assertEqual(set(pods.Intruder.kinds), set(faults_member.INTRUDERS))
 
 
 class Leaders(unittest.TestCase):
